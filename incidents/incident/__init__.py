@@ -1,0 +1,1 @@
+"""The incident aggregate, its events and its lifecycle."""

@@ -1,0 +1,78 @@
+"""Following the record: read a batch of events, act on each, keep the position.
+
+A follower's position and the events it adds are saved in one transaction, so that a kill between reading and
+acting repeats the work and a kill after it does not. Handlers must decide from recorded state only.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import structlog
+from eventsourcing.persistence import IntegrityError, Tracking
+
+from incidents.errors import Conflict
+from incidents.record.aggregate import Aggregate
+from incidents.record.record import MAX_ATTEMPTS, Record, Recorded
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[Recorded], Sequence[Aggregate]]
+"""Takes an event, returns the changed aggregates to save with the position (often none)."""
+
+
+class Follower:
+    """Reads the record from where it stopped and hands each event of the wanted kinds to a handler."""
+
+    def __init__(
+        self, record: Record, name: str, handler: Handler, *, kinds: Sequence[str], batch: int = 200
+    ) -> None:
+        self._record = record
+        self.name = name
+        self._handler = handler
+        self._kinds = tuple(kinds)
+        self._batch = batch
+
+    def run_once(self) -> int:
+        """Handle one batch. Returns how many events were handled (0: nothing new of the wanted kinds)."""
+        position = self._record.position_of(self.name)
+        batch = self._record.read(position, self._batch, kinds=self._kinds)
+        saved = position
+        for recorded in batch:
+            if self._handle(recorded):
+                saved = recorded.position
+        if batch and batch[-1].position > saved:
+            self._save_position(batch[-1].position)
+        return len(batch)
+
+    def _handle(self, recorded: Recorded) -> bool:
+        """Returns whether the position was saved along with effects."""
+        tracking = Tracking(self.name, recorded.position)
+        for attempt in range(MAX_ATTEMPTS):
+            changed = [a for a in self._handler(recorded) if a is not None]
+            if not changed:
+                return False
+            try:
+                self._record.commit(*changed, tracking=tracking)
+            except Conflict:
+                if self._record.position_of(self.name) >= recorded.position:
+                    return True  # another process of the same follower was faster
+                log.info("follower.repeats", follower=self.name, position=recorded.position, attempt=attempt)
+                continue
+            return True
+        raise Conflict(f"Follower {self.name} could not save its effects at position {recorded.position}.")
+
+    def _save_position(self, position: int) -> None:
+        try:
+            self._record.process_recorder.insert_tracking(Tracking(self.name, position))
+        except IntegrityError:
+            # Another process of the same follower is already further; positions only grow.
+            log.info("follower.overtaken", follower=self.name, position=position)
+
+    def drain(self, stop: threading.Event | None = None) -> int:
+        """Run until nothing is left (or `stop` is set). Returns how many events were handled."""
+        total = 0
+        while (stop is None or not stop.is_set()) and (handled := self.run_once()):
+            total += handled
+        return total

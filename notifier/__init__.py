@@ -1,0 +1,1 @@
+"""Telling people: audience and vault, templates, campaigns, channels, deliveries and receipts."""

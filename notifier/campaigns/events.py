@@ -1,0 +1,120 @@
+"""What is recorded of a campaign, and of its deliveries.
+
+Recipients appear by random ids only; who they are is in the vault. Deliveries are recorded in batches: one event
+holds many, so that a campaign of millions stays readable.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from incidents.record.event import Event, Instant, Model
+
+
+class CampaignDrafted(Event, kind="campaign.drafted"):
+    """A notice was prepared for an incident. Texts are in it by language and channel; they name no recipient."""
+
+    incident_id: UUID
+    run_id: UUID | None = None
+    step: str | None = None
+    template: str
+    template_version: str
+    values: dict[str, Any]
+    """What fills the template for everybody (dates, kinds of data, contact point), by language where it differs."""
+    duties: tuple[str, ...] = ()
+    drill: bool = False
+
+
+class CampaignTextRevised(Event, kind="campaign.text-revised"):
+    """The draft's words changed; an approval given before is void."""
+
+    incident_id: UUID
+    values: dict[str, Any]
+
+
+class AudienceAttached(Event, kind="campaign.audience-attached"):
+    """An imported audience was chosen for the campaign."""
+
+    incident_id: UUID
+    audience_id: UUID
+    recipients: int
+    by_language: dict[str, int]
+    by_channel: dict[str, int]
+    """How many have each channel (a person may have several)."""
+    audience_digest: str
+
+
+class ApprovalRequested(Event, kind="campaign.approval-requested"):
+    """The author asks a second person. Digests name exactly this text and this audience."""
+
+    incident_id: UUID
+    text_digest: str
+    audience_digest: str
+
+
+class CampaignApproved(Event, kind="campaign.approved"):
+    """A second person approved exactly these digests."""
+
+    incident_id: UUID
+    text_digest: str
+    audience_digest: str
+    missing_items: tuple[str, ...] = ()
+    override_reason: str | None = None
+
+
+class CampaignRejected(Event, kind="campaign.rejected"):
+    """The second person said no."""
+
+    incident_id: UUID
+    reason: str
+
+
+class CampaignStarted(Event, kind="campaign.started"):
+    """Sending began."""
+
+    incident_id: UUID
+    recipients: int
+
+
+class CampaignFinished(Event, kind="campaign.finished"):
+    """Nobody is left to try: each recipient has an outcome (`reached`, `accepted`, `failed`, `ambiguous`)."""
+
+    incident_id: UUID
+    outcomes: dict[str, int]
+
+
+class DeliveryMove(Model):
+    """One delivery's step to a new state."""
+
+    recipient: UUID
+    delivery: UUID
+    channel: str
+    """`sms` or `email`."""
+    state: str
+    """`claimed`, `accepted`, `sent`, `delivered`, `failed`, `undelivered`, `rejected` or `ambiguous`."""
+    at: Instant
+    provider_id: str | None = None
+    code: str | None = None
+
+
+class DeliveriesRecorded(Event, kind="delivery.recorded"):
+    """Moves of many deliveries, in order. `up_to` is the outbox row that the last one came from."""
+
+    incident_id: UUID
+    campaign_id: UUID
+    up_to: int
+    moves: tuple[DeliveryMove, ...]
+
+
+EVENTS: tuple[type[Event], ...] = (
+    CampaignDrafted,
+    CampaignTextRevised,
+    AudienceAttached,
+    ApprovalRequested,
+    CampaignApproved,
+    CampaignRejected,
+    CampaignStarted,
+    CampaignFinished,
+    DeliveriesRecorded,
+)

@@ -1,0 +1,1 @@
+"""What must be done: law packs and duties, playbook definitions, runs and their timers."""

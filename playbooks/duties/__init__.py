@@ -1,0 +1,1 @@
+"""The duties of an incident as the record has them."""

@@ -1,0 +1,114 @@
+"""What is recorded of the duties of one incident (one stream per incident, beside the incident's own)."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from incidents.record.event import Event, Instant, Model
+
+
+class DutyOnRecord(Model):
+    """A duty as it was derived at that moment; the explanation travels along, so the record explains itself."""
+
+    duty_id: str
+    rule: str
+    instrument: str
+    article: str
+    jurisdiction: str
+    recipient: str
+    recipient_kind: str
+    """`authority`, `individuals`, `party`, `public` or `internal`."""
+    stage: str
+    status: str
+    """`due`, `possible`, `waiting_for_clock` or `exempt`."""
+    clock_event: str
+    clock_at: Instant | None = None
+    strict_due: Instant | None = None
+    legal_end: Instant | None = None
+    reminder_at: Instant | None = None
+    time_zone: str
+    contents: tuple[str, ...] = ()
+    settle_by: tuple[str, ...] = ()
+    why: tuple[Any, ...] = ()
+    pack_version: str = ""
+    confidence: str = ""
+
+
+class DutyIdentified(Event, kind="duty.identified"):
+    """Facts and law make this duty due or possible."""
+
+    incident_id: UUID
+    duty: DutyOnRecord
+
+
+class DutyRevised(Event, kind="duty.revised"):
+    """The duty stands, but something about it changed."""
+
+    incident_id: UUID
+    duty: DutyOnRecord
+    changed: tuple[str, ...]
+
+
+class DutyLifted(Event, kind="duty.lifted"):
+    """Facts now known say that there is no such duty."""
+
+    incident_id: UUID
+    duty_id: str
+    reason: str
+
+
+class DutyWaived(Event, kind="duty.waived"):
+    """A named person decided that the duty is not required, and why."""
+
+    incident_id: UUID
+    duty_id: str
+    reason: str
+
+
+class WaiverOverturned(Event, kind="duty.waiver-overturned"):
+    """The decision was taken back: the duty is as if never waived."""
+
+    incident_id: UUID
+    duty_id: str
+    reason: str
+
+
+class DutyFulfilled(Event, kind="duty.fulfilled"):
+    """The filing was made, or the notice sent. Lateness is frozen here."""
+
+    incident_id: UUID
+    duty_id: str
+    rule: str
+    how: str
+    """`filing` or `campaign`, in words for the timeline."""
+    late: bool
+    submitted_at: Instant
+
+
+class DutyWarned(Event, kind="duty.warned"):
+    """A share of the window has passed (50, 80 or 95 percent)."""
+
+    incident_id: UUID
+    duty_id: str
+    percent: int
+
+
+class DutyMissed(Event, kind="duty.missed"):
+    """The strict deadline passed without a filing. Stays on record whatever comes later."""
+
+    incident_id: UUID
+    duty_id: str
+    strict_due: Instant
+
+
+EVENTS: tuple[type[Event], ...] = (
+    DutyIdentified,
+    DutyRevised,
+    DutyLifted,
+    DutyWaived,
+    WaiverOverturned,
+    DutyFulfilled,
+    DutyWarned,
+    DutyMissed,
+)

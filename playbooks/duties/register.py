@@ -1,0 +1,221 @@
+"""The register of one incident's duties: what was derived, waived, fulfilled or missed, and when.
+
+The register compares what law and facts demand now with what is on record, and records only the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from incidents.errors import IllegalTransition, InvalidInput, NotFound
+from incidents.record import Aggregate, Context, folds, stable_id
+from playbooks.duties.events import (
+    DutyFulfilled,
+    DutyIdentified,
+    DutyLifted,
+    DutyMissed,
+    DutyOnRecord,
+    DutyRevised,
+    DutyWaived,
+    DutyWarned,
+    WaiverOverturned,
+)
+
+WARN_AT = (50, 80, 95)
+"""Percent of the window after which an open duty is called out (promise 8)."""
+
+_EXPLAINS = frozenset({"why", "pack_version"})
+"""Fields that explain a duty; alone they are no revision worth an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class DutyState:
+    """One duty as the record has it."""
+
+    duty: DutyOnRecord
+    waived: bool = False
+    lifted: bool = False
+    fulfilled_at: datetime | None = None
+    missed: bool = False
+    warned: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody still has to do something (or decide that nothing is to be done)."""
+        return not (self.waived or self.lifted or self.fulfilled_at or self.duty.status == "exempt")
+
+
+class DutyRegister(Aggregate):
+    """All duties of one incident."""
+
+    def __init__(self, register_id: UUID) -> None:
+        super().__init__(register_id)
+        self.duties: dict[str, DutyState] = {}
+        self.submissions: dict[str, datetime] = {}
+        """Rule to the instant of its (latest) submission: the clocks of the stages that follow."""
+
+    @staticmethod
+    def id_for(incident_id: UUID) -> UUID:
+        """Where the duties of an incident are recorded."""
+        return stable_id("duties", str(incident_id))
+
+    def update(self, incident_id: UUID, derived: Iterable[DutyOnRecord], context: Context) -> None:
+        """Record the difference between `derived` and what is on record."""
+        now = {duty.duty_id: duty for duty in derived}
+        for duty_id, duty in now.items():
+            state = self.duties.get(duty_id)
+            if state is None or state.lifted:
+                self.emit(DutyIdentified, context, incident_id=incident_id, duty=duty)
+            elif state.fulfilled_at is None and (changed := _changed(state.duty, duty)):
+                self.emit(DutyRevised, context, incident_id=incident_id, duty=duty, changed=changed)
+        for duty_id, state in list(self.duties.items()):
+            if duty_id not in now and not state.lifted and state.fulfilled_at is None:
+                self.emit(
+                    DutyLifted,
+                    context,
+                    incident_id=incident_id,
+                    duty_id=duty_id,
+                    reason="The facts now known no longer trigger it.",
+                )
+
+    def waive(self, incident_id: UUID, duty_id: str, reason: str, context: Context) -> None:
+        """Record that a named person finds the duty not required."""
+        self._open(duty_id)
+        if not reason.strip():
+            raise InvalidInput("A waiver needs its reason: it will be read by an auditor.", field="reason")
+        if not context.actor.startswith("user:"):
+            raise InvalidInput("Only a person can waive a duty.", field="actor")
+        self.emit(DutyWaived, context, incident_id=incident_id, duty_id=duty_id, reason=reason)
+
+    def overturn_waiver(self, incident_id: UUID, duty_id: str, reason: str, context: Context) -> None:
+        """Take a waiver back."""
+        state = self._get(duty_id)
+        if not state.waived:
+            raise IllegalTransition(f"Duty {duty_id} is not waived.")
+        self.emit(WaiverOverturned, context, incident_id=incident_id, duty_id=duty_id, reason=reason)
+
+    def fulfil(
+        self, incident_id: UUID, duty_id: str, submitted_at: datetime, how: str, context: Context
+    ) -> None:
+        """Record that the filing was made or the notice sent; whether it was late is settled here for ever."""
+        state = self._open(duty_id)
+        if submitted_at > context.recorded_at:
+            raise InvalidInput("A filing cannot have been made in the future.", field="submitted_at")
+        if (started := state.duty.clock_at) is not None and submitted_at < started:
+            raise InvalidInput(
+                f"The duty's clock started at {started.isoformat()}; nothing can be filed before that.",
+                field="submitted_at",
+            )
+        end = state.duty.legal_end or state.duty.strict_due
+        self.emit(
+            DutyFulfilled,
+            context,
+            incident_id=incident_id,
+            duty_id=duty_id,
+            rule=state.duty.rule,
+            how=how,
+            late=end is not None and submitted_at > end,
+            submitted_at=submitted_at,
+        )
+
+    def watch(self, incident_id: UUID, context: Context) -> None:
+        """Call out what became pressing by `context.recorded_at`: shares of the window passed, deadlines missed."""
+        for duty_id, state in list(self.duties.items()):
+            due, started = state.duty.strict_due, state.duty.clock_at
+            if not state.is_open or state.duty.status != "due" or due is None or started is None:
+                continue
+            percent = window_used(started, due, context.recorded_at)
+            passed = [step for step in WARN_AT if step <= percent]
+            if passed and passed[-1] > state.warned:
+                self.emit(
+                    DutyWarned, context, incident_id=incident_id, duty_id=duty_id, percent=passed[-1]
+                )
+            if context.recorded_at > due and not state.missed:
+                self.emit(DutyMissed, context, incident_id=incident_id, duty_id=duty_id, strict_due=due)
+
+    def open_duties(self, *, recipient_kinds: Iterable[str] = ()) -> Mapping[str, DutyState]:
+        """The open duties by id, of these kinds of recipient (all if none is named)."""
+        kinds = set(recipient_kinds)
+        return {
+            duty_id: state
+            for duty_id, state in self.duties.items()
+            if state.is_open and (not kinds or state.duty.recipient_kind in kinds)
+        }
+
+    def _get(self, duty_id: str) -> DutyState:
+        try:
+            return self.duties[duty_id]
+        except KeyError:
+            raise NotFound(f"There is no duty {duty_id} on record for this incident.", field="duty") from None
+
+    def _open(self, duty_id: str) -> DutyState:
+        state = self._get(duty_id)
+        if state.fulfilled_at is not None:
+            raise IllegalTransition(f"Duty {duty_id} was fulfilled at {state.fulfilled_at.isoformat()}.")
+        if state.waived:
+            raise IllegalTransition(f"Duty {duty_id} is waived; overturn the waiver first.")
+        if state.lifted:
+            raise IllegalTransition(f"Duty {duty_id} was lifted: the facts no longer trigger it.")
+        return state
+
+    @folds(DutyIdentified)
+    def _identified(self, event: DutyIdentified) -> None:
+        before = self.duties.get(event.duty.duty_id)
+        # A duty that was lifted and comes back keeps what was missed and warned: the record does not forget.
+        self.duties[event.duty.duty_id] = (
+            DutyState(event.duty) if before is None else replace(before, duty=event.duty, lifted=False)
+        )
+
+    @folds(DutyRevised)
+    def _revised(self, event: DutyRevised) -> None:
+        state = self.duties[event.duty.duty_id]
+        moved = state.duty.strict_due != event.duty.strict_due or state.duty.clock_at != event.duty.clock_at
+        self.duties[event.duty.duty_id] = replace(
+            state, duty=event.duty, warned=0 if moved else state.warned
+        )
+
+    @folds(DutyLifted)
+    def _lifted(self, event: DutyLifted) -> None:
+        self.duties[event.duty_id] = replace(self.duties[event.duty_id], lifted=True)
+
+    @folds(DutyWaived)
+    def _waived(self, event: DutyWaived) -> None:
+        self.duties[event.duty_id] = replace(self.duties[event.duty_id], waived=True)
+
+    @folds(WaiverOverturned)
+    def _overturned(self, event: WaiverOverturned) -> None:
+        self.duties[event.duty_id] = replace(self.duties[event.duty_id], waived=False)
+
+    @folds(DutyFulfilled)
+    def _fulfilled(self, event: DutyFulfilled) -> None:
+        self.duties[event.duty_id] = replace(
+            self.duties[event.duty_id], fulfilled_at=event.submitted_at
+        )
+        self.submissions[event.rule] = event.submitted_at
+
+    @folds(DutyWarned)
+    def _warned(self, event: DutyWarned) -> None:
+        self.duties[event.duty_id] = replace(self.duties[event.duty_id], warned=event.percent)
+
+    @folds(DutyMissed)
+    def _missed(self, event: DutyMissed) -> None:
+        self.duties[event.duty_id] = replace(self.duties[event.duty_id], missed=True)
+
+
+def window_used(started: datetime, due: datetime, now: datetime) -> float:
+    """Percent of the window from `started` to `due` that has passed at `now`; 100 and more when it is over."""
+    window = (due - started).total_seconds()
+    if window <= 0:
+        return 100.0
+    return max(0.0, (now - started).total_seconds() / window * 100)
+
+
+def _changed(before: DutyOnRecord, after: DutyOnRecord) -> tuple[str, ...]:
+    return tuple(
+        name
+        for name in DutyOnRecord.model_fields
+        if name not in _EXPLAINS and getattr(before, name) != getattr(after, name)
+    )

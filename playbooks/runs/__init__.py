@@ -1,0 +1,1 @@
+"""Runs: a playbook being executed, step by step, for one incident."""

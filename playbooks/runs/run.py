@@ -1,0 +1,297 @@
+"""A run: one execution of a playbook for one incident.
+
+`advance` looks at what is true now and opens, completes or skips steps; it is called after every event that may
+matter and has no effect when nothing changed. The plan it follows is the copy frozen at its start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Self
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from incidents.errors import IllegalTransition, NotFound
+from incidents.facts.conditions import Verdict
+from incidents.record import Aggregate, Context, folds, stable_id
+from playbooks.definitions.definition import Playbook, Step
+from playbooks.duties.register import DutyState
+from playbooks.runs.events import (
+    RunFinished,
+    RunStarted,
+    StepCompleted,
+    StepStarted,
+    TimerCancelled,
+    TimerFired,
+    TimerSet,
+)
+
+_DURATION: TypeAdapter[timedelta] = TypeAdapter(timedelta)
+
+SKIPPED = "skipped"
+PEOPLE_COMPLETE = frozenset({"task"})
+PEOPLE_SKIP = frozenset({"task", "draft_notice"})
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """What is true at this moment, as far as a run may ask."""
+
+    judge: Callable[[str], Verdict]
+    """Answers a CEL condition of the plan."""
+    known_facts: frozenset[str]
+    happened: frozenset[str]
+    """Event kinds of the incident's lifecycle that stand (`incident.contained`)."""
+    duties: Mapping[str, DutyState] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class StepState:
+    """How far one step is."""
+
+    kind: str
+    open: bool = False
+    outcome: str | None = None
+    started_at: datetime | None = None
+    timer: UUID | None = None
+    rounds: int = 0
+    """How often it was opened: a rejected notice is drafted again."""
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Run(Aggregate):
+    """One run."""
+
+    def __init__(self, run_id: UUID) -> None:
+        super().__init__(run_id)
+        self.incident_id: UUID | None = None
+        self.playbook: Playbook | None = None
+        self.drill = False
+        self.steps: dict[str, StepState] = {}
+        self.finished: str | None = None
+
+    @staticmethod
+    def id_for(incident_id: UUID, playbook: str) -> UUID:
+        """Each playbook runs once per incident; starting it again finds the run that is there."""
+        return stable_id("run", str(incident_id), playbook)
+
+    @staticmethod
+    def campaign_id_for(run_id: UUID, step: str) -> UUID:
+        """The campaign that a `draft_notice` step opens."""
+        return stable_id("campaign", str(run_id), step)
+
+    @classmethod
+    def start(cls, incident_id: UUID, playbook: Playbook, context: Context, *, drill: bool = False) -> Self:
+        """Begin, with a frozen copy of the plan."""
+        run = cls(cls.id_for(incident_id, playbook.id))
+        run.emit(
+            RunStarted,
+            context,
+            incident_id=incident_id,
+            playbook=playbook.id,
+            definition=playbook.model_dump(mode="json"),
+            definition_digest=playbook.digest,
+            drill=drill,
+        )
+        return run
+
+    def advance(self, view: RunView, context: Context) -> None:
+        """Open, complete and skip whatever the present state calls for, until nothing moves."""
+        if self.finished or self.playbook is None:
+            return
+        before = -1
+        while before != self.version:
+            before = self.version
+            for step in self.playbook.steps:
+                self._advance_step(step, view, context)
+        if all(self._done(step.id) for step in self.playbook.steps):
+            self.emit(RunFinished, context, incident_id=self.incident_id, outcome="completed")
+
+    def complete(self, step_id: str, context: Context, *, outcome: str = "done", comment: str = "") -> None:
+        """A person says that a task is done."""
+        state = self._open_step(step_id)
+        if state.kind not in PEOPLE_COMPLETE:
+            raise IllegalTransition(
+                f"Step {step_id} completes by itself when its {state.kind.replace('_', ' ')} is there."
+            )
+        self._complete(step_id, outcome, context, comment=comment)
+
+    def skip(self, step_id: str, context: Context, *, reason: str) -> None:
+        """A person decides that a task or a notice is not needed, with a reason."""
+        state = self._open_step(step_id)
+        if state.kind not in PEOPLE_SKIP:
+            raise IllegalTransition(f"A step of kind {state.kind} cannot be skipped.")
+        self._complete(step_id, SKIPPED, context, comment=reason)
+
+    def campaign_moved(self, draft_step: str, what: str, context: Context, *, comment: str = "") -> None:
+        """The campaign of a draft step moved: `approval-requested`, `approved`, `rejected` or `finished`."""
+        if self.finished or self.playbook is None:
+            return
+        if what == "approval-requested":
+            self._complete_if_open(draft_step, "done", context)
+        for step in self.playbook.steps:
+            if step.of != draft_step:
+                continue
+            if step.kind == "approval" and what == "approved":
+                # A person may be faster than the plan: the approval counts even if its step is not open yet.
+                self._complete(step.id, "approved", context)
+            elif step.kind == "approval" and what == "rejected" and self._is_open(step.id):
+                self._complete(step.id, "rejected", context, comment=comment)
+                self._open(self.playbook.step(draft_step), context)
+            elif step.kind == "notify" and what == "finished":
+                self._complete(step.id, "sent", context)
+
+    def fire(self, timer_id: UUID, context: Context) -> None:
+        """The time of a timer came; a timer that was cancelled or has fired stays silent."""
+        for step_id, state in self.steps.items():
+            if state.timer == timer_id:
+                self.emit(
+                    TimerFired, context, incident_id=self.incident_id, timer_id=timer_id, step=step_id
+                )
+                return
+
+    def _advance_step(self, step: Step, view: RunView, context: Context) -> None:
+        if self._done(step.id):
+            return
+        if not self._is_open(step.id):
+            if not all(self._done(earlier) for earlier in step.after):
+                return
+            if step.of and self.steps[step.of].outcome == SKIPPED:
+                self._complete(step.id, SKIPPED, context)
+                return
+            verdict = Verdict.TRUE if step.when is None else view.judge(step.when)
+            if verdict is Verdict.FALSE:
+                self._complete(step.id, SKIPPED, context)
+                return
+            if verdict is Verdict.UNKNOWN:
+                return
+            self._open(step, context)
+        if step.kind == "filings":
+            self._advance_filings(step, view, context)
+        elif (step.kind == "task" and any(kind in view.happened for kind in step.done_on)) or (
+            step.kind == "facts" and view.known_facts.issuperset(step.facts)
+        ):
+            self._complete(step.id, "done", context)
+
+    def _advance_filings(self, step: Step, view: RunView, context: Context) -> None:
+        """One task per due duty; the step itself is complete when no duty of its kinds is left open."""
+        covered = {
+            duty_id: state
+            for duty_id, state in view.duties.items()
+            if state.duty.recipient_kind in step.recipient_kinds
+        }
+        for duty_id, state in covered.items():
+            filing = f"{step.id}:{duty_id}"
+            if self._is_open(filing) and not state.is_open:
+                self._complete(filing, "filed" if state.fulfilled_at else SKIPPED, context)
+            elif state.is_open and state.duty.status == "due" and not self._is_open(filing):
+                self.emit(
+                    StepStarted,
+                    context,
+                    incident_id=self.incident_id,
+                    step=filing,
+                    step_kind="filing",
+                    title=step.title,
+                    details={"duty_id": duty_id, "recipient": state.duty.recipient},
+                )
+        if not any(state.is_open for state in covered.values()):
+            self._complete(step.id, "done", context)
+
+    def _open(self, step: Step, context: Context) -> None:
+        self.emit(
+            StepStarted,
+            context,
+            incident_id=self.incident_id,
+            step=step.id,
+            step_kind=step.kind,
+            title=step.title,
+            details={
+                name: value
+                for name, value in (("template", step.template), ("of", step.of), ("facts", step.facts))
+                if value
+            },
+        )
+        if step.remind_after is not None:
+            rounds = self.steps[step.id].rounds
+            self.emit(
+                TimerSet,
+                context,
+                incident_id=self.incident_id,
+                timer_id=stable_id("timer", str(self.id), step.id, str(rounds)),
+                step=step.id,
+                due_at=context.recorded_at + _DURATION.validate_python(step.remind_after),
+            )
+
+    def _complete(self, step_id: str, outcome: str, context: Context, *, comment: str = "") -> None:
+        state = self.steps.get(step_id)
+        if state is not None and state.outcome is not None and not state.open:
+            return
+        if state is not None and state.timer is not None:
+            self.emit(
+                TimerCancelled, context, incident_id=self.incident_id, timer_id=state.timer, step=step_id
+            )
+        self.emit(
+            StepCompleted,
+            context,
+            incident_id=self.incident_id,
+            step=step_id,
+            outcome=outcome,
+            comment=comment,
+        )
+
+    def _complete_if_open(self, step_id: str, outcome: str, context: Context) -> None:
+        if self._is_open(step_id):
+            self._complete(step_id, outcome, context)
+
+    def _open_step(self, step_id: str) -> StepState:
+        state = self.steps.get(step_id)
+        if state is None:
+            raise NotFound(f"Step {step_id} of this run is not open yet, or does not exist.", field="step")
+        if not state.open:
+            raise IllegalTransition(f"Step {step_id} is complete: {state.outcome}.")
+        return state
+
+    def _is_open(self, step_id: str) -> bool:
+        state = self.steps.get(step_id)
+        return state is not None and state.open
+
+    def _done(self, step_id: str) -> bool:
+        state = self.steps.get(step_id)
+        return state is not None and not state.open and state.outcome not in {None, "rejected"}
+
+    def open_steps(self) -> Iterable[str]:
+        """Ids of the steps that wait for somebody or something."""
+        return [step_id for step_id, state in self.steps.items() if state.open]
+
+    @folds(RunStarted)
+    def _started(self, event: RunStarted) -> None:
+        self.incident_id = event.incident_id
+        self.playbook = Playbook.model_validate(event.definition)
+        self.drill = event.drill
+
+    @folds(StepStarted)
+    def _step_started(self, event: StepStarted) -> None:
+        state = self.steps.setdefault(event.step, StepState(event.step_kind))
+        state.open, state.outcome, state.started_at = True, None, event.recorded_at
+        state.rounds += 1
+        state.details = event.details
+
+    @folds(StepCompleted)
+    def _step_completed(self, event: StepCompleted) -> None:
+        state = self.steps.setdefault(event.step, StepState("skipped"))
+        state.open, state.outcome = False, event.outcome
+
+    @folds(TimerSet)
+    def _timer_set(self, event: TimerSet) -> None:
+        self.steps[event.step].timer = event.timer_id
+
+    @folds(TimerFired, TimerCancelled)
+    def _timer_over(self, event: TimerFired | TimerCancelled) -> None:
+        self.steps[event.step].timer = None
+
+    @folds(RunFinished)
+    def _finished(self, event: RunFinished) -> None:
+        self.finished = event.outcome

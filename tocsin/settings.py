@@ -1,0 +1,271 @@
+"""Settings: from a TOML file, overridden by `TOCSIN_*` variables (`TOCSIN_SMS__ACCOUNT_SID` for `[sms] account_sid`).
+
+Secrets come from variables or from files named by `*_file`, so that the TOML file may be shown to anybody.
+`faults` lists what makes a configuration unsafe outside the demo; the service refuses to start with any of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import os
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from incidents.errors import FieldFault, InvalidInput
+
+CONFIG_VARIABLE = "TOCSIN_CONFIG"
+DEFAULT_FILE = "tocsin.toml"
+
+
+class Section(BaseModel):
+    """A table of the TOML file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, data: Any) -> Any:
+        """`x_file = "path"` fills the secret `x`; naming both is a mistake."""
+        if not isinstance(data, dict):
+            return data
+        filled = dict(data)
+        for name in list(filled):
+            target = name.removesuffix("_file")
+            if name == target or target not in cls.model_fields or filled[name] in (None, ""):
+                continue
+            if filled.get(target):
+                raise ValueError(f"give {target} or {name}, not both")
+            try:
+                filled[target] = Path(str(filled[name])).read_text("utf-8").strip()
+            except OSError as error:
+                raise ValueError(f"{name}: {error.strerror or error}") from error
+        return filled
+
+
+class SmsMode(StrEnum):
+    TWILIO = "twilio"
+    SIMULATED = "simulated"
+    NONE = "none"
+
+
+class SmsSettings(Section):
+    """Text messages through Twilio's API."""
+
+    mode: SmsMode = Field(SmsMode.NONE, description="`twilio`, `simulated` (a local stand-in; demo only) or `none`.")
+    account_sid: str = Field("", description="Twilio account, `AC...`.")
+    auth_token: SecretStr = Field(SecretStr(""), description="Signs callbacks and authenticates us. A secret.")
+    auth_token_file: Path | None = Field(None, description="File that holds `auth_token`.")
+    auth_token_secondary: SecretStr = Field(SecretStr(""), description="Second token during a rotation. A secret.")
+    auth_token_secondary_file: Path | None = Field(None, description="File that holds `auth_token_secondary`.")
+    sender: str = Field("", description="Sending number (E.164) or alphanumeric sender.")
+    messaging_service_sid: str = Field("", description="Messaging Service, `MG...`; used instead of `sender`.")
+    base_url: str = Field("https://api.twilio.com", description="Where the API is; the stand-in sets its own.")
+
+
+class SmtpMode(StrEnum):
+    SMTP = "smtp"
+    SIMULATED = "simulated"
+    NONE = "none"
+
+
+class SmtpSettings(Section):
+    """Email through an SMTP relay."""
+
+    mode: SmtpMode = Field(SmtpMode.NONE, description="`smtp`, `simulated` (a local stand-in; demo only) or `none`.")
+    host: str = Field("127.0.0.1", description="Relay's host.")
+    port: int = Field(587, ge=1, le=65535, description="Relay's port.")
+    tls: Literal["starttls", "implicit", "none"] = Field("starttls", description="How the connection is encrypted.")
+    verify: bool = Field(True, description="Check the relay's certificate.")
+    username: str = Field("", description="User for AUTH; empty for none.")
+    password: SecretStr = Field(SecretStr(""), description="Password for AUTH. A secret.")
+    password_file: Path | None = Field(None, description="File that holds `password`.")
+    sender: str = Field("", description="From address of notices.")
+
+
+class VaultSettings(Section):
+    """The key over the keys of the people in the vault."""
+
+    master_key: SecretStr = Field(SecretStr(""), description="32 random bytes, base64. A secret; back it up apart.")
+    master_key_file: Path | None = Field(None, description="File that holds `master_key`.")
+
+
+class IntakeSettings(Section):
+    """What becomes of alerts."""
+
+    max_bytes: int = Field(1_048_576, ge=1024, description="Largest alert accepted, in bytes.")
+    declare_from_severity: int = Field(
+        4, ge=0, le=6, description="OCSF severity_id from which an alert declares an incident (4 = high)."
+    )
+    correlate_for_hours: int = Field(
+        72, ge=1, description="How long alerts of one kind on one asset belong to the same incident."
+    )
+
+
+class AudienceSettings(Section):
+    """Limits on imported audiences."""
+
+    max_bytes: int = Field(64 * 1_048_576, ge=1024, description="Largest CSV accepted, in bytes.")
+    max_rows: int = Field(500_000, ge=1, description="Most rows in one CSV.")
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TOCSIN_", env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
+    )
+
+    database_url: str = Field(
+        "sqlite:///data/tocsin.sqlite",
+        description="`sqlite:///path` or `postgresql://user:password@host:port/name`.",
+    )
+    organisation_file: Path = Field(Path("organisation.toml"), description="The organisation profile.")
+    playbooks_folder: Path | None = Field(None, description="Folder with playbooks of your own (YAML).")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    public_url: str = Field(
+        "http://127.0.0.1:8000", description="How the world reaches this service; provider callbacks go there."
+    )
+    trusted_proxies: str = Field(
+        "", description="Comma-separated addresses of reverse proxies whose X-Forwarded-* are believed."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    delivery_policy: Literal["at_least_once", "at_most_once"] = Field(
+        "at_least_once",
+        description="What to do when a provider cannot say whether a notice was taken: tell again (and mark), or not.",
+    )
+    lease_seconds: int = Field(60, ge=5, description="How long a worker owns what it claimed.")
+    sms: SmsSettings = SmsSettings()
+    smtp: SmtpSettings = SmtpSettings()
+    vault: VaultSettings = VaultSettings()
+    intake: IntakeSettings = IntakeSettings()
+    audience: AudienceSettings = AudienceSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        path = Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
+
+    @model_validator(mode="after")
+    def _addresses_make_sense(self) -> Self:
+        if urlsplit(self.public_url).scheme not in {"http", "https"}:
+            raise ValueError("public_url must start with http:// or https://")
+        return self
+
+    @property
+    def lease(self) -> timedelta:
+        return timedelta(seconds=self.lease_seconds)
+
+    def master_key(self) -> bytes:
+        """The vault's master key, 32 bytes. InvalidInput when it is missing or malformed."""
+        text = self.vault.master_key.get_secret_value()
+        try:
+            key = base64.b64decode(text, validate=True)
+        except ValueError:
+            key = b""
+        if len(key) != 32:
+            raise InvalidInput(
+                "vault.master_key must be 32 bytes in base64; `tocsin init` makes one.", field="vault.master_key"
+            )
+        return key
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; InvalidInput names every wrong one."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named and not Path(named).is_file():
+        raise InvalidInput(f"{CONFIG_VARIABLE} names {named}, which is not a file.", field=CONFIG_VARIABLE)
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        faults = [
+            FieldFault(".".join(str(part) for part in fault["loc"]) or "settings", fault["msg"])
+            for fault in error.errors(include_input=False, include_url=False)
+        ]
+        raise InvalidInput("The settings are not usable.", errors=faults) from error
+    except ValueError as error:  # a TOML file that does not parse
+        raise InvalidInput(f"The settings file cannot be read: {error}", field="settings") from error
+
+
+def faults(settings: Settings) -> list[FieldFault]:
+    """What makes these settings unsafe for real people and real incidents. Empty: fit to serve."""
+    found: list[FieldFault] = []
+    if settings.sms.mode is SmsMode.SIMULATED:
+        found.append(FieldFault("sms.mode", "`simulated` reaches nobody; only `tocsin demo` may use it"))
+    if settings.smtp.mode is SmtpMode.SIMULATED:
+        found.append(FieldFault("smtp.mode", "`simulated` reaches nobody; only `tocsin demo` may use it"))
+    if settings.sms.mode is SmsMode.TWILIO:
+        found.extend(_twilio_faults(settings.sms))
+    if settings.smtp.mode is SmtpMode.SMTP:
+        found.extend(_smtp_faults(settings.smtp))
+    if settings.sms.mode is SmsMode.NONE and settings.smtp.mode is SmtpMode.NONE:
+        found.append(FieldFault("sms.mode", "no channel is set: nobody could be told; set `sms` or `smtp`"))
+    try:
+        key = settings.master_key()
+    except InvalidInput as error:
+        found.append(FieldFault("vault.master_key", error.detail))
+    else:
+        if key == DEMO_MASTER_KEY or len(set(key)) < 8:
+            found.append(FieldFault("vault.master_key", "this key is public or far from random; make a new one"))
+    if urlsplit(settings.public_url).scheme == "http" and not _is_loopback(urlsplit(settings.public_url).hostname):
+        found.append(FieldFault("public_url", "plain HTTP on a public address: keys and callbacks would be readable"))
+    if not _is_loopback(settings.host) and not settings.trusted_proxies:
+        found.append(
+            FieldFault("host", "listening in clear on a public address: listen on loopback or name trusted_proxies")
+        )
+    return found
+
+
+DEMO_MASTER_KEY = bytes(range(32))
+"""The demo's key. Everybody knows it, so `faults` refuses it."""
+DEMO_TWILIO_TOKEN = "demo-token-known-to-everybody"  # noqa: S105 - public on purpose, refused outside the demo
+
+
+def _twilio_faults(sms: SmsSettings) -> list[FieldFault]:
+    found = []
+    if not sms.account_sid.startswith("AC"):
+        found.append(FieldFault("sms.account_sid", "a Twilio account starts with AC"))
+    token = sms.auth_token.get_secret_value()
+    if not token or token == DEMO_TWILIO_TOKEN:
+        found.append(FieldFault("sms.auth_token", "missing, or the demo's public token"))
+    if not sms.sender and not sms.messaging_service_sid:
+        found.append(FieldFault("sms.sender", "set sender or messaging_service_sid"))
+    if urlsplit(sms.base_url).scheme != "https":
+        found.append(FieldFault("sms.base_url", "must be https"))
+    return found
+
+
+def _smtp_faults(smtp: SmtpSettings) -> list[FieldFault]:
+    found = []
+    if not smtp.sender:
+        found.append(FieldFault("smtp.sender", "set the From address of notices"))
+    if smtp.tls == "none" and not _is_loopback(smtp.host):
+        found.append(FieldFault("smtp.tls", "mail to another machine must be encrypted"))
+    if not smtp.verify and not _is_loopback(smtp.host):
+        found.append(FieldFault("smtp.verify", "an unchecked certificate protects from nobody"))
+    return found
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host is None:
+        return False
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
