@@ -234,10 +234,13 @@ class Incident(Aggregate):
     )
     def _moved(self, event: Event) -> None:
         self.phase = _PHASE_AFTER[type(event)]
-        self.phase_times[self.phase] = event.happened_at
         if isinstance(event, IncidentReopened):
             for later in (Phase.CONTAINED, Phase.ERADICATED, Phase.RECOVERED, Phase.CLOSED):
                 self.phase_times.pop(later, None)
+            # Reopening does not make anybody know of it later than they did.
+            self.phase_times.setdefault(Phase.TRIAGED, event.happened_at)
+        else:
+            self.phase_times[self.phase] = event.happened_at
 
     @folds(IncidentMerged)
     def _merged(self, event: IncidentMerged) -> None:

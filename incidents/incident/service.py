@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from incidents.errors import Conflict, InvalidInput
-from incidents.facts import Facts, parse_changes
+from incidents.facts import parse_changes
 from incidents.incident.incident import Incident
 from incidents.privacy import refuse_contacts
 from incidents.record import Context, Record, retrying
@@ -81,16 +81,11 @@ class IncidentService:
     def triage(
         self, incident_id: UUID, context: Context, *, assessment: str = "", expected_version: int | None = None
     ) -> Incident:
-        """Confirm that it is real. Unless stated otherwise before, this is when the organisation became aware."""
+        """Confirm that it is real."""
         assessment = _text(assessment, "assessment")
-
-        def decide(incident: Incident) -> None:
-            incident.triage(context, assessment)
-            if "aware_at" not in incident.facts:
-                when = (context.happened_at or context.recorded_at).isoformat()
-                incident.state_facts(context, parse_changes({"aware_at": when}), source="triage")
-
-        return self.change(incident_id, context, decide, expected_version=expected_version)
+        return self.change(
+            incident_id, context, lambda incident: incident.triage(context, assessment), expected_version=expected_version
+        )
 
     def move(
         self,
@@ -179,11 +174,6 @@ class IncidentService:
             )
 
         return self.change(incident_id, context, decide)
-
-
-def facts_of(incident: Incident) -> Facts:
-    """The facts on record of an incident, typed."""
-    return Facts.parse(incident.facts)
 
 
 def _text(value: str, field: str, *, limit: int = MAX_TEXT, required: bool = False) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from datetime import timedelta
 from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -18,8 +19,8 @@ from incidents.facts.conditions import Condition
 from incidents.record import Model
 
 StepId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
-IsoDuration = Annotated[str, StringConstraints(pattern=r"^P(?=.)(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+S)?)?$")]
-"""Days, hours, minutes and seconds of ISO 8601-1; months and years have no fixed length and are not for timers."""
+PositiveTime = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=366))]
+"""A length of time, written as ISO 8601-1 has it (`PT30M`, `P1D`)."""
 
 StepKind = Literal["task", "facts", "draft_notice", "approval", "notify", "filings"]
 
@@ -46,7 +47,7 @@ class Step(Model):
     """For `approval` and `notify`: the draft step they belong to."""
     recipient_kinds: tuple[str, ...] = ()
     """For `filings`: which duties it covers."""
-    remind_after: IsoDuration | None = None
+    remind_after: PositiveTime | None = None
     """A task or approval still open after this time is called out on the timeline."""
 
     @model_validator(mode="after")

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
-
-from pydantic import TypeAdapter
 
 from incidents.errors import IllegalTransition, NotFound
 from incidents.facts.conditions import Verdict
@@ -28,8 +26,6 @@ from playbooks.runs.events import (
     TimerFired,
     TimerSet,
 )
-
-_DURATION: TypeAdapter[timedelta] = TypeAdapter(timedelta)
 
 SKIPPED = "skipped"
 PEOPLE_COMPLETE = frozenset({"task"})
@@ -162,12 +158,12 @@ class Run(Aggregate):
             if step.of and self.steps[step.of].outcome == SKIPPED:
                 self._complete(step.id, SKIPPED, context)
                 return
-            verdict = Verdict.TRUE if step.when is None else view.judge(step.when)
-            if verdict is Verdict.FALSE:
-                self._complete(step.id, SKIPPED, context)
-                return
-            if verdict is Verdict.UNKNOWN:
-                return
+            if step.when is not None:
+                verdict = view.judge(step.when)
+                if verdict.is_false:
+                    self._complete(step.id, SKIPPED, context)
+                if not verdict.is_true:
+                    return
             self._open(step, context)
         if step.kind == "filings":
             self._advance_filings(step, view, context)
@@ -222,7 +218,7 @@ class Run(Aggregate):
                 incident_id=self.incident_id,
                 timer_id=stable_id("timer", str(self.id), step.id, str(rounds)),
                 step=step.id,
-                due_at=context.recorded_at + _DURATION.validate_python(step.remind_after),
+                due_at=context.recorded_at + step.remind_after,
             )
 
     def _complete(self, step_id: str, outcome: str, context: Context, *, comment: str = "") -> None:

@@ -1,0 +1,203 @@
+"""The register records differences, decisions and lateness, and forgets nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from incidents.clock import ManualClock
+from incidents.errors import IllegalTransition, InvalidInput, NotFound
+from incidents.record import Context, Record
+from playbooks.duties.events import DutyMissed, DutyOnRecord, DutyRevised, DutyWarned
+from playbooks.duties.register import DutyRegister, window_used
+from playbooks.duties.service import DutyService
+from tests.conftest import NIGHT, ContextMaker
+
+INCIDENT = UUID(int=7)
+
+
+def duty(duty_id: str = "gdpr-33", **changes: Any) -> DutyOnRecord:
+    fields: dict[str, Any] = {
+        "duty_id": duty_id,
+        "rule": duty_id,
+        "instrument": "Regulation (EU) 2016/679",
+        "article": "33(1)",
+        "jurisdiction": "EU",
+        "recipient": "supervisory authority",
+        "recipient_kind": "authority",
+        "stage": "initial",
+        "status": "due",
+        "clock_event": "aware",
+        "clock_at": NIGHT,
+        "strict_due": NIGHT + timedelta(hours=72),
+        "legal_end": NIGHT + timedelta(hours=73),
+        "time_zone": "Europe/Berlin",
+    }
+    return DutyOnRecord(**(fields | changes))
+
+
+@pytest.fixture
+def register() -> DutyRegister:
+    return DutyRegister(DutyRegister.id_for(INCIDENT))
+
+
+def kinds(register: DutyRegister) -> list[str]:
+    return [event.kind for event in register.collect_events()]
+
+
+def test_only_differences_are_recorded(register: DutyRegister, analyst: ContextMaker) -> None:
+    register.update(INCIDENT, [duty("a"), duty("b")], analyst())
+    assert kinds(register) == ["duty.identified", "duty.identified"]
+
+    register.update(INCIDENT, [duty("a"), duty("b", strict_due=NIGHT + timedelta(hours=24))], analyst())
+    (revised,) = register.collect_events()
+    assert isinstance(revised, DutyRevised)
+    assert revised.changed == ("strict_due",)
+
+    register.update(INCIDENT, [duty("a")], analyst())
+    assert kinds(register) == ["duty.lifted"]
+
+    register.update(INCIDENT, [duty("a")], analyst())
+    assert kinds(register) == []
+
+
+def test_a_better_explanation_alone_is_no_revision(register: DutyRegister, analyst: ContextMaker) -> None:
+    register.update(INCIDENT, [duty()], analyst())
+    register.collect_events()
+
+    register.update(INCIDENT, [duty(why=("Said more clearly.",), pack_version="2")], analyst())
+
+    assert kinds(register) == []
+
+
+def test_a_waiver_needs_a_person_and_a_reason_and_can_be_overturned(
+    register: DutyRegister, analyst: ContextMaker, clock: ManualClock
+) -> None:
+    register.update(INCIDENT, [duty()], analyst())
+    with pytest.raises(InvalidInput, match="reason"):
+        register.waive(INCIDENT, "gdpr-33", " ", analyst())
+    with pytest.raises(InvalidInput, match="Only a person"):
+        register.waive(INCIDENT, "gdpr-33", "No risk.", Context.of_command("system:tocsin", clock))
+
+    register.waive(INCIDENT, "gdpr-33", "No risk: keys were safe.", analyst())
+    assert not register.duties["gdpr-33"].is_open
+
+    register.overturn_waiver(INCIDENT, "gdpr-33", "Keys were not safe.", analyst())
+    assert register.duties["gdpr-33"].is_open
+
+
+@pytest.mark.parametrize(
+    ("hours", "late"),
+    [(1, False), (72, False), (73, False), (73.5, True), (200, True)],
+)
+def test_lateness_is_judged_by_the_legal_end_and_frozen_at_the_filing(
+    register: DutyRegister, clock: ManualClock, analyst: ContextMaker, hours: float, late: bool
+) -> None:
+    register.update(INCIDENT, [duty()], analyst())
+    clock.advance(timedelta(hours=300))
+
+    register.fulfil(INCIDENT, "gdpr-33", NIGHT + timedelta(hours=hours), "filing", analyst())
+    register.update(INCIDENT, [duty(legal_end=NIGHT + timedelta(hours=500))], analyst())
+
+    (fulfilled,) = [e for e in register.collect_events() if e.kind == "duty.fulfilled"]
+    assert fulfilled.late is late  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("offset", [timedelta(hours=-1), timedelta(hours=1)])
+def test_a_filing_lies_between_the_clocks_start_and_now(
+    register: DutyRegister, analyst: ContextMaker, offset: timedelta
+) -> None:
+    register.update(INCIDENT, [duty()], analyst())
+
+    with pytest.raises(InvalidInput) as caught:
+        register.fulfil(INCIDENT, "gdpr-33", NIGHT + offset, "filing", analyst())
+
+    assert caught.value.errors[0].field == "submitted_at"
+
+
+def test_a_deadline_is_loud_before_and_after_and_stays_on_record(
+    register: DutyRegister, clock: ManualClock, analyst: ContextMaker
+) -> None:
+    register.update(INCIDENT, [duty()], analyst())
+    register.collect_events()
+    heard: list[tuple[float, object]] = []
+    for hours in (10, 35.9, 36, 50, 57.6, 68.4, 71, 72, 72.1, 90):
+        clock.move_to(NIGHT + timedelta(hours=hours))
+        register.watch(INCIDENT, analyst())
+        heard += [
+            (hours, event.percent if isinstance(event, DutyWarned) else event.kind)
+            for event in register.collect_events()
+        ]
+
+    assert heard == [(36, 50), (57.6, 80), (68.4, 95), (72.1, "duty.missed")]
+
+    register.update(INCIDENT, [], analyst())
+    register.update(INCIDENT, [duty()], analyst())
+    assert register.duties["gdpr-33"].missed
+
+
+def test_a_watch_that_slept_says_the_worst_at_once(
+    register: DutyRegister, clock: ManualClock, analyst: ContextMaker
+) -> None:
+    register.update(INCIDENT, [duty()], analyst())
+    register.collect_events()
+    clock.advance(timedelta(hours=100))
+
+    register.watch(INCIDENT, analyst())
+
+    warned, missed = register.collect_events()
+    assert isinstance(warned, DutyWarned)
+    assert warned.percent == 95
+    assert isinstance(missed, DutyMissed)
+
+
+@pytest.mark.parametrize("status", ["possible", "waiting_for_clock", "exempt"])
+def test_only_due_duties_are_called_out(
+    register: DutyRegister, clock: ManualClock, analyst: ContextMaker, status: str
+) -> None:
+    register.update(INCIDENT, [duty(status=status)], analyst())
+    register.collect_events()
+    clock.advance(timedelta(hours=100))
+
+    register.watch(INCIDENT, analyst())
+
+    assert kinds(register) == []
+
+
+def test_what_is_settled_cannot_be_decided_again(register: DutyRegister, analyst: ContextMaker) -> None:
+    register.update(INCIDENT, [duty()], analyst())
+    register.fulfil(INCIDENT, "gdpr-33", NIGHT, "filing", analyst())
+
+    with pytest.raises(IllegalTransition, match="fulfilled"):
+        register.waive(INCIDENT, "gdpr-33", "Too late.", analyst())
+    with pytest.raises(NotFound, match="no duty x"):
+        register.waive(INCIDENT, "x", "Which?", analyst())
+
+
+def test_a_repeated_command_has_one_effect(record: Record, analyst: ContextMaker, clock: ManualClock) -> None:
+    service = DutyService(record)
+    register = DutyRegister(DutyRegister.id_for(INCIDENT))
+    register.update(INCIDENT, [duty()], analyst())
+    record.commit(register)
+    command = uuid4()
+
+    service.waive(INCIDENT, "gdpr-33", analyst(command), reason="No risk.")
+    again = service.waive(INCIDENT, "gdpr-33", analyst(command), reason="No risk.")
+
+    assert again.version == 2
+
+
+@pytest.mark.parametrize(
+    ("started", "due", "now", "percent"),
+    [
+        (NIGHT, NIGHT + timedelta(hours=4), NIGHT + timedelta(hours=1), 25),
+        (NIGHT, NIGHT + timedelta(hours=4), NIGHT - timedelta(hours=1), 0),
+        (NIGHT, NIGHT + timedelta(hours=4), NIGHT + timedelta(hours=8), 200),
+        (NIGHT, NIGHT, NIGHT, 100),
+    ],
+)
+def test_share_of_the_window_used(started: datetime, due: datetime, now: datetime, percent: float) -> None:
+    assert window_used(started, due, now) == percent

@@ -1,0 +1,1 @@
+"""Logs and metrics. Nothing personal of an affected person is in either."""

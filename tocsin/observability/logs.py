@@ -1,0 +1,60 @@
+"""Logs: one JSON object a line on standard error (or plain text on a terminal), through `structlog`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from incidents.privacy import mask_contacts
+
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_PLAIN_FIELDS = frozenset({"timestamp", "level", "event", "logger"})
+
+
+def mask_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """The last gate before a line is written: whatever looks like a phone number or an address is masked.
+
+    Callers must not log contacts at all; this is for text that came from elsewhere (a library's error, a provider's).
+    """
+    for name, value in event.items():
+        if isinstance(value, str) and name not in _PLAIN_FIELDS:
+            event[name] = mask_contacts(value)
+    return event
+
+
+def set_up_logs(level: str, *, stream: TextIO | None = None) -> None:
+    """Configure `structlog` and the standard library's loggers to write alike."""
+    out = stream or sys.stderr
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        mask_values,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if out.isatty() else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=shared,
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(_LEVELS[level])
+    for noisy in ("twilio", "httpx", "aiohttp", "mail.log", "eventsourcing"):
+        # Their info lines repeat request addresses and headers, which may name a recipient.
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,40 @@
+"""Metrics in Prometheus' form. Labels are words from closed lists: never a name, a number or an id."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+
+class Metrics:
+    """The metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.alerts = Counter(
+            "tocsin_alerts_total", "Alerts received.", ["dialect", "outcome"], registry=self.registry
+        )
+        self.refused = Counter(
+            "tocsin_refused_total", "Requests refused, by kind of problem.", ["problem"], registry=self.registry
+        )
+        self.requests = Counter(
+            "tocsin_requests_total", "HTTP requests.", ["method", "route", "status"], registry=self.registry
+        )
+        self.receipts = Counter(
+            "tocsin_receipts_total", "Provider receipts.", ["provider", "outcome"], registry=self.registry
+        )
+        self.worker_faults = Counter(
+            "tocsin_worker_faults_total", "Failures a worker survived.", ["worker"], registry=self.registry
+        )
+        self.lag = Gauge(
+            "tocsin_follower_lag_events", "Events recorded but not yet handled.", ["follower"], registry=self.registry
+        )
+        self.deliveries = Gauge(
+            "tocsin_deliveries", "Deliveries by channel and state.", ["channel", "state"], registry=self.registry
+        )
+        self.open_duties = Gauge(
+            "tocsin_open_duties", "Open duties by share of the window used.", ["used"], registry=self.registry
+        )
+
+    def render(self) -> bytes:
+        """The exposition text."""
+        return generate_latest(self.registry)

@@ -1,0 +1,52 @@
+"""The wiring: every part of a running Tocsin, built once from the settings and handed to doors and workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from incidents.alerts.events import EVENTS as ALERT_EVENTS
+from incidents.clock import Clock
+from incidents.facts import OrganisationProfile
+from incidents.incident.events import EVENTS as INCIDENT_EVENTS
+from incidents.incident.service import IncidentService
+from incidents.record import Record, Registry
+from notifier.campaigns.events import EVENTS as CAMPAIGN_EVENTS
+from playbooks.definitions.definition import Playbook
+from playbooks.duties.events import EVENTS as DUTY_EVENTS
+from playbooks.duties.service import DutyService
+from playbooks.runs.events import EVENTS as RUN_EVENTS
+from playbooks.runs.service import RunService
+from tocsin.access.answers import Answers
+from tocsin.access.keys import Keys
+from tocsin.observability.metrics import Metrics
+from tocsin.settings import Settings
+
+
+def registry() -> Registry:
+    """All event classes of all rooms."""
+    return Registry([*INCIDENT_EVENTS, *ALERT_EVENTS, *DUTY_EVENTS, *RUN_EVENTS, *CAMPAIGN_EVENTS])
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything a door may call. Attributes are application services; nothing here knows HTTP."""
+
+    settings: Settings
+    demo: bool
+    clock: Clock
+    engine: Engine
+    record: Record
+    metrics: Metrics
+    keys: Keys
+    answers: Answers
+    profile: OrganisationProfile
+    playbooks: Mapping[str, Playbook]
+    incidents: IncidentService
+    duties: DutyService
+    runs: RunService
+    # intake: AlertIntake, campaigns: CampaignService, audiences, vault, receipts, board queries: added as they land
