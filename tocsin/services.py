@@ -10,17 +10,21 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from incidents.alerts.events import EVENTS as ALERT_EVENTS
+from incidents.alerts.intake import AlertIntake
 from incidents.clock import Clock
 from incidents.facts import OrganisationProfile
 from incidents.incident.events import EVENTS as INCIDENT_EVENTS
 from incidents.incident.service import IncidentService
 from incidents.record import Record, Registry
+from notifier.audience import Audiences
 from notifier.campaigns.events import EVENTS as CAMPAIGN_EVENTS
+from notifier.campaigns.service import CampaignService
 from playbooks.definitions.definition import Playbook
 from playbooks.duties.events import EVENTS as DUTY_EVENTS
 from playbooks.duties.service import DutyService
 from playbooks.runs.events import EVENTS as RUN_EVENTS
 from playbooks.runs.service import RunService
+from projections.runner import Runner
 from tocsin.access.answers import Answers
 from tocsin.access.keys import Keys
 from tocsin.observability.metrics import Metrics
@@ -49,4 +53,8 @@ class Services:
     incidents: IncidentService
     duties: DutyService
     runs: RunService
-    # intake: AlertIntake, campaigns: CampaignService, audiences, vault, receipts, board queries: added as they land
+    intake: AlertIntake
+    audiences: Audiences
+    campaigns: CampaignService
+    projections: Runner
+    # receipts: TwilioReceipts: added when it lands

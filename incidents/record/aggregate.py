@@ -53,6 +53,11 @@ class Aggregate:
         self._fold(event)
         self._pending.append(event)
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether something was emitted that is not saved yet."""
+        return bool(self._pending)
+
     def collect_events(self) -> list[Event]:
         """Hand over what was emitted since the last call (the library's CollectEventsProtocol)."""
         pending, self._pending = self._pending, []

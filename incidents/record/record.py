@@ -134,14 +134,22 @@ class Record(Application[UUID]):
         """How far a follower has come."""
         return self.process_recorder.max_tracking_id(follower) or 0
 
-    @contextmanager
-    def waking(self, waker: Callable[[], None]) -> Iterator[None]:
+    def add_waker(self, waker: Callable[[], None]) -> None:
         """Call `waker` after every commit of this process, so that followers need not poll fast."""
         self._wakers.append(waker)
+
+    def remove_waker(self, waker: Callable[[], None]) -> None:
+        """Stop calling it."""
+        self._wakers.remove(waker)
+
+    @contextmanager
+    def waking(self, waker: Callable[[], None]) -> Iterator[None]:
+        """`add_waker` for as long as a block runs."""
+        self.add_waker(waker)
         try:
             yield
         finally:
-            self._wakers.remove(waker)
+            self.remove_waker(waker)
 
     def _wake(self) -> None:
         for waker in tuple(self._wakers):

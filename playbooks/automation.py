@@ -1,0 +1,171 @@
+"""What follows by itself from a recorded event: the incident is graded anew, its duties are derived, its runs advance.
+
+All of it is computed from recorded state and saved in one transaction with the follower's position, so that grade,
+duties and runs never disagree, and a kill at any moment repeats the computation with the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from incidents.clock import Clock
+from incidents.facts import Condition, ConditionContext, Facts, OrganisationProfile, Verdict
+from incidents.grading.grade import GradeResult, grade
+from incidents.incident.events import (
+    AlertLinked,
+    FactsStated,
+    IncidentClosed,
+    IncidentContained,
+    IncidentEradicated,
+    IncidentGraded,
+    IncidentRecovered,
+    IncidentReopened,
+    IncidentReported,
+    IncidentTriaged,
+)
+from incidents.incident.incident import Incident
+from incidents.incident.known import known_facts
+from incidents.incident.lifecycle import Phase
+from incidents.record import Aggregate, Context, Event, Follower, Record, Recorded
+from playbooks.definitions.definition import Playbook
+from playbooks.duties.events import DutyFulfilled, DutyWaived, WaiverOverturned
+from playbooks.duties.on_record import on_record
+from playbooks.duties.register import DutyRegister
+from playbooks.law.calendars import Calendars
+from playbooks.law.derive import derive
+from playbooks.law.law import Law
+from playbooks.runs.events import RunStarted, StepCompleted
+from playbooks.runs.run import Run, RunView
+
+ACTOR = "system:automation"
+
+MOVES_BY: tuple[type[Event], ...] = (
+    IncidentReported,
+    AlertLinked,
+    IncidentTriaged,
+    FactsStated,
+    IncidentGraded,
+    IncidentContained,
+    IncidentEradicated,
+    IncidentRecovered,
+    IncidentClosed,
+    IncidentReopened,
+    DutyFulfilled,
+    DutyWaived,
+    WaiverOverturned,
+    RunStarted,
+    StepCompleted,
+)
+"""The events after which something may follow."""
+
+
+class Automation:
+    """The handler behind the follower of that name. Decides from recorded state only."""
+
+    def __init__(
+        self,
+        record: Record,
+        *,
+        law: Law,
+        calendar: Calendars,
+        profile: OrganisationProfile,
+        playbooks: Mapping[str, Playbook],
+        clock: Clock,
+    ) -> None:
+        self._record = record
+        self._law = law
+        self._calendar = calendar
+        self._profile = profile
+        self._playbooks = playbooks
+        self._clock = clock
+
+    def follower(self) -> Follower:
+        """The follower that drives it."""
+        return Follower(self._record, "automation", self, kinds=[event.kind for event in MOVES_BY])
+
+    def __call__(self, recorded: Recorded) -> Sequence[Aggregate]:
+        event = recorded.event
+        incident_id: UUID = getattr(event, "incident_id", event.originator_id)
+        incident = self._record.find(Incident, incident_id)
+        if incident is None or incident.phase is Phase.MERGED:
+            return []
+        context = Context.of_event(event, self._clock, actor=ACTOR)
+        facts = known_facts(incident, self._profile)
+        grades = self._grade(incident, facts, context)
+        register = self._derive(incident, facts, context)
+        runs = self._advance(incident, register, facts, grades, context)
+        return [aggregate for aggregate in (incident, register, *runs) if aggregate.has_pending]
+
+    def _grade(self, incident: Incident, facts: Facts, context: Context) -> dict[str, GradeResult]:
+        """Grade by every scheme of a place that concerns the incident (or whose place is not known)."""
+        results = {}
+        for name, scheme in self._law.schemes.items():
+            results[name] = result = grade(scheme, facts)
+            countries = facts.get("countries")
+            if incident.facts and (not isinstance(countries, frozenset) or scheme.jurisdiction in countries):
+                incident.grade(
+                    context,
+                    scheme=scheme.id,
+                    scheme_version=scheme.version,
+                    level=result.level,
+                    met=tuple(state.criterion for state in result.met),
+                    open_criteria=tuple(state.criterion for state in result.open),
+                )
+        return results
+
+    def _derive(self, incident: Incident, facts: Facts, context: Context) -> DutyRegister:
+        register_id = DutyRegister.id_for(incident.id)
+        register = self._record.find(DutyRegister, register_id) or DutyRegister(register_id)
+        overrides = {
+            scheme: event.level
+            for scheme, event in incident.grades.items()
+            if event.override_reason is not None and event.level is not None
+        }
+        derived = derive(
+            facts,
+            self._law,
+            self._calendar,
+            at=context.recorded_at,
+            profile=self._profile,
+            submissions=register.submissions,
+            grades=overrides,
+        )
+        register.update(incident.id, (on_record(duty) for duty in derived), context)
+        return register
+
+    def _advance(
+        self,
+        incident: Incident,
+        register: DutyRegister,
+        facts: Facts,
+        grades: Mapping[str, GradeResult],
+        context: Context,
+    ) -> list[Run]:
+        conditions = ConditionContext(
+            facts,
+            grades={
+                self._law.schemes[name].key: result.rank_range(self._law.schemes[name])
+                for name, result in grades.items()
+            },
+            levels={scheme.key: scheme.ranks() for scheme in self._law.schemes.values()},
+        )
+
+        def judge(text: str) -> Verdict:
+            return Condition.compile(text).evaluate(conditions)
+
+        view = RunView(
+            judge=judge,
+            known_facts=frozenset(facts.known()),
+            happened=frozenset(f"incident.{phase.value}" for phase in incident.phase_times),
+            duties=register.duties,
+        )
+        runs = []
+        for playbook in self._playbooks.values():
+            run = self._record.find(Run, Run.id_for(incident.id, playbook.id))
+            if run is None and incident.is_open and judge(playbook.starts_when).is_true:
+                run = Run.start(incident.id, playbook, context)
+            if run is not None:
+                run.advance(view, context)
+                runs.append(run)
+        return runs

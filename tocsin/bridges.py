@@ -1,0 +1,180 @@
+"""Where playbooks and notifier meet: events of one become commands to the other. Neither knows the other.
+
+Every command carries its cause, so a bridge killed between a command and its position repeats it without effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from incidents.clock import Clock
+from incidents.errors import IllegalTransition, InvalidInput, NotFound
+from incidents.facts import Facts, OrganisationProfile, vocabulary
+from incidents.incident.incident import Incident
+from incidents.incident.known import known_facts
+from incidents.record import Aggregate, Context, Event, Follower, Record, Recorded, retrying, stable_id
+from notifier.campaigns.campaign import Campaign
+from notifier.campaigns.events import ApprovalRequested, CampaignApproved, CampaignFinished, CampaignRejected
+from notifier.campaigns.service import CampaignService
+from notifier.templates import Templates
+from playbooks.duties.register import DutyRegister
+from playbooks.duties.service import DutyService
+from playbooks.runs.events import StepStarted
+from playbooks.runs.service import RunService
+
+log = structlog.get_logger(__name__)
+
+ACTOR = "system:bridge"
+
+_CAMPAIGN_MOVES: dict[type[Event], str] = {
+    ApprovalRequested: "approval-requested",
+    CampaignApproved: "approved",
+    CampaignRejected: "rejected",
+    CampaignFinished: "finished",
+}
+
+
+def campaign_of_step(record: Record, run_id: UUID, draft_step: str) -> UUID | None:
+    """The campaign that a run's draft step opened: its id follows from the event that opened the step first."""
+    for event in record.stream(run_id):
+        if isinstance(event, StepStarted) and event.step == draft_step:
+            return stable_id("campaign", event.reference)
+    return None
+
+
+class CampaignBridge:
+    """Opens and starts campaigns for runs, and tells runs and duties what became of them."""
+
+    def __init__(
+        self,
+        record: Record,
+        *,
+        campaigns: CampaignService,
+        runs: RunService,
+        duties: DutyService,
+        templates: Templates,
+        profile: OrganisationProfile,
+        clock: Clock,
+        policy: Any = "at_least_once",
+    ) -> None:
+        self._record = record
+        self._campaigns = campaigns
+        self._runs = runs
+        self._duties = duties
+        self._templates = templates
+        self._profile = profile
+        self._clock = clock
+        self._policy = policy
+
+    def follower(self) -> Follower:
+        """The follower that drives it."""
+        kinds = [StepStarted.kind, *(event.kind for event in _CAMPAIGN_MOVES)]
+        return Follower(self._record, "campaign-bridge", self, kinds=kinds)
+
+    def __call__(self, recorded: Recorded) -> Sequence[Aggregate]:
+        event = recorded.event
+        context = Context.of_event(event, self._clock, actor=ACTOR)
+        try:
+            self._act(event, context)
+        except (InvalidInput, IllegalTransition, NotFound) as error:
+            # The state of the thing refuses, and will refuse again: repeating would only stop all that comes after.
+            log.error("bridge.refused", event_kind=event.kind, event=event.reference, reason=error.detail)
+        return []
+
+    def _act(self, event: Event, context: Context) -> None:
+        if not isinstance(event, StepStarted):
+            self._tell(event, context)
+        elif event.step_kind == "draft_notice":
+            self._draft(event, context)
+        elif event.step_kind == "notify":
+            self._start(event, context)
+
+    def _draft(self, event: StepStarted, context: Context) -> None:
+        """Open a draft with everything the facts already say. A draft that was rejected is revised, not opened anew."""
+        if campaign_of_step(self._record, event.originator_id, event.step) != stable_id("campaign", event.reference):
+            return
+        incident = self._record.load(Incident, event.incident_id)
+        facts = known_facts(incident, self._profile)
+        told = self._duties.register(event.incident_id).open_duties(recipient_kinds=("individuals",))
+        demanded = [state.duty for state in told.values() if state.duty.status == "due"]
+        template = event.details["template"]
+        self._campaigns.draft(
+            context,
+            incident_id=event.incident_id,
+            template=template,
+            values=self._values(template, facts),
+            required_items=sorted({item for duty in demanded for item in duty.contents}),
+            duties=sorted(duty.duty_id for duty in demanded),
+            run_id=event.originator_id,
+            step=event.step,
+            policy=self._policy,
+        )
+
+    def _values(self, template: str, facts: Facts) -> dict[str, Any]:
+        """What facts and profile can say in a notice; the rest is a person's to write."""
+        languages = self._templates.get(template).languages
+        contact = self._profile.dpo or self._profile.incident_contact
+        names = {language: self._profile.names.get(language, self._profile.name) for language in languages}
+        values: dict[str, Any] = {"organisation": names}
+        if contact is not None:
+            values["contact_point"] = dict.fromkeys(languages, contact.name)
+            values |= {
+                name: text
+                for name, text in (("contact_phone", contact.phone), ("contact_email", contact.email))
+                if text
+            }
+        for name, fact in (("occurred_on", "occurred_at"), ("discovered_on", "discovered_at")):
+            if (day := self._day(facts, fact)) is not None:
+                values[name] = day.isoformat()
+        classes = facts.get("data_classes")
+        if isinstance(classes, frozenset):
+            words = vocabulary()["data_classes"].values
+            # "personal" says nothing that a more exact word does not say better.
+            named = sorted(classes - {"personal"}) or sorted(classes)
+            values["data_kinds"] = {
+                "en": [words[word].en for word in named],
+                "zh-Hans": [words[word].zh for word in named],
+            }
+        return values
+
+    def _day(self, facts: Facts, name: str) -> date | None:
+        instant = facts.instant(name)
+        return instant.astimezone(ZoneInfo(self._profile.time_zone)).date() if instant else None
+
+    def _start(self, event: StepStarted, context: Context) -> None:
+        campaign_id = campaign_of_step(self._record, event.originator_id, event.details["of"])
+        if campaign_id is None:
+            log.warning("bridge.no-campaign", run_id=str(event.originator_id), step=event.step)
+            return
+        self._campaigns.start(context, campaign_id)
+
+    def _tell(self, event: Event, context: Context) -> None:
+        campaign = self._record.load(Campaign, event.originator_id)
+        if campaign.run_id is not None and campaign.step is not None:
+            comment = event.reason if isinstance(event, CampaignRejected) else ""
+            self._runs.campaign_moved(
+                campaign.run_id, campaign.step, _CAMPAIGN_MOVES[type(event)], context, comment=comment
+            )
+        if isinstance(event, CampaignFinished) and not campaign.drill:
+            self._fulfil(campaign, event, context)
+
+    def _fulfil(self, campaign: Campaign, event: CampaignFinished, context: Context) -> None:
+        """The notice went out: the duties it was sent for are fulfilled, at the time the campaign finished."""
+
+        def command() -> None:
+            register = self._record.find(DutyRegister, DutyRegister.id_for(campaign.incident_id))
+            if register is None or register.has_done(context):
+                return
+            for duty_id in campaign.duties:
+                state = register.duties.get(duty_id)
+                if state is not None and state.is_open:
+                    register.fulfil(campaign.incident_id, duty_id, event.happened_at, "campaign", context)
+            self._record.commit(register)
+
+        retrying(command)

@@ -1,0 +1,1 @@
+"""Files that `tocsin init` writes."""

@@ -1,0 +1,157 @@
+"""Worker threads of the embedded service: each repeats one piece of work, sleeps when there is none, survives failures.
+
+The work itself is idempotent and kept in the database; a worker holds nothing that a kill could lose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from incidents.record import Record
+from tocsin.observability.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 1.0
+"""How long work of another process may go unnoticed; work of this process wakes the workers at once."""
+BACK_OFF_SECONDS = 5.0
+"""Pause after a failure that is not the work's own (a database away, a disk full)."""
+
+
+class Worker(Protocol):
+    """Something that runs in a thread of its own until it is told to stop."""
+
+    name: str
+
+    def run(self, stop: threading.Event) -> None: ...
+
+    def wake(self) -> None: ...
+
+
+class RepeatingWorker:
+    """Repeats `work` while it returns that something was done, then waits to be woken."""
+
+    def __init__(
+        self, name: str, work: Callable[[], int], metrics: Metrics, *, poll_seconds: float = POLL_SECONDS
+    ) -> None:
+        self.name = name
+        self._work = work
+        self._metrics = metrics
+        self._poll_seconds = poll_seconds
+        self._something_new = threading.Event()
+
+    def wake(self) -> None:
+        self._something_new.set()
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._something_new.clear()
+            try:
+                while self._work() and not stop.is_set():
+                    pass
+                self._something_new.wait(self._poll_seconds)
+            except Exception:
+                # The work repeats from what the database says; giving up would silently stop the clocks.
+                log.exception("worker.failed", worker=self.name)
+                self._metrics.worker_faults.labels(self.name).inc()
+                stop.wait(BACK_OFF_SECONDS)
+
+
+class AsyncWorker:
+    """The same for asynchronous work, in an event loop of its own; `open` runs once in that loop, `close` at the end."""
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], Awaitable[int]],
+        metrics: Metrics,
+        *,
+        close: Callable[[], Awaitable[None]],
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self.name = name
+        self._work = work
+        self._close = close
+        self._metrics = metrics
+        self._poll_seconds = poll_seconds
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._something_new: asyncio.Event | None = None
+
+    def wake(self) -> None:
+        with self._lock:
+            if self._loop is not None and self._something_new is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._something_new.set)
+
+    def run(self, stop: threading.Event) -> None:
+        asyncio.run(self._run(stop))
+
+    async def _run(self, stop: threading.Event) -> None:
+        with self._lock:
+            self._loop = asyncio.get_running_loop()
+            self._something_new = asyncio.Event()
+        something_new = self._something_new
+        try:
+            while not stop.is_set():
+                something_new.clear()
+                await self._turn(stop, something_new)
+        finally:
+            with self._lock:
+                self._loop = None
+            await self._close()
+
+    async def _turn(self, stop: threading.Event, something_new: asyncio.Event) -> None:
+        pause = self._poll_seconds
+        try:
+            while await self._work() and not stop.is_set():
+                pass
+        except Exception:
+            # As above: what failed is repeated from the database.
+            log.exception("worker.failed", worker=self.name)
+            self._metrics.worker_faults.labels(self.name).inc()
+            pause = BACK_OFF_SECONDS
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(something_new.wait(), pause)
+
+
+class Workers:
+    """All workers of this process."""
+
+    def __init__(self, workers: Sequence[Worker], record: Record) -> None:
+        self._workers = tuple(workers)
+        self._record = record
+        self._stop = threading.Event()
+        self._threads: dict[str, threading.Thread] = {}
+
+    def start(self) -> None:
+        """Start a thread for each worker; every commit of this process wakes them."""
+        for worker in self._workers:
+            thread = threading.Thread(target=worker.run, args=(self._stop,), name=f"worker-{worker.name}", daemon=True)
+            self._threads[worker.name] = thread
+            thread.start()
+        self._record.add_waker(self.wake)
+
+    def wake(self) -> None:
+        for worker in self._workers:
+            worker.wake()
+
+    def stop(self, timeout: float = 20.0) -> bool:
+        """Ask all to stop and wait. False when one did not (what it holds is released by its lease)."""
+        self._record.remove_waker(self.wake)
+        self._stop.set()
+        self.wake()
+        for thread in self._threads.values():
+            thread.join(timeout)
+        return not any(thread.is_alive() for thread in self._threads.values())
+
+    def dead(self) -> list[str]:
+        """Names of workers whose thread has ended although nobody stopped them."""
+        if self._stop.is_set():
+            return []
+        return [name for name, thread in self._threads.items() if not thread.is_alive()]
