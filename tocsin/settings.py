@@ -6,7 +6,6 @@ Secrets come from variables or from files named by `*_file`, so that the TOML fi
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 import os
 from datetime import timedelta
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from incidents.errors import FieldFault, InvalidInput
+from notifier.vault import MasterKeys
 
 CONFIG_VARIABLE = "TOCSIN_CONFIG"
 DEFAULT_FILE = "tocsin.toml"
@@ -92,8 +92,11 @@ class SmtpSettings(Section):
 class VaultSettings(Section):
     """The key over the keys of the people in the vault."""
 
-    master_key: SecretStr = Field(SecretStr(""), description="32 random bytes, base64. A secret; back it up apart.")
-    master_key_file: Path | None = Field(None, description="File that holds `master_key`.")
+    master_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Lines of `id:base64` (32 random bytes each); the last is current. A secret; back it up apart.",
+    )
+    master_keys_file: Path | None = Field(None, description="File that holds `master_keys`.")
 
 
 class IntakeSettings(Section):
@@ -102,9 +105,6 @@ class IntakeSettings(Section):
     max_bytes: int = Field(1_048_576, ge=1024, description="Largest alert accepted, in bytes.")
     declare_from_severity: int = Field(
         4, ge=0, le=6, description="OCSF severity_id from which an alert declares an incident (4 = high)."
-    )
-    correlate_for_hours: int = Field(
-        72, ge=1, description="How long alerts of one kind on one asset belong to the same incident."
     )
 
 
@@ -170,18 +170,9 @@ class Settings(BaseSettings):
     def lease(self) -> timedelta:
         return timedelta(seconds=self.lease_seconds)
 
-    def master_key(self) -> bytes:
-        """The vault's master key, 32 bytes. InvalidInput when it is missing or malformed."""
-        text = self.vault.master_key.get_secret_value()
-        try:
-            key = base64.b64decode(text, validate=True)
-        except ValueError:
-            key = b""
-        if len(key) != 32:
-            raise InvalidInput(
-                "vault.master_key must be 32 bytes in base64; `tocsin init` makes one.", field="vault.master_key"
-            )
-        return key
+    def master_keys(self) -> MasterKeys:
+        """The vault's master keys. InvalidInput when they are missing or malformed; `tocsin init` makes one."""
+        return MasterKeys.parse(self.vault.master_keys.get_secret_value())
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -215,12 +206,12 @@ def faults(settings: Settings) -> list[FieldFault]:
     if settings.sms.mode is SmsMode.NONE and settings.smtp.mode is SmtpMode.NONE:
         found.append(FieldFault("sms.mode", "no channel is set: nobody could be told; set `sms` or `smtp`"))
     try:
-        key = settings.master_key()
+        keys = settings.master_keys().keys.values()
     except InvalidInput as error:
-        found.append(FieldFault("vault.master_key", error.detail))
+        found.append(FieldFault("vault.master_keys", f"{error.detail} `tocsin init` makes one."))
     else:
-        if key == DEMO_MASTER_KEY or len(set(key)) < 8:
-            found.append(FieldFault("vault.master_key", "this key is public or far from random; make a new one"))
+        if any(key == DEMO_MASTER_KEY or len(set(key)) < 8 for key in keys):
+            found.append(FieldFault("vault.master_keys", "a key is public or far from random; make a new one"))
     if urlsplit(settings.public_url).scheme == "http" and not _is_loopback(urlsplit(settings.public_url).hostname):
         found.append(FieldFault("public_url", "plain HTTP on a public address: keys and callbacks would be readable"))
     if not _is_loopback(settings.host) and not settings.trusted_proxies:

@@ -67,11 +67,7 @@ class IncidentService:
             incident = self._record.load(Incident, incident_id)
             if incident.has_done(context):
                 return incident
-            if expected_version is not None and incident.version != expected_version:
-                raise Conflict(
-                    f"The incident is at version {incident.version}, you decided from {expected_version}. "
-                    "Load it again and repeat the command."
-                )
+            _check_version(incident, expected_version)
             decide(incident)
             self._record.commit(incident)
             return incident
@@ -130,17 +126,39 @@ class IncidentService:
             expected_version=expected_version,
         )
 
-    def assign(self, incident_id: UUID, context: Context, assignee: str) -> Incident:
+    def assign(
+        self, incident_id: UUID, context: Context, assignee: str, *, expected_version: int | None = None
+    ) -> Incident:
         """Give the incident to a person (the name of a key)."""
         assignee = _text(assignee, "assignee", limit=64, required=True)
-        return self.change(incident_id, context, lambda incident: incident.assign(context, assignee))
+        return self.change(
+            incident_id,
+            context,
+            lambda incident: incident.assign(context, assignee),
+            expected_version=expected_version,
+        )
 
-    def add_note(self, incident_id: UUID, context: Context, text: str) -> Incident:
+    def add_note(
+        self, incident_id: UUID, context: Context, text: str, *, expected_version: int | None = None
+    ) -> Incident:
         """Add a note to the timeline. Contact data of people does not belong in notes and is refused."""
         text = _text(text, "text", required=True)
-        return self.change(incident_id, context, lambda incident: incident.add_note(context, text))
+        return self.change(
+            incident_id,
+            context,
+            lambda incident: incident.add_note(context, text),
+            expected_version=expected_version,
+        )
 
-    def merge(self, incident_id: UUID, context: Context, into: UUID, *, reason: str = "") -> Incident:
+    def merge(
+        self,
+        incident_id: UUID,
+        context: Context,
+        into: UUID,
+        *,
+        reason: str = "",
+        expected_version: int | None = None,
+    ) -> Incident:
         """This incident is part of another; both streams are saved in one transaction."""
         reason = _text(reason, "reason")
 
@@ -148,15 +166,23 @@ class IncidentService:
             incident = self._record.load(Incident, incident_id)
             if incident.has_done(context):
                 return incident
+            _check_version(incident, expected_version)
             target = self._record.load(Incident, into)
             incident.merge_into(target, context, reason)
             self._record.commit(incident, target)
             return incident
 
-        return retrying(command)
+        return command() if expected_version is not None else retrying(command)
 
     def override_grade(
-        self, incident_id: UUID, context: Context, *, scheme: str, level: str, reason: str
+        self,
+        incident_id: UUID,
+        context: Context,
+        *,
+        scheme: str,
+        level: str,
+        reason: str,
+        expected_version: int | None = None,
     ) -> Incident:
         """A person grades against the computed level, with a reason on record."""
         reason = _text(reason, "reason", required=True)
@@ -174,6 +200,14 @@ class IncidentService:
             )
 
         return self.change(incident_id, context, decide)
+
+
+def _check_version(incident: Incident, expected: int | None) -> None:
+    if expected is not None and incident.version != expected:
+        raise Conflict(
+            f"The incident is at version {incident.version}, you decided from {expected}. "
+            "Load it again and repeat the command."
+        )
 
 
 def _text(value: str, field: str, *, limit: int = MAX_TEXT, required: bool = False) -> str:

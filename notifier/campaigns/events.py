@@ -6,10 +6,12 @@ holds many, so that a campaign of millions stays readable.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from incidents.record.event import Event, Instant, Model
+
+DeliveryPolicy = Literal["at_least_once", "at_most_once"]
 
 
 class CampaignDrafted(Event, kind="campaign.drafted"):
@@ -24,6 +26,10 @@ class CampaignDrafted(Event, kind="campaign.drafted"):
     """What fills the template for everybody (dates, kinds of data, contact point), by language where it differs."""
     duties: tuple[str, ...] = ()
     drill: bool = False
+    required_items: tuple[str, ...] = ()
+    """Content items that the law behind the duties demands of the notice."""
+    policy: DeliveryPolicy = "at_least_once"
+    """What to do where the provider itself cannot tell whether a message went out: tell again, or not."""
 
 
 class CampaignTextRevised(Event, kind="campaign.text-revised"):
@@ -96,6 +102,8 @@ class DeliveryMove(Model):
     at: Instant
     provider_id: str | None = None
     code: str | None = None
+    language: str | None = None
+    """Language tag (BCP 47) of the notice that was sent; coverage by language is counted from it."""
 
 
 class DeliveriesRecorded(Event, kind="delivery.recorded"):

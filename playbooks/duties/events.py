@@ -29,10 +29,23 @@ class DutyOnRecord(Model):
     reminder_at: Instant | None = None
     time_zone: str
     contents: tuple[str, ...] = ()
+    """Ids of the items that the law wants said."""
     settle_by: tuple[str, ...] = ()
     why: tuple[Any, ...] = ()
     pack_version: str = ""
     confidence: str = ""
+    promptness: str | None = None
+    """The law's own word where there is no number, or beside one (`immediate`, `prompt` ...)."""
+    earliest_deadline: Instant | None = None
+    """For a possible duty: when it would have to be done if the unknown facts fell that way."""
+    ends_with_day: bool = False
+    """The deadline ends with a local day: `strict_due` is 00:00 of the next one."""
+    recipient_names: dict[str, str] = {}
+    instrument_titles: dict[str, str] = {}
+    content_texts: dict[str, dict[str, str]] = {}
+    """What each item of `contents` asks for, by language."""
+    exemptions: tuple[dict[str, Any], ...] = ()
+    note: str = ""
 
 
 class DutyIdentified(Event, kind="duty.identified"):

@@ -27,7 +27,7 @@ from playbooks.duties.events import (
 WARN_AT = (50, 80, 95)
 """Percent of the window after which an open duty is called out (promise 8)."""
 
-_EXPLAINS = frozenset({"why", "pack_version"})
+_EXPLAINS = frozenset({"why", "pack_version", "note", "exemptions", "confidence", "content_texts"})
 """Fields that explain a duty; alone they are no revision worth an event."""
 
 

@@ -52,7 +52,7 @@ class StepState:
     open: bool = False
     outcome: str | None = None
     started_at: datetime | None = None
-    timer: UUID | None = None
+    timer: TimerSet | None = None
     rounds: int = 0
     """How often it was opened: a rejected notice is drafted again."""
     details: dict[str, Any] = field(default_factory=dict)
@@ -73,11 +73,6 @@ class Run(Aggregate):
     def id_for(incident_id: UUID, playbook: str) -> UUID:
         """Each playbook runs once per incident; starting it again finds the run that is there."""
         return stable_id("run", str(incident_id), playbook)
-
-    @staticmethod
-    def campaign_id_for(run_id: UUID, step: str) -> UUID:
-        """The campaign that a `draft_notice` step opens."""
-        return stable_id("campaign", str(run_id), step)
 
     @classmethod
     def start(cls, incident_id: UUID, playbook: Playbook, context: Context, *, drill: bool = False) -> Self:
@@ -140,14 +135,18 @@ class Run(Aggregate):
             elif step.kind == "notify" and what == "finished":
                 self._complete(step.id, "sent", context)
 
-    def fire(self, timer_id: UUID, context: Context) -> None:
-        """The time of a timer came; a timer that was cancelled or has fired stays silent."""
-        for step_id, state in self.steps.items():
-            if state.timer == timer_id:
-                self.emit(
-                    TimerFired, context, incident_id=self.incident_id, timer_id=timer_id, step=step_id
-                )
-                return
+    def fire(self, step_id: str, context: Context) -> None:
+        """The time of a step's timer came; a timer that was cancelled, has fired or is not due stays silent."""
+        state = self.steps.get(step_id)
+        if state is None or state.timer is None or context.recorded_at < state.timer.due_at:
+            return
+        self.emit(
+            TimerFired,
+            context,
+            incident_id=self.incident_id,
+            timer_id=state.timer.timer_id,
+            step=step_id,
+        )
 
     def _advance_step(self, step: Step, view: RunView, context: Context) -> None:
         if self._done(step.id):
@@ -227,7 +226,7 @@ class Run(Aggregate):
             return
         if state is not None and state.timer is not None:
             self.emit(
-                TimerCancelled, context, incident_id=self.incident_id, timer_id=state.timer, step=step_id
+                TimerCancelled, context, incident_id=self.incident_id, timer_id=state.timer.timer_id, step=step_id
             )
         self.emit(
             StepCompleted,
@@ -282,7 +281,7 @@ class Run(Aggregate):
 
     @folds(TimerSet)
     def _timer_set(self, event: TimerSet) -> None:
-        self.steps[event.step].timer = event.timer_id
+        self.steps[event.step].timer = event
 
     @folds(TimerFired, TimerCancelled)
     def _timer_over(self, event: TimerFired | TimerCancelled) -> None:

@@ -51,9 +51,9 @@ class RunService:
         """A campaign that belongs to a run moved."""
         return self._change(run_id, context, lambda run: run.campaign_moved(step, what, context, comment=comment))
 
-    def fire(self, run_id: UUID, timer_id: UUID, context: Context) -> Run:
-        """The time of a timer came."""
-        return self._change(run_id, context, lambda run: run.fire(timer_id, context))
+    def fire(self, run_id: UUID, step: str, context: Context) -> Run:
+        """The time of a step's timer came."""
+        return self._change(run_id, context, lambda run: run.fire(step, context))
 
     def _change(self, run_id: UUID, context: Context, decide: Callable[[Run], None]) -> Run:
         def command() -> Run:

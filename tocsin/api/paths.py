@@ -12,6 +12,7 @@ from starlette.requests import Request
 from incidents.errors import InvalidInput, NotFound
 from incidents.incident.events import IncidentReported
 from incidents.record import Event, Record
+from incidents.reference import parse_reference
 from notifier.campaigns.events import CampaignDrafted
 from playbooks.runs.events import RunStarted
 from projections.paging import MAX_LIMIT
@@ -41,12 +42,13 @@ def incident_named(services: Services, name: str) -> UUID:
         found = UUID(name)
     except ValueError:
         try:
-            return find_by_reference(services.engine, name)
+            reference = parse_reference(name)
         except InvalidInput as error:
             raise NotFound(
                 "There is no incident of that name. Use its id or its reference, such as INC-7F3K-9Q2M.",
                 field="incident",
             ) from error
+        return find_by_reference(services.engine, reference)
     must_begin_with(services.record, found, IncidentReported, "incident")
     return found
 

@@ -78,10 +78,7 @@ def problem_response(
         status=kind.status,
         detail=_clean(detail, MAX_REASON),
         instance=_clean(str(scope.get("path", "")), 300),
-        errors=tuple(
-            ProblemField(field=_clean(fault.field, MAX_FIELD), reason=_clean(fault.reason, MAX_REASON))
-            for fault in list(errors)[:MAX_ERRORS]
-        ),
+        errors=problem_fields(errors),
         request_id=request_id_of(scope),
     )
     door_of(scope).services.metrics.refused.labels(problem=kind.code).inc()
@@ -90,6 +87,19 @@ def problem_response(
     if kind.status == 401:
         extra.setdefault("WWW-Authenticate", 'Bearer realm="tocsin"')
     return Response(body, kind.status, extra, MEDIA_TYPE)
+
+
+def problem_fields(errors: Iterable[FieldFault]) -> tuple[ProblemField, ...]:
+    """Faults as they may be shown."""
+    return tuple(
+        ProblemField(field=_clean(fault.field, MAX_FIELD), reason=_clean(fault.reason, MAX_REASON))
+        for fault in list(errors)[:MAX_ERRORS]
+    )
+
+
+def shown(text: str) -> str:
+    """A sentence as it may be shown: without contact data or control characters."""
+    return _clean(text, MAX_REASON)
 
 
 def error_response(scope: Scope, error: TocsinError) -> Response:

@@ -33,7 +33,7 @@ def init(
 ) -> None:
     """Write commented settings, an organisation profile to fill in, and a fresh master key."""
     templates = files("tocsin.templates")
-    key = folder / "secrets" / "master.key"
+    key = folder / "secrets" / "master.keys"
     wanted = {
         folder / DEFAULT_FILE: templates.joinpath("tocsin.toml").read_text("utf-8"),
         folder / "organisation.toml": templates.joinpath("organisation.toml").read_text("utf-8"),
@@ -49,7 +49,7 @@ def init(
     folder.mkdir(parents=True, exist_ok=True)
     key.parent.mkdir(mode=0o700, exist_ok=True)
     key.touch(mode=0o600)
-    key.write_text(base64.b64encode(secrets.token_bytes(32)).decode() + "\n", "utf-8")
+    key.write_text(f"k1:{base64.b64encode(secrets.token_bytes(32)).decode()}\n", "utf-8")
     for path, text in wanted.items():
         path.write_text(text, "utf-8")
     written = [str(path) for path in (*wanted, key)]

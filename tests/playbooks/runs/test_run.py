@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from incidents.clock import ManualClock
 from incidents.errors import IllegalTransition, NotFound
 from incidents.facts.conditions import Outcome, Verdict
 from playbooks.definitions.definition import load_library
@@ -150,20 +151,26 @@ def test_people_cannot_complete_what_the_system_watches(run: Run, analyst: Conte
         run.complete("recover", analyst())
 
 
-def test_a_timer_fires_once_and_never_after_its_step(run: Run, analyst: ContextMaker) -> None:
+def test_a_timer_fires_when_it_is_time_once_and_never_after_its_step(
+    run: Run, analyst: ContextMaker, clock: ManualClock
+) -> None:
     (timer,) = [event for event in run.collect_events() if isinstance(event, TimerSet)]
     assert timer.due_at - timer.recorded_at == timedelta(minutes=30)
 
-    run.fire(timer.timer_id, analyst())
-    run.fire(timer.timer_id, analyst())
+    run.fire("triage", analyst())
+    assert run.collect_events() == []
+
+    clock.advance(timedelta(minutes=30))
+    run.fire("triage", analyst())
+    run.fire("triage", analyst())
     assert [event.kind for event in run.collect_events()] == [TimerFired.kind]
 
     run.advance(view("triaged"), analyst())
-    pending = [event for event in run.collect_events() if isinstance(event, TimerSet)]
+    run.collect_events()
     run.advance(view("triaged", "contained"), analyst())
     assert [e.step for e in run.collect_events() if isinstance(e, TimerCancelled)] == ["contain"]
-    contain = next(event for event in pending if event.step == "contain")
-    run.fire(contain.timer_id, analyst())
+    clock.advance(timedelta(days=1))
+    run.fire("contain", analyst())
     assert run.collect_events() == []
 
 

@@ -1,0 +1,1 @@
+"""Measurements. Each compares two things in one run: ours and the bare library."""

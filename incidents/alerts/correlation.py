@@ -1,0 +1,171 @@
+"""What makes two alerts the same incident: a small table, given as data.
+
+The key is a digest: the attributes it is made of (an account name, say) may be personal and stay out of the record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from fnmatch import translate
+from functools import lru_cache
+from importlib.resources import files
+from typing import Literal, Self
+from uuid import UUID
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from incidents.alerts.dialects.reading import refuse
+from incidents.alerts.events import CorrelationOpened
+from incidents.alerts.finding import DetectionFinding
+from incidents.errors import InvalidInput
+from incidents.facts.strict_yaml import load_yaml
+from incidents.record import Aggregate, Context, Model, folds, stable_id
+
+Attribute = Literal["source", "rule", "asset", "user", "src_ip", "type", "tactic"]
+
+
+class When(Model):
+    """Patterns (`*`, `?`) of which one must fit, for each attribute that is given."""
+
+    dialect: tuple[str, ...] = ()
+    source: tuple[str, ...] = ()
+    rule: tuple[str, ...] = ()
+    type: tuple[str, ...] = ()
+
+    def fits(self, dialect: str, finding: DetectionFinding) -> bool:
+        """Whether an alert is meant."""
+        return (
+            (not self.dialect or _any_fits(self.dialect, (dialect,)))
+            and (not self.source or _any_fits(self.source, (finding.source,)))
+            and (not self.rule or _any_fits(self.rule, (finding.rule,)))
+            and (not self.type or _any_fits(self.type, finding.finding_info.types or ()))
+        )
+
+
+class Entry(Model):
+    """One line of the table."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]{1,40}$")
+    when: When = When()
+    by: tuple[Attribute, ...] = Field(min_length=1)
+    window_hours: float = Field(gt=0, le=24 * 366)
+
+    @property
+    def window(self) -> timedelta:
+        """How long after its first alert an incident takes in further ones."""
+        return timedelta(hours=self.window_hours)
+
+
+class Correlation(Model):
+    """The key of an alert, and for how long it holds."""
+
+    key: str
+    window: timedelta
+
+
+class CorrelationTable(Model):
+    """The whole table. The last entry must fit every alert."""
+
+    entries: tuple[Entry, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.entries[-1].when != When():
+            raise ValueError("the last entry must have no `when`, so that every alert finds one")
+        names = [entry.name for entry in self.entries]
+        if len(set(names)) != len(names):
+            raise ValueError("two entries have the same name")
+        return self
+
+    def correlate(self, dialect: str, finding: DetectionFinding) -> Correlation:
+        """The key that all alerts of one incident share."""
+        entry = next(entry for entry in self.entries if entry.when.fits(dialect, finding))
+        values = "\x1f".join(_READERS[name](finding) or "" for name in entry.by)
+        digest = hashlib.sha256(f"{','.join(entry.by)}\x1e{values}".encode()).hexdigest()[:32]
+        return Correlation(key=f"{entry.name}:{digest}", window=entry.window)
+
+
+def read_correlation_table(text: str) -> CorrelationTable:
+    """The table in a YAML text. InvalidInput naming the entry and the fault."""
+    try:
+        return CorrelationTable.model_validate(load_yaml(text))
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"The correlation table is not YAML: {error}.", field="correlation") from error
+    except ValidationError as error:
+        refuse(error, "correlation")
+
+
+@lru_cache(maxsize=1)
+def default_correlation_table() -> CorrelationTable:
+    """The table that comes with Tocsin (`correlation.yaml`)."""
+    return read_correlation_table((files("incidents.alerts") / "correlation.yaml").read_text("utf-8"))
+
+
+class CorrelationStream(Aggregate):
+    """The incident a key is open for."""
+
+    incident_id: UUID | None = None
+    opened_at: datetime | None = None
+
+    @staticmethod
+    def id_of(key: str) -> UUID:
+        """The id of a key's stream."""
+        return stable_id("correlation", key)
+
+    def open(self, context: Context, key: str, incident_id: UUID) -> None:
+        """From now on this key means this incident."""
+        self.emit(CorrelationOpened, context, key=key, incident_id=incident_id)
+
+    def holds_at(self, instant: datetime, window: timedelta) -> bool:
+        """Whether alerts arriving at `instant` still belong to the incident it was opened for."""
+        return self.opened_at is not None and instant - self.opened_at <= window
+
+    @folds(CorrelationOpened)
+    def _opened(self, event: CorrelationOpened) -> None:
+        self.incident_id = event.incident_id
+        self.opened_at = event.recorded_at
+
+
+@lru_cache(maxsize=256)
+def _pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{translate(pattern)})" for pattern in patterns))
+
+
+def _any_fits(patterns: tuple[str, ...], values: tuple[str, ...]) -> bool:
+    fits = _pattern(patterns).match
+    return any(fits(value) is not None for value in values)
+
+
+def _src_ip(finding: DetectionFinding) -> str | None:
+    if finding.src_endpoint and finding.src_endpoint.ip:
+        return finding.src_endpoint.ip
+    ends = (evidence.src_endpoint for evidence in finding.evidences or ())
+    return next((end.ip for end in ends if end and end.ip), None)
+
+
+def _user(finding: DetectionFinding) -> str | None:
+    users = (evidence.user for evidence in finding.evidences or ())
+    return next((user.name or user.uid for user in users if user), None)
+
+
+def _tactic(finding: DetectionFinding) -> str | None:
+    for attack in finding.finding_info.attacks or ():
+        for tactic in (attack.tactic, *(attack.tactics or ())):
+            if tactic and (tactic.name or tactic.uid):
+                return tactic.name or tactic.uid
+    return None
+
+
+_READERS: dict[str, Callable[[DetectionFinding], str | None]] = {
+    "source": lambda finding: finding.source,
+    "rule": lambda finding: finding.rule,
+    "asset": lambda finding: finding.asset,
+    "user": _user,
+    "src_ip": _src_ip,
+    "type": lambda finding: (finding.finding_info.types or (None,))[0],
+    "tactic": _tactic,
+}

@@ -1,0 +1,89 @@
+"""Where findings are kept in full. The record holds only a summary and the digest of what was received.
+
+Findings are evidence for analysts, not truth: the table may be thinned out by age without breaking anything. Contact
+data in them is masked before it gets here.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import Column, Engine, String, Table, Text, Uuid, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from incidents.alerts.finding import DetectionFinding
+from incidents.errors import NotFound
+from incidents.privacy import mask_tree
+from incidents.record import Model
+from incidents.record.database import UtcDateTime, metadata, reading, writing
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("alert_id", Uuid, primary_key=True),
+    Column("digest", String(64), primary_key=True, doc="SHA-256 of the bytes as received, hex"),
+    Column("dialect", String(40), nullable=False),
+    Column("received_at", UtcDateTime, nullable=False, index=True),
+    Column("finding", Text, nullable=False, doc="OCSF Detection Finding as JSON, contacts masked"),
+)
+
+
+class StoredFinding(Model):
+    """A finding as it is kept. `finding` is OCSF JSON with contacts masked."""
+
+    alert_id: UUID
+    digest: str
+    dialect: str
+    received_at: datetime
+    finding: dict[str, Any]
+
+
+class FindingsStore(Protocol):
+    """Keeps findings. Saving the same bytes of the same alert again changes nothing."""
+
+    def save(
+        self, alert_id: UUID, digest: str, dialect: str, received_at: datetime, finding: DetectionFinding
+    ) -> None: ...
+
+
+class SqlFindingsStore:
+    """Findings in the `findings` table, on SQLite or PostgreSQL."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def save(self, alert_id: UUID, digest: str, dialect: str, received_at: datetime, finding: DetectionFinding) -> None:
+        """Keep a finding, masked. Idempotent by alert and digest."""
+        row = {
+            "alert_id": alert_id,
+            "digest": digest,
+            "dialect": dialect,
+            "received_at": received_at,
+            "finding": json.dumps(masked_finding(finding), separators=(",", ":")),
+        }
+        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        with writing(self._engine) as connection:
+            connection.execute(insert(findings).values(row).on_conflict_do_nothing())
+
+    def load(self, alert_id: UUID) -> StoredFinding:
+        """The newest finding of an alert. NotFound when none is kept."""
+        query = (
+            select(findings)
+            .where(findings.c.alert_id == alert_id)
+            .order_by(findings.c.received_at.desc(), findings.c.digest)
+            .limit(1)
+        )
+        with reading(self._engine) as connection:
+            row = connection.execute(query).mappings().one_or_none()
+        if row is None:
+            raise NotFound(f"No finding is kept of alert {alert_id}.", field="alert_id")
+        return StoredFinding(**{**row, "finding": json.loads(row["finding"])})
+
+
+def masked_finding(finding: DetectionFinding) -> dict[str, Any]:
+    """The finding as OCSF JSON with contacts masked."""
+    masked: dict[str, Any] = mask_tree(finding.model_dump(mode="json", exclude_none=True))
+    return masked

@@ -1,0 +1,227 @@
+"""Keeping contact data and identity numbers out of what is recorded.
+
+Titles, notes and alert texts become events, log lines and board rows, which must not hold personal data of anybody
+affected. `mask_contacts` replaces what looks like such data with the name of its type; `refuse_contacts` tells the
+person who typed it where it belongs. Both look only for shapes that can be checked: email addresses, telephone
+numbers, 18-digit resident identity numbers of China (GB 11643-1999) and payment card numbers (ISO/IEC 7812-1).
+
+Machine identifiers (addresses of hosts, UUIDs, hashes, timestamps, CVE and rule numbers, Windows SIDs, versions) stay.
+A bare 11-digit count that happens to be a valid Chinese mobile number cannot be told from one and is masked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import phonenumbers
+
+from incidents.errors import InvalidInput
+
+REGIONS = ("CN", "VN")
+"""Countries whose numbers are recognised without a country code (ISO 3166-1); others need `+` or a usual grouping."""
+
+_SUSPECT = re.compile(r"@|\d(?:[ .()/-]{0,2}\d){7}")
+"""Nothing is masked in a text without this: most texts leave after one scan."""
+
+_WIDE = str.maketrans("０１２３４５６７８９＋＠．－（）", "0123456789+@.-()")
+"""Full-width forms, one character for one, so that places in the text stay the same."""
+
+_START = r"(?<![0-9A-Za-z_])(?<!\d\.)"
+_END = r"(?![0-9A-Za-z_])"
+
+_KEEP = re.compile(
+    "|".join(
+        (
+            rf"{_START}[0-9A-Fa-f]{{8}}(?:-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}{_END}",  # UUID
+            r"\bS-1-\d{1,3}(?:-\d+)+",  # Windows security identifier
+            rf"{_START}[0-9A-Fa-f]{{2}}(?:[:-][0-9A-Fa-f]{{2}}){{5,}}{_END}",  # MAC address, fingerprint
+            r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?!\d|\.\d)",  # IPv4
+            r"\b(?:CVE|CNVD|CNNVD|RHSA|RHBA|USN)-\d{4}[-:]\d+",
+            r"(?<!\d)(?:19|20)\d{2}[-/](?:0\d|1[0-2])[-/][0-3]\d"
+            r"(?:[T ][0-2]\d:[0-5]\d(?::[0-6]\d(?:[.,]\d{1,9})?)?(?: ?[+-]\d{2}:?\d{2})?)?(?!\d)",  # date, time
+            r"(?<![\d.])[12]\d{9}\.\d+",  # seconds since 1970 with a fraction, Wazuh's alert ids
+        )
+    )
+)
+"""What has digits and must stay: no contact is looked for inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    pattern: re.Pattern[str]
+    check: Callable[[str], str | None]
+    """The type of a candidate, or None when it only looked like one."""
+
+
+def _kind(pattern: str, check: Callable[[str], str | None]) -> _Kind:
+    return _Kind(re.compile(pattern), check)
+
+
+def _email(text: str) -> str | None:
+    return None if text.lower().endswith(_KEY_EXCHANGE_DOMAINS) else "email"
+
+
+def _resident_id(text: str) -> str | None:
+    bare = re.sub(r"[ -]", "", text)
+    try:
+        born = date(int(bare[6:10]), int(bare[10:12]), int(bare[12:14]))
+    except ValueError:
+        return None
+    # A mistyped number is still about a person, so the check digit is not asked for.
+    return "id-number" if 1900 <= born.year <= 2099 and "11" <= bare[:2] <= "91" else None
+
+
+def _card(text: str) -> str | None:
+    digits = re.sub(r"[ -]", "", text)
+    if not any(digits.startswith(head) and len(digits) in lengths for head, lengths in _CARD_LENGTHS):
+        return None
+    total = 0
+    for position, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 + position % 2)
+        total += value - 9 if value > 9 else value
+    return "card" if total % 10 == 0 else None
+
+
+def _phone_with_code(text: str) -> str | None:
+    return _phone(text, None, phonenumbers.is_possible_number)
+
+
+def _phone_with_zeros(text: str) -> str | None:
+    return _phone(f"+{text[2:]}", None, phonenumbers.is_valid_number)
+
+
+def _phone_at_home(text: str) -> str | None:
+    found = (_phone(text, region, phonenumbers.is_valid_number) for region in REGIONS)
+    return next((kind for kind in found if kind is not None), None)
+
+
+def _phone_us(text: str) -> str | None:
+    return _phone(text, "US", phonenumbers.is_valid_number)
+
+
+def _phone(text: str, region: str | None, check: Callable[[phonenumbers.PhoneNumber], bool]) -> str | None:
+    try:
+        return "phone" if check(phonenumbers.parse(text, region)) else None
+    except phonenumbers.NumberParseException:
+        return None
+
+
+_KINDS: tuple[_Kind, ...] = (
+    _kind(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}", _email),
+    _kind(r"[\w.+-]{1,64}@(?:[\w-]{1,63}[.。]){1,8}[^\W\d_]{2,24}", _email),
+    _kind(r"(?<![0-9A-Za-z_+])\+\d(?:(?:\(0\)|[ .()/-]{0,2})\d){6,14}(?!\d)", _phone_with_code),
+    _kind(rf"{_START}[1-9]\d{{5}}[ -]?\d{{8}}[ -]?\d{{3}}[\dXx]{_END}", _resident_id),
+    _kind(rf"{_START}[2-9]\d{{3}}(?:[ -]?\d{{4}}){{2,3}}(?:[ -]?\d{{1,4}})?{_END}", _card),
+    _kind(rf"{_START}3\d{{3}}[ -]?\d{{6}}[ -]?\d{{4,5}}{_END}", _card),
+    _kind(rf"{_START}00[1-9](?:[ .-]?\d){{8,13}}{_END}", _phone_with_zeros),
+    _kind(rf"{_START}(?:(?:00)?86[ -]?)?1[3-9]\d(?P<s>[ -]?)\d{{4}}(?P=s)\d{{4}}{_END}", lambda _: "phone"),
+    _kind(rf"{_START}1[3-9]\d(?P<s>[ -])\d{{3}}(?P=s)\d{{5}}{_END}", lambda _: "phone"),
+    _kind(rf"{_START}(?:84[ .-]?|0)[235789]\d(?P<s>[ .-]?)\d{{3}}(?P=s)\d{{3,4}}{_END}", _phone_at_home),
+    _kind(rf"{_START}(?:84[ .-]?|0)[35789]\d{{2}}(?P<s>[ .-])\d{{3}}(?P=s)\d{{3}}{_END}", _phone_at_home),
+    _kind(rf"{_START}\(?0\d{{2,3}}[) -]{{1,2}}\d{{3,4}}[ -]?\d{{4}}{_END}", _phone_at_home),
+    _kind(rf"{_START}(?:\(\d{{3}}\) ?|\d{{3}}(?P<s>[ .-]))\d{{3}}[ .-]\d{{4}}{_END}", _phone_us),
+)
+"""In order of precedence. Candidates that fail their check hide nothing: the search goes on one character later."""
+
+_CARD_LENGTHS: tuple[tuple[str, frozenset[int]], ...] = (
+    ("4", frozenset({16, 19})),
+    ("34", frozenset({15})),
+    ("37", frozenset({15})),
+    ("30", frozenset({14})),
+    ("36", frozenset({14})),
+    ("38", frozenset({14})),
+    ("35", frozenset({16, 17, 18, 19})),
+    ("5", frozenset({16})),
+    ("22", frozenset({16})),
+    ("23", frozenset({16})),
+    ("24", frozenset({16})),
+    ("25", frozenset({16})),
+    ("26", frozenset({16})),
+    ("27", frozenset({16})),
+    ("60", frozenset({16, 17, 18, 19})),
+    ("62", frozenset({16, 17, 18, 19})),
+    ("65", frozenset({16, 17, 18, 19})),
+    ("9704", frozenset({16, 19})),
+)
+"""Leading digits of the card schemes in use and the lengths they issue (9704 is NAPAS of Viet Nam, 62 UnionPay)."""
+
+_KEY_EXCHANGE_DOMAINS = ("openssh.com", "libssh.org", "lysator.liu.se", "ssh.com")
+"""Private SSH algorithm names have the shape of an address (RFC 4251 section 6)."""
+
+
+def mask_contacts(text: str) -> str:
+    """The text with email addresses, telephone, identity and card numbers replaced by `[email]`, `[phone]`,
+    `[id-number]` and `[card]`. Masking twice changes nothing more."""
+    parts: list[str] = []
+    done = 0
+    for start, end, kind in _find(text):
+        parts += (text[done:start], f"[{kind}]")
+        done = end
+    return "".join((*parts, text[done:])) if parts else text
+
+
+def find_contacts(text: str) -> tuple[str, ...]:
+    """The types of contact data in a text (`email`, `phone`, `id-number`, `card`), each once, in order of type."""
+    return tuple(sorted({kind for _, _, kind in _find(text)}))
+
+
+def refuse_contacts(text: str, field: str) -> str:
+    """The text unchanged. InvalidInput naming the field (never the value) when it holds contact data."""
+    found = find_contacts(text)
+    if found:
+        words = " and ".join(_WORDS[kind] for kind in found)
+        raise InvalidInput(
+            f"This text holds {words}. What is written here is kept for good and seen by many: "
+            "take it out, and put people's contact data into the audience, where it is encrypted.",
+            field=field,
+        )
+    return text
+
+
+def mask_tree(value: Any) -> Any:
+    """A copy of a JSON value with every string and key masked, and every number that is one of those numbers."""
+    if isinstance(value, str):
+        return mask_contacts(value)
+    if isinstance(value, dict):
+        return {mask_contacts(str(key)): mask_tree(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [mask_tree(item) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool) and value > 9_999_999_999:
+        text = str(value)
+        masked = mask_contacts(text)
+        return value if masked == text else masked
+    return value
+
+
+_WORDS = {
+    "card": "a payment card number",
+    "email": "an email address",
+    "id-number": "an identity number",
+    "phone": "a telephone number",
+}
+
+
+def _find(text: str) -> list[tuple[int, int, str]]:
+    """Where contacts are: start, end and type, in order, none overlapping another."""
+    plain = text.translate(_WIDE) if not text.isascii() else text
+    if _SUSPECT.search(plain) is None:
+        return []
+    taken = bytearray(len(plain))
+    for keep in _KEEP.finditer(plain):
+        taken[keep.start() : keep.end()] = b"\1" * (keep.end() - keep.start())
+    found: list[tuple[int, int, str]] = []
+    for kind in _KINDS:
+        at = 0
+        while (match := kind.pattern.search(plain, at)) is not None:
+            start, end = match.span()
+            at = start + 1
+            if 1 in taken[start:end] or (name := kind.check(match[0])) is None:
+                continue
+            found.append((start, end, name))
+            taken[start:end] = b"\1" * (end - start)
+            at = end
+    return sorted(found)

@@ -1,0 +1,164 @@
+"""One line of the file, checked field by field. Pure: text in, a person or faults out.
+
+No fault repeats what the field held: faults are shown, logged and kept; contacts are not.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import phonenumbers
+from babel import Locale, UnknownLocaleError
+from email_validator import EmailNotValidError, validate_email
+
+from incidents.record.event import Model
+
+COLUMNS = ("name", "phone", "email", "language", "country")
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_NOT_COUNTRIES = {"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"}
+_COUNTRIES = {
+    code
+    for code in map(str, Locale("en").territories)
+    if len(code) == 2 and code.isalpha() and code not in _NOT_COUNTRIES
+}
+
+
+class RowFault(Model):
+    """What is wrong in one row. `row` counts records with the header as 1, as a spreadsheet shows them."""
+
+    row: int
+    field: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A checked row: `phone` is E.164, `email` normalised, `language` one the notice exists in."""
+
+    name: str
+    phone: str | None
+    email: str | None
+    language: str
+    country: str
+
+
+LanguageChooser = Callable[[str], str | None]
+"""From a language tag to the notice language its speaker gets; None when the tag is no language."""
+
+
+def language_chooser(available: Sequence[str], fallbacks: dict[str, tuple[str, ...]], default: str) -> LanguageChooser:
+    """Choose among the notice languages: the tag itself, then less exact forms of it, then its fallbacks, then the
+    default. `zh-CN`, `zh-SG` and `zh` lead to `zh-Hans` by their likely script (CLDR)."""
+
+    @lru_cache(maxsize=1024)
+    def choose(tag: str) -> str | None:
+        try:
+            locale = Locale.parse(tag.strip().replace("_", "-"), sep="-")
+        except (UnknownLocaleError, ValueError, TypeError):
+            return None
+        script = locale.script or ("Hans" if locale.language == "zh" else None)
+        forms = [f"{locale.language}-{locale.territory}"] if locale.territory else []
+        forms += [f"{locale.language}-{script}"] if script else []
+        forms.append(locale.language)
+        for form in forms:
+            for candidate in (form, *fallbacks.get(form, ())):
+                if candidate in available:
+                    return candidate
+        return default
+
+    return choose
+
+
+class RowChecker:
+    """Checks rows against the rules of one import."""
+
+    def __init__(
+        self, choose_language: LanguageChooser, *, max_field: int = 320, extra_numbers: Sequence[str] = ()
+    ) -> None:
+        self._choose_language = choose_language
+        self._max_field = max_field
+        self._extra_numbers = [re.compile(pattern) for pattern in extra_numbers]
+
+    def check(self, row: int, cells: dict[str, str]) -> Person | list[RowFault]:
+        """The person, or every fault of the row."""
+        faults: list[RowFault] = []
+
+        def refuse(field: str, reason: str) -> None:
+            faults.append(RowFault(row=row, field=field, reason=reason))
+
+        clean = {field: unicodedata.normalize("NFC", cells[field].strip(" \u00a0\u3000\ufeff")) for field in COLUMNS}
+        for field, value in clean.items():
+            if reason := self._unsafe(field, value):
+                refuse(field, reason)
+        sound = set(COLUMNS) - {fault.field for fault in faults}
+        country = clean["country"].upper() if "country" in sound else ""
+        if "country" in sound and country not in _COUNTRIES:
+            refuse("country", "is not a country code of two letters (ISO 3166-1), such as CN, VN or DE")
+            country = ""
+        name = " ".join(clean["name"].split()) if "name" in sound else ""
+        if "name" in sound and (reason := _name_fault(name)):
+            refuse("name", reason)
+        language = self._choose_language(clean["language"]) if "language" in sound else None
+        if "language" in sound and language is None:
+            refuse("language", "is not a language tag (BCP 47), such as en, zh-Hans or vi")
+        phone = email = None
+        if clean["phone"] and "phone" in sound:
+            phone = self._phone(clean["phone"], country)
+            if phone is None:
+                refuse("phone", "is not a phone number of that country; give it as +<country code><number>")
+        if clean["email"] and "email" in sound:
+            email = _email(clean["email"])
+            if email is None:
+                refuse("email", "is not an email address")
+        if not clean["phone"] and not clean["email"]:
+            refuse("phone", "is empty and so is email: nobody can be told without one of them")
+        if faults or language is None:
+            return faults
+        return Person(name, phone, email, language, country)
+
+    def _unsafe(self, field: str, value: str) -> str | None:
+        if len(value) > self._max_field:
+            return f"is longer than {self._max_field} characters"
+        if "\ufffd" in value:
+            return "is not valid UTF-8"
+        if any(unicodedata.category(char) in {"Cc", "Cs", "Co", "Zl", "Zp"} for char in value):
+            return "holds a line break or another control character"
+        looks_like_phone = field == "phone" and re.fullmatch(r"\+[\d\s().\-/]+", value)
+        if value.startswith(_FORMULA_STARTS) and not looks_like_phone:
+            return "begins like a spreadsheet formula (= + - @ or a tab)"
+        return None
+
+    def _phone(self, value: str, country: str) -> str | None:
+        try:
+            number = phonenumbers.parse(value, country or None)
+        except phonenumbers.NumberParseException:
+            return None
+        e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        if number.extension:
+            return None
+        if phonenumbers.is_valid_number(number) or any(known.fullmatch(e164) for known in self._extra_numbers):
+            return e164
+        return None
+
+
+def _name_fault(name: str) -> str | None:
+    if not name:
+        return "is empty"
+    if len(name) > 200:
+        return "is longer than 200 characters"
+    # A name is printed in a notice people are asked to trust: it must not smuggle in a link.
+    if "://" in name or re.search(r"\bwww\.", name, re.IGNORECASE) or "<" in name or ">" in name:
+        return "holds a link or markup, which no name has"
+    return None
+
+
+def _email(value: str) -> str | None:
+    try:
+        return validate_email(value, check_deliverability=False, allow_smtputf8=False, test_environment=True).normalized
+    except EmailNotValidError:
+        return None

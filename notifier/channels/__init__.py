@@ -1,0 +1,1 @@
+"""Channels: the adapters that carry a delivery out of the house."""

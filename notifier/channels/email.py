@@ -1,0 +1,237 @@
+"""Email through aiosmtplib. We drive MAIL, RCPT and DATA ourselves, because its exceptions do not tell how far a
+transaction got: a connection lost before the content was written is safe to repeat, one lost after it is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+import aiosmtplib
+import structlog
+from aiosmtplib.protocol import PERIOD_REGEX
+
+from incidents.clock import Clock
+from notifier.channels.channel import AboutToWrite, Found, Outgoing
+from notifier.channels.email_message import email_bytes, message_id
+from notifier.channels.outcome import Outcome, OutcomeTable, Verdict, outcome_table
+from notifier.templates import RenderedEmail
+
+log = structlog.get_logger(__name__)
+
+_ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+
+
+@dataclass(frozen=True, slots=True)
+class EmailSettings:
+    """The mail server and who we are to it. Times in seconds.
+
+    `security`: `starttls` (587), `tls` (465), or `plain` for a server on the same machine. Certificates are checked.
+    `content_timeout` bounds the wait for the reply after the final dot; RFC 5321 section 4.5.3.2.6 says 10 minutes.
+    """
+
+    host: str
+    port: int
+    sender_address: str
+    sender_name: str
+    security: Literal["starttls", "tls", "plain"] = "starttls"
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    envelope_sender: str | None = None
+    reply_to: str | None = None
+    message_id_domain: str | None = None
+    local_hostname: str | None = None
+    cert_bundle: str | None = None
+    connections: int = 8
+    timeout: float = 30.0
+    content_timeout: float = 600.0
+    max_messages: int = 500
+    """Messages per connection before it is renewed."""
+    max_idle: float = 20.0
+    """Idle seconds after which a kept connection is not trusted any more."""
+
+
+@dataclass(slots=True)
+class _Session:
+    client: aiosmtplib.SMTP
+    sent: int
+    used_at: float
+
+
+class EmailChannel:
+    """Sends over kept connections, each used by one send at a time."""
+
+    name = "email"
+    reconciles = False
+    has_receipts = False
+
+    def __init__(self, settings: EmailSettings, clock: Clock, table: OutcomeTable | None = None) -> None:
+        self.concurrency = settings.connections
+        self.write_timeout = settings.content_timeout
+        self._settings = settings
+        self._clock = clock
+        self._table = table or outcome_table()
+        self._idle: list[_Session] = []
+        self._slots = asyncio.Semaphore(settings.connections)
+        self._domain = settings.message_id_domain or settings.sender_address.rpartition("@")[2]
+
+    async def send(self, message: Outgoing, about_to_write: AboutToWrite) -> Outcome:
+        """One transaction for one recipient."""
+        if not isinstance(message.content, RenderedEmail):
+            raise TypeError("the email channel takes emails")
+        identifier = message_id(message.message_key, self._domain)
+        content = email_bytes(
+            message.content,
+            sender_name=self._settings.sender_name,
+            sender_address=self._settings.sender_address,
+            reply_to=self._settings.reply_to,
+            recipient=message.address,
+            language=message.language,
+            identifier=identifier,
+            at=self._clock.now(),
+        )
+        phase = _Phase()
+        try:
+            async with self._session(phase) as session:
+                return await self._transact(session.client, message, content, identifier, about_to_write, phase)
+        except aiosmtplib.SMTPResponseException as error:
+            verdict = self._table.of_smtp_reply(phase.command, error.code)
+            return Outcome(verdict, code=_code(error.code, error.message))
+        except ssl.SSLCertVerificationError:
+            return Outcome(Verdict.CAMPAIGN_FAULT, code="certificate")
+        except aiosmtplib.SMTPNotSupported:
+            return Outcome(Verdict.CAMPAIGN_FAULT, code="not-supported")
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                return Outcome(Verdict.CAMPAIGN_FAULT, code="certificate")
+            verdict = Verdict.AMBIGUOUS if phase.written else Verdict.TEMPORARY
+            return Outcome(verdict, code=f"{phase.command}:{type(error).__name__}"[:40])
+
+    async def find(self, address: str, marker: str, after: datetime) -> list[Found]:
+        """SMTP cannot be asked."""
+        return []
+
+    async def look_up(self, provider_id: str) -> Found | None:
+        """SMTP cannot be asked."""
+        return None
+
+    async def close(self) -> None:
+        """Say goodbye on every idle connection."""
+        while self._idle:
+            client = self._idle.pop().client
+            try:
+                await client.quit(timeout=2)
+            except (aiosmtplib.SMTPException, OSError) as error:
+                log.debug("email.quit-failed", reason=type(error).__name__)
+            finally:
+                client.close()
+
+    async def _transact(
+        self,
+        client: aiosmtplib.SMTP,
+        message: Outgoing,
+        content: bytes,
+        identifier: str,
+        about_to_write: AboutToWrite,
+        phase: _Phase,
+    ) -> Outcome:
+        phase.command = "mail"
+        await client.mail(self._settings.envelope_sender or self._settings.sender_address)
+        phase.command = "rcpt"
+        await client.rcpt(message.address)
+        phase.command = "data"
+        reply = await client.execute_command(b"DATA", timeout=self._settings.timeout)
+        if reply.code != aiosmtplib.SMTPStatus.start_input:
+            raise aiosmtplib.SMTPDataError(reply.code, reply.message)
+        phase.open_data = True
+        await about_to_write()
+        if client.protocol is None:
+            raise aiosmtplib.SMTPServerDisconnected("Connection lost")
+        phase.command, phase.written = "content", True
+        client.protocol.write(PERIOD_REGEX.sub(b"..", content) + b".\r\n")
+        reply = await client.protocol.read_response(timeout=self._settings.content_timeout)
+        phase.open_data = False
+        if reply.code // 100 != 2:
+            raise aiosmtplib.SMTPDataError(reply.code, reply.message)
+        return Outcome(Verdict.ACCEPTED, code=_code(reply.code, reply.message), provider_id=identifier.strip("<>"))
+
+    @asynccontextmanager
+    async def _session(self, phase: _Phase) -> AsyncIterator[_Session]:
+        """A connection for one transaction. It is kept only if the transaction left it in a known state."""
+        async with self._slots:
+            session = await self._take() or _Session(await self._connect(phase), 0, time.monotonic())
+            keep = False
+            try:
+                yield session
+                keep = True
+            except (aiosmtplib.SMTPSenderRefused, aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError):
+                keep = not phase.open_data and await self._reset(session.client)
+                raise
+            finally:
+                session.sent += 1
+                session.used_at = time.monotonic()
+                if keep and session.client.is_connected and session.sent < self._settings.max_messages:
+                    self._idle.append(session)
+                else:
+                    # Closing in the middle of DATA makes the server forget the message (RFC 5321 section 4.1.1.4).
+                    session.client.close()
+
+    async def _take(self) -> _Session | None:
+        while self._idle:
+            session = self._idle.pop()
+            if time.monotonic() - session.used_at < self._settings.max_idle and session.client.is_connected:
+                return session
+            session.client.close()
+        return None
+
+    async def _connect(self, phase: _Phase) -> aiosmtplib.SMTP:
+        settings = self._settings
+        client = aiosmtplib.SMTP(
+            hostname=settings.host,
+            port=settings.port,
+            local_hostname=settings.local_hostname or "localhost",
+            timeout=settings.timeout,
+            use_tls=settings.security == "tls",
+            start_tls=settings.security == "starttls",
+            validate_certs=True,
+            cert_bundle=settings.cert_bundle,
+        )
+        try:
+            await client.connect()
+            if settings.username is not None and settings.password is not None:
+                phase.command = "auth"
+                await client.login(settings.username, settings.password)
+        except BaseException:
+            client.close()
+            raise
+        return client
+
+    async def _reset(self, client: aiosmtplib.SMTP) -> bool:
+        try:
+            await client.rset()
+        except (aiosmtplib.SMTPException, OSError) as error:
+            log.debug("email.reset-failed", reason=type(error).__name__)
+            return False
+        return True
+
+
+@dataclass(slots=True)
+class _Phase:
+    """How far one transaction got."""
+
+    command: str = "connect"
+    open_data: bool = False
+    written: bool = False
+
+
+def _code(reply: int, text: str) -> str:
+    """The reply code and, if the server gave one, the enhanced code (RFC 3463). Never the text."""
+    match = _ENHANCED.match(text)
+    return f"{reply} {match.group()}" if match else str(reply)

@@ -1,0 +1,58 @@
+"""The bytes of one email: multipart/alternative, the same Message-ID whenever it is told again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from email.header import Header
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from email.policy import SMTP
+from email.utils import format_datetime, formataddr
+from uuid import UUID
+
+from incidents.errors import InvalidInput
+from notifier.templates import RenderedEmail
+
+
+def message_id(key: UUID, domain: str) -> str:
+    """Depends on the recipient of the campaign only: a repeat carries the same one, so that receivers can fold it."""
+    return f"<{key.hex}@{domain}>"
+
+
+def email_bytes(
+    content: RenderedEmail,
+    *,
+    sender_name: str,
+    sender_address: str,
+    reply_to: str | None,
+    recipient: str,
+    language: str,
+    identifier: str,
+    at: datetime,
+) -> bytes:
+    """Headers and both bodies with CRLF line ends. InvalidInput for a line break in any header value."""
+    headers = {
+        "From": formataddr((sender_name, sender_address), charset="utf-8"),
+        "To": recipient,
+        "Subject": Header(content.subject, "utf-8", header_name="Subject").encode()
+        if not content.subject.isascii()
+        else content.subject,
+        "Date": format_datetime(at),
+        "Message-ID": identifier,
+        "Auto-Submitted": "auto-generated",  # RFC 3834: no vacation replies, please
+        "Content-Language": language,
+    }
+    if reply_to:
+        headers["Reply-To"] = reply_to
+    for name in ("From", "To", "Reply-To"):
+        if any(sign in headers.get(name, "") for sign in "\r\n\x00"):
+            raise InvalidInput("A mail header cannot hold a line break.", field=name.lower())
+    if any(sign in content.subject for sign in "\r\n\x00"):
+        raise InvalidInput("A mail subject cannot hold a line break.", field="subject")
+    # Boundaries come from the id: no randomness, and the base64 bodies cannot contain them.
+    message = MIMEMultipart("alternative", boundary=f"=_{identifier[1:33]}")
+    for name, value in headers.items():
+        message[name] = value
+    message.attach(MIMEText(content.text, "plain", "utf-8"))
+    message.attach(MIMEText(content.html, "html", "utf-8"))
+    return message.as_bytes(policy=message.policy.clone(linesep=SMTP.linesep))

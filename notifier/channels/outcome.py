@@ -1,0 +1,67 @@
+"""What came of one try on a channel, and the table that reads a provider's answer. The table is data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from incidents.record.event import Model
+
+DeliveryState = Literal[
+    "planned", "claimed", "ambiguous", "accepted", "sent", "delivered", "undelivered", "failed", "rejected"
+]
+
+
+class Verdict(StrEnum):
+    """What a try means for the delivery."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    CAMPAIGN_FAULT = "campaign_fault"
+    TEMPORARY = "temporary"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The verdict on one try. `state` says how far an accepted message is; `code` is the provider's number or a
+    word of ours, never its text, which may repeat the address. `retry_after` is in seconds."""
+
+    verdict: Verdict
+    code: str | None = None
+    provider_id: str | None = None
+    state: DeliveryState = "accepted"
+    retry_after: float | None = None
+
+
+class OutcomeTable(Model):
+    """`outcomes.yaml` as read."""
+
+    twilio_http: dict[str, Verdict]
+    twilio_code: dict[str, Verdict]
+    twilio_status: dict[str, DeliveryState]
+    smtp: dict[str, dict[str, Verdict]]
+
+    def of_twilio_error(self, http_status: int, code: int | None) -> Verdict:
+        """The meaning of an error answer. 429 and 5xx decide by themselves; else the code, else the status."""
+        by_status = self.twilio_http.get(str(http_status)) or self.twilio_http.get(f"{http_status // 100}xx")
+        if http_status == 429 or http_status >= 500 or by_status is Verdict.AMBIGUOUS:
+            return by_status or Verdict.AMBIGUOUS
+        return self.twilio_code.get(str(code)) or by_status or Verdict.AMBIGUOUS
+
+    def of_smtp_reply(self, command: str, reply: int) -> Verdict:
+        """The meaning of a 4xx or 5xx reply; a reply that SMTP does not know is temporary before the content."""
+        fallback = Verdict.AMBIGUOUS if command == "content" else Verdict.TEMPORARY
+        return self.smtp[command].get(f"{reply // 100}xx", fallback)
+
+
+@cache
+def outcome_table() -> OutcomeTable:
+    """The table that comes with the code."""
+    text = (Path(__file__).parent / "outcomes.yaml").read_text(encoding="utf-8")
+    return OutcomeTable.model_validate(yaml.safe_load(text))

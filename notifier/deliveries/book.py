@@ -1,0 +1,414 @@
+"""The delivery book: every step of sending as one small transaction. Synchronous; the engine calls it from threads.
+
+A claim is committed before anything is tried, the phase before anything may be on its way, the result after. Each
+claim raises the delivery's fence; a step under an older fence has no effect, except that news of what became of a
+message is always welcome (as a late receipt is).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal, cast
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection, Engine, Row, or_, select, update
+
+from incidents.clock import Clock
+from incidents.record.database import writing
+from notifier.campaigns.events import DeliveryPolicy
+from notifier.channels.channel import Found
+from notifier.channels.outcome import DeliveryState, Outcome, OutcomeTable, Verdict, outcome_table
+from notifier.deliveries.moves import Moves
+from notifier.deliveries.states import FINAL_RANK, RANK, Phase
+from notifier.deliveries.tables import campaign_recipients, deliveries, sendings
+from notifier.deliveries.timing import Timing
+
+log = structlog.get_logger(__name__)
+
+Work = Literal["send", "check", "poll"]
+_WORK: dict[Phase, Work] = {Phase.READY: "send", Phase.CHECKING: "check", Phase.WAITING: "poll"}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on one delivery, until `fence` is outdone."""
+
+    delivery_id: UUID
+    campaign_id: UUID
+    recipient_id: UUID
+    channel: str
+    repeat: int
+    work: Work
+    fence: int
+    tries: int
+    checks: int
+    state: DeliveryState
+    language: str
+    reference: str = field(repr=False)
+    drill: bool
+    policy: DeliveryPolicy
+    provider_id: str | None
+    written_at: datetime | None
+
+
+class DeliveryBook:
+    """All reading and writing of the tables of sending, for one worker."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        *,
+        worker: str,
+        timing: Timing | None = None,
+        table: OutcomeTable | None = None,
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._worker = worker
+        self.timing = timing or Timing()
+        self._table = table or outcome_table()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Moves]:
+        """A transaction whose moves are logged and counted at its end."""
+        with writing(self._engine) as connection:
+            moves = self.moves(connection)
+            yield moves
+            moves.flush()
+
+    def moves(self, connection: Connection) -> Moves:
+        """Moves within a transaction of the caller, who must `flush` them."""
+        return Moves(
+            connection,
+            self._clock.now(),
+            self.timing.max_repeats,
+            self.timing.first_backoff,
+            self._temporary,
+        )
+
+    def claim(self, limit: int) -> list[Claim]:
+        """Take up to `limit` deliveries that are due, oldest first. Committed before this returns."""
+        if limit <= 0:
+            return []
+        table = deliveries
+        with self.transaction() as moves:
+            now = moves.now
+            rows = moves.connection.execute(
+                select(
+                    table,
+                    campaign_recipients.c.language,
+                    campaign_recipients.c.reference,
+                    sendings.c.drill,
+                    sendings.c.policy,
+                )
+                .join(sendings, sendings.c.campaign_id == table.c.campaign_id)
+                .join(
+                    campaign_recipients,
+                    (campaign_recipients.c.campaign_id == table.c.campaign_id)
+                    & (campaign_recipients.c.recipient_id == table.c.recipient_id),
+                )
+                .where(
+                    table.c.phase.in_([phase.value for phase in _WORK]),
+                    table.c.due_at <= now,
+                    or_(table.c.lease_until.is_(None), table.c.lease_until < now),
+                    or_(sendings.c.held_until.is_(None), sendings.c.held_until <= now),
+                )
+                .order_by(table.c.due_at)
+                .limit(limit)
+                .with_for_update(of=table, skip_locked=True)
+            ).all()
+            ready = [row for row in rows if row.phase == Phase.READY]
+            self._lease(moves, [row.delivery_id for row in rows])
+            self._start_trying(moves, ready)
+        return [self._claim_of(row) for row in rows]
+
+    def renew(self, claims: Iterable[Claim]) -> None:
+        """Keep claims that wait for a free connection from running out."""
+        ids = [claim.delivery_id for claim in claims]
+        with writing(self._engine) as connection:
+            connection.execute(
+                update(deliveries)
+                .where(
+                    deliveries.c.delivery_id.in_(ids),
+                    deliveries.c.lease_owner == self._worker,
+                    deliveries.c.phase != Phase.WRITING.value,
+                )
+                .values(lease_until=self._clock.now() + self.timing.lease)
+            )
+
+    def give_back(self, claims: Iterable[Claim]) -> None:
+        """Return claims that were not begun."""
+        with self.transaction() as moves:
+            for claim in claims:
+                row = self._held(moves, claim)
+                if row is not None and row.phase == Phase.CLAIMED:
+                    moves.set_phase(row.delivery_id, Phase.READY, moves.now)
+                elif row is not None and row.phase != Phase.WRITING:
+                    moves.set_phase(row.delivery_id, Phase(row.phase), row.due_at)
+
+    def mark_writing(self, moves: Moves, claim: Claim, write_timeout: float) -> bool:
+        """Note that from now on the message may be on its way. False: the claim was lost, write nothing."""
+        until = moves.now + timedelta(seconds=write_timeout) + self.timing.margin
+        marked = moves.connection.execute(
+            update(deliveries)
+            .where(
+                deliveries.c.delivery_id == claim.delivery_id,
+                deliveries.c.lease_fence == claim.fence,
+                deliveries.c.phase == Phase.CLAIMED.value,
+                deliveries.c.rank <= RANK["claimed"],
+            )
+            .values(phase=Phase.WRITING.value, written_at=moves.now, lease_until=until)
+        )
+        return marked.rowcount == 1
+
+    def settle(
+        self, moves: Moves, claim: Claim, outcome: Outcome, *, share: float, reconciles: bool, receipts: bool
+    ) -> None:
+        """Enter what came of a try. `share` is the random part of a delay."""
+        row = moves.lock(claim.delivery_id)
+        if row is None:
+            return
+        held = row.lease_fence == claim.fence and row.phase in {Phase.CLAIMED, Phase.WRITING}
+        match outcome.verdict:
+            case Verdict.ACCEPTED:
+                moves.move(row, outcome.state, code=None, provider_id=outcome.provider_id)
+                if row.provider_id is None and outcome.provider_id is not None:
+                    moves.connection.execute(
+                        update(deliveries)
+                        .where(deliveries.c.delivery_id == claim.delivery_id)
+                        .values(provider_id=outcome.provider_id)
+                    )
+                self._rest(moves, claim.delivery_id, receipts=receipts)
+            case Verdict.REJECTED:
+                moves.move(row, "rejected", code=outcome.code)
+                self._rest(moves, claim.delivery_id, receipts=receipts)
+            case _ if not held:
+                # Somebody took over: an answer that says nothing certain changes nothing.
+                log.info("delivery.settled-late", delivery=str(claim.delivery_id), verdict=outcome.verdict.value)
+                return
+            case _ if row.rank >= RANK["accepted"]:
+                self._rest(moves, claim.delivery_id, receipts=receipts)  # a receipt was faster
+            case Verdict.TEMPORARY:
+                self._again_later(moves, row, outcome, share)
+            case Verdict.CAMPAIGN_FAULT:
+                self.hold(moves, row.campaign_id, outcome.code)
+                moves.set_phase(row.delivery_id, Phase.READY, moves.now + self.timing.hold)
+            case _:
+                self._unclear(moves, row, outcome.code, reconciles=reconciles)
+        moves.follow_up(row.campaign_id, row.recipient_id)
+
+    def hold(self, moves: Moves, campaign_id: UUID, code: str | None) -> None:
+        """Let a campaign rest after a fault that is ours; it goes on by itself, and loudly not before."""
+        until = moves.now + self.timing.hold
+        moves.connection.execute(
+            update(sendings)
+            .where(sendings.c.campaign_id == campaign_id)
+            .values(held_until=until, held_code=(code or "unknown")[:40])
+        )
+        log.error("campaign.held", campaign=str(campaign_id), code=code, until=until.isoformat())
+
+    def fail(self, moves: Moves, claim: Claim, code: str) -> None:
+        """Give an attempt up without trying: the person was erased, or has no such address."""
+        row = self._held(moves, claim)
+        if row is None:
+            return
+        moves.move(row, "failed", code=code)
+        moves.set_phase(row.delivery_id, Phase.DONE)
+        moves.follow_up(row.campaign_id, row.recipient_id)
+
+    def enter_check(self, moves: Moves, claim: Claim, found: list[Found]) -> None:
+        """Enter the answer to "what became of it?". Not found, asked often enough: unclear for ever."""
+        row = self._held(moves, claim)
+        if row is None or row.phase != Phase.CHECKING:
+            return
+        taken = self._sids_of_others(moves, row)
+        match = next((known for known in found if known.provider_id not in taken), None)
+        if match is not None:
+            moves.move(row, match.state, code=match.code, provider_id=match.provider_id)
+            self._rest(moves, row.delivery_id, receipts=True)
+        elif row.checks + 1 < len(self.timing.check_delays):
+            delay = self.timing.check_delays[row.checks + 1]
+            moves.set_phase(row.delivery_id, Phase.CHECKING, moves.now + delay, checks=row.checks + 1)
+        else:
+            self._never_known(moves, row)
+        moves.follow_up(row.campaign_id, row.recipient_id)
+
+    def enter_poll(self, moves: Moves, claim: Claim, found: Found | None) -> None:
+        """Enter the provider's word on an accepted message whose receipt did not come."""
+        row = self._held(moves, claim)
+        if row is None or row.phase != Phase.WAITING:
+            return
+        if found is not None:
+            moves.move(row, found.state, code=found.code)
+        fresh = moves.lock(claim.delivery_id)
+        if fresh is None:
+            return
+        polls = fresh.checks + 1
+        if fresh.rank >= FINAL_RANK or polls >= len(self.timing.poll_delays):
+            moves.set_phase(fresh.delivery_id, Phase.DONE, checks=polls)
+        else:
+            moves.set_phase(fresh.delivery_id, Phase.WAITING, moves.now + self.timing.poll_delays[polls], checks=polls)
+        moves.follow_up(fresh.campaign_id, fresh.recipient_id)
+
+    def put_off(self, moves: Moves, claim: Claim, delay: timedelta) -> None:
+        """The provider could not be asked: ask later, without counting it."""
+        row = self._held(moves, claim)
+        if row is not None and row.phase in {Phase.CHECKING, Phase.WAITING}:
+            moves.set_phase(row.delivery_id, Phase(row.phase), moves.now + delay)
+
+    def receive(
+        self, moves: Moves, delivery_id: UUID, provider_id: str, state: DeliveryState, code: str | None
+    ) -> bool | None:
+        """Enter a receipt. True: it moved the delivery; False: it was further already; None: there is none such."""
+        row = moves.lock(delivery_id)
+        if row is None:
+            return None
+        if row.provider_id is not None and row.provider_id != provider_id:
+            log.warning("receipt.other-message", delivery=str(delivery_id))
+        moved = moves.move(row, state, code=code, provider_id=row.provider_id or provider_id)
+        if row.phase not in {Phase.CLAIMED, Phase.WRITING}:  # a try in flight is let to settle
+            self._rest(moves, delivery_id, receipts=True)
+        moves.follow_up(row.campaign_id, row.recipient_id)
+        return moved
+
+    def reap(self, *, own: bool = False, limit: int = 500) -> int:
+        """Take over from the dead: claims that ran out, and with `own` those of this worker's former life.
+
+        What was not written goes back to be tried; what may have been written is to be checked first.
+        """
+        gone: Any = deliveries.c.lease_until < self._clock.now()
+        if own:
+            gone = or_(gone, deliveries.c.lease_owner == self._worker)
+        with self.transaction() as moves:
+            ids = list(
+                moves.connection.execute(
+                    select(deliveries.c.delivery_id)
+                    .where(
+                        deliveries.c.phase.in_([Phase.CLAIMED.value, Phase.WRITING.value])
+                        | deliveries.c.lease_owner.is_not(None),
+                        gone,
+                    )
+                    .limit(limit)
+                ).scalars()
+            )
+            for delivery in ids:
+                row = moves.lock(delivery)
+                if row is None or row.lease_until is None:
+                    continue
+                if row.lease_until >= moves.now and not (own and row.lease_owner == self._worker):
+                    continue
+                self._take_over(moves, row)
+        return len(ids)
+
+    def _take_over(self, moves: Moves, row: Row[Any]) -> None:
+        fence = {"lease_fence": row.lease_fence + 1}
+        if row.phase == Phase.WRITING and row.rank < RANK["accepted"]:
+            log.warning("delivery.unsettled", delivery=str(row.delivery_id), channel=row.channel)
+            due = moves.now + self.timing.check_delays[0]
+            moves.set_phase(row.delivery_id, Phase.CHECKING, due, checks=0, **fence)
+        elif row.phase in {Phase.WRITING, Phase.CLAIMED} and row.rank >= RANK["accepted"]:
+            moves.set_phase(row.delivery_id, Phase(row.phase), **fence)
+            self._rest(moves, row.delivery_id, receipts=True)
+            moves.follow_up(row.campaign_id, row.recipient_id)
+        elif row.phase == Phase.CLAIMED:
+            moves.set_phase(row.delivery_id, Phase.READY, moves.now, **fence)
+        else:
+            moves.set_phase(row.delivery_id, Phase(row.phase), row.due_at, **fence)
+
+    def _held(self, moves: Moves, claim: Claim) -> Row[Any] | None:
+        row = moves.lock(claim.delivery_id)
+        return row if row is not None and row.lease_fence == claim.fence else None
+
+    def _again_later(self, moves: Moves, row: Row[Any], outcome: Outcome, share: float) -> None:
+        tries = row.tries + 1
+        if tries >= self.timing.max_tries:
+            moves.move(row, "failed", code=outcome.code)
+            moves.set_phase(row.delivery_id, Phase.DONE, tries=tries)
+            return
+        delay = self.timing.backoff(tries - 1, share, outcome.retry_after)
+        moves.set_phase(row.delivery_id, Phase.READY, moves.now + delay, tries=tries, code=outcome.code)
+
+    def _unclear(self, moves: Moves, row: Row[Any], code: str | None, *, reconciles: bool) -> None:
+        log.warning("delivery.unclear", delivery=str(row.delivery_id), channel=row.channel, code=code)
+        if reconciles:
+            due = moves.now + self.timing.check_delays[0]
+            moves.set_phase(row.delivery_id, Phase.CHECKING, due, checks=0, code=code)
+        else:
+            moves.set_phase(row.delivery_id, Phase.CHECKING, moves.now, code=code)
+            self._never_known(moves, row)
+
+    def _never_known(self, moves: Moves, row: Row[Any]) -> None:
+        moves.move(row, "ambiguous", code=row.code)
+        moves.set_phase(row.delivery_id, Phase.DONE)
+
+    def _rest(self, moves: Moves, delivery_id: UUID, *, receipts: bool) -> None:
+        """After an accepted or final state: wait for a receipt, or be done."""
+        row = moves.connection.execute(select(deliveries).where(deliveries.c.delivery_id == delivery_id)).one()
+        if row.rank >= FINAL_RANK or not receipts:
+            moves.set_phase(delivery_id, Phase.DONE)
+        elif row.rank >= RANK["accepted"] and row.phase not in {Phase.WAITING}:
+            moves.set_phase(delivery_id, Phase.WAITING, moves.now + self.timing.poll_delays[0], checks=0)
+
+    def _sids_of_others(self, moves: Moves, row: Row[Any]) -> set[str]:
+        others = moves.connection.execute(
+            select(deliveries.c.provider_id).where(
+                deliveries.c.campaign_id == row.campaign_id,
+                deliveries.c.recipient_id == row.recipient_id,
+                deliveries.c.delivery_id != row.delivery_id,
+                deliveries.c.provider_id.is_not(None),
+            )
+        )
+        return set(others.scalars())
+
+    def _lease(self, moves: Moves, ids: list[UUID]) -> None:
+        if ids:
+            moves.connection.execute(
+                update(deliveries)
+                .where(deliveries.c.delivery_id.in_(ids))
+                .values(
+                    lease_owner=self._worker,
+                    lease_fence=deliveries.c.lease_fence + 1,
+                    lease_until=moves.now + self.timing.lease,
+                    changed_at=moves.now,
+                )
+            )
+
+    def _start_trying(self, moves: Moves, ready: list[Row[Any]]) -> None:
+        if not ready:
+            return
+        moves.connection.execute(
+            update(deliveries)
+            .where(deliveries.c.delivery_id.in_([row.delivery_id for row in ready]))
+            .values(phase=Phase.CLAIMED.value, state="claimed", rank=RANK["claimed"])
+        )
+        for row in ready:
+            if row.rank < RANK["claimed"]:
+                moves.log_claim(row)
+
+    def _claim_of(self, row: Row[Any]) -> Claim:
+        return Claim(
+            delivery_id=row.delivery_id,
+            campaign_id=row.campaign_id,
+            recipient_id=row.recipient_id,
+            channel=row.channel,
+            repeat=row.repeat,
+            work=_WORK[Phase(row.phase)],
+            fence=row.lease_fence + 1,
+            tries=row.tries,
+            checks=row.checks,
+            state=row.state,
+            language=row.language,
+            reference=row.reference,
+            drill=row.drill,
+            policy=cast(DeliveryPolicy, row.policy),
+            provider_id=row.provider_id,
+            written_at=row.written_at,
+        )
+
+    def _temporary(self, code: str | None) -> bool:
+        return self._table.twilio_code.get(code or "") is Verdict.TEMPORARY

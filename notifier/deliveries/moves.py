@@ -1,0 +1,192 @@
+"""One transaction's worth of moves: states forward only, the outbox row beside each, and what follows for the person."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from incidents.record.event import stable_id
+from notifier.campaigns.events import DeliveryPolicy
+from notifier.channels.outcome import DeliveryState
+from notifier.deliveries.states import RANK, Attempt, Next, Phase, what_next
+from notifier.deliveries.tables import campaign_recipients, deliveries, delivery_log, sendings
+
+SUPERSEDED = "superseded"
+"""Code of an attempt called off because its person turned out to be told already."""
+
+
+def delivery_id(campaign_id: UUID, recipient_id: UUID, channel: str, repeat: int) -> UUID:
+    """The same attempt always has the same id, so that planning it twice is impossible."""
+    return stable_id("delivery", str(campaign_id), str(recipient_id), channel, str(repeat))
+
+
+@dataclass(slots=True)
+class Moves:
+    """Changes made through one connection. Call `flush` once before the commit.
+
+    Locks are taken in one order (recipient, deliveries, then campaigns by id at the end), so that two workers cannot
+    lock each other out.
+    """
+
+    connection: Connection
+    now: datetime
+    max_repeats: int
+    first_backoff: timedelta
+    is_temporary: Callable[[str | None], bool]
+    _counts: defaultdict[UUID, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def lock(self, of: UUID) -> Row[Any] | None:
+        """The delivery's row, with its person locked against other transactions."""
+        row = self.connection.execute(select(deliveries).where(deliveries.c.delivery_id == of)).first()
+        if row is None:
+            return None
+        self._lock_person(row.campaign_id, row.recipient_id)
+        return self.connection.execute(
+            select(deliveries).where(deliveries.c.delivery_id == of).with_for_update()
+        ).first()
+
+    def move(
+        self, row: Row[Any], state: DeliveryState, *, code: str | None = None, provider_id: str | None = None
+    ) -> bool:
+        """Move a delivery forward and log it; False when it is there or further already."""
+        changed = self.connection.execute(
+            update(deliveries)
+            .where(deliveries.c.delivery_id == row.delivery_id, deliveries.c.rank < RANK[state])
+            .values(
+                state=state,
+                rank=RANK[state],
+                code=code if code is not None else deliveries.c.code,
+                provider_id=provider_id if provider_id is not None else deliveries.c.provider_id,
+                changed_at=self.now,
+            )
+        )
+        if changed.rowcount != 1:
+            return False
+        self._log(row, state, code, provider_id or row.provider_id)
+        return True
+
+    def set_phase(self, of: UUID, phase: Phase, due_at: datetime | None = None, **values: Any) -> None:
+        """Say what is to be done next with a delivery, and let go of it."""
+        self.connection.execute(
+            update(deliveries)
+            .where(deliveries.c.delivery_id == of)
+            .values(
+                phase=phase.value,
+                due_at=due_at or self.now,
+                lease_owner=None,
+                lease_until=None,
+                changed_at=self.now,
+                **values,
+            )
+        )
+
+    def follow_up(self, campaign_id: UUID, recipient_id: UUID) -> None:
+        """Bring a person's outcome up to date and do what follows: another attempt, or calling one off."""
+        person = self._lock_person(campaign_id, recipient_id)
+        if person is None:
+            return
+        sending = self.connection.execute(select(sendings.c.policy).where(sendings.c.campaign_id == campaign_id)).one()
+        rows = self.connection.execute(
+            select(deliveries).where(deliveries.c.campaign_id == campaign_id, deliveries.c.recipient_id == recipient_id)
+        ).all()
+        channels = person.channels.split(",")
+        rows = sorted(rows, key=lambda row: (channels.index(row.channel), row.repeat))
+        step = what_next(
+            [Attempt(row.delivery_id, row.channel, row.repeat, row.state, Phase(row.phase), row.code) for row in rows],
+            channels,
+            cast(DeliveryPolicy, sending.policy),
+            max_repeats=self.max_repeats,
+            is_temporary=lambda code: code == SUPERSEDED or self.is_temporary(code),
+        )
+        for row in rows:
+            if row.delivery_id in step.call_off:
+                self.move(row, "rejected", code=SUPERSEDED)
+                self.set_phase(row.delivery_id, Phase.DONE)
+        if step.channel is not None:
+            self.add(campaign_id, recipient_id, step)
+        self._set_outcome(person, step.outcome)
+
+    def add(self, campaign_id: UUID, recipient_id: UUID, step: Next) -> None:
+        """Plan one more attempt."""
+        self.connection.execute(
+            insert(deliveries).values(
+                **new_delivery(campaign_id, recipient_id, str(step.channel), step.repeat, self.now)
+                | ({"due_at": self.now + self.first_backoff} if step.delayed else {})
+            )
+        )
+
+    def log_claim(self, row: Row[Any]) -> None:
+        """The outbox row of a first claim (claims are updated many at a time)."""
+        self._log(row, "claimed", None, row.provider_id)
+
+    def flush(self) -> None:
+        """Write the campaigns' counters, in the order of their ids."""
+        for campaign_id in sorted(self._counts):
+            change = {name: by for name, by in self._counts[campaign_id].items() if by}
+            if change:
+                self.connection.execute(
+                    update(sendings)
+                    .where(sendings.c.campaign_id == campaign_id)
+                    .values({name: sendings.c[name] + by for name, by in change.items()})
+                )
+        self._counts.clear()
+
+    def _lock_person(self, campaign_id: UUID, recipient_id: UUID) -> Row[Any] | None:
+        return self.connection.execute(
+            select(campaign_recipients)
+            .where(
+                campaign_recipients.c.campaign_id == campaign_id,
+                campaign_recipients.c.recipient_id == recipient_id,
+            )
+            .with_for_update()
+        ).first()
+
+    def _set_outcome(self, person: Row[Any], outcome: str) -> None:
+        if person.outcome == outcome:
+            return
+        self.connection.execute(
+            update(campaign_recipients)
+            .where(
+                campaign_recipients.c.campaign_id == person.campaign_id,
+                campaign_recipients.c.recipient_id == person.recipient_id,
+            )
+            .values(outcome=outcome)
+        )
+        self._counts[person.campaign_id][person.outcome] -= 1
+        self._counts[person.campaign_id][outcome] += 1
+
+    def _log(self, row: Row[Any], state: str, code: str | None, provider_id: str | None) -> None:
+        self.connection.execute(
+            insert(delivery_log).values(
+                campaign_id=row.campaign_id,
+                recipient_id=row.recipient_id,
+                delivery_id=row.delivery_id,
+                channel=row.channel,
+                state=state,
+                at=self.now,
+                provider_id=provider_id,
+                code=code,
+            )
+        )
+
+
+def new_delivery(campaign_id: UUID, recipient_id: UUID, channel: str, repeat: int, now: datetime) -> dict[str, Any]:
+    """The row of an attempt that is still to be made."""
+    return {
+        "delivery_id": delivery_id(campaign_id, recipient_id, channel, repeat),
+        "campaign_id": campaign_id,
+        "recipient_id": recipient_id,
+        "channel": channel,
+        "repeat": repeat,
+        "state": "planned",
+        "rank": RANK["planned"],
+        "phase": Phase.READY.value,
+        "due_at": now,
+        "changed_at": now,
+    }

@@ -1,0 +1,36 @@
+"""How long things may take, and how often they are tried. Pure; the random share of a delay is handed in."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from incidents.record.event import Model
+
+
+class Timing(Model):
+    """The engine's times."""
+
+    lease: timedelta = timedelta(seconds=120)
+    """A claim lasts this long unless renewed; after a kill, another worker takes over when it ends."""
+    margin: timedelta = timedelta(seconds=30)
+    """Added to a channel's own time limit while a message is being written."""
+    check_delays: tuple[timedelta, ...] = (timedelta(seconds=15), timedelta(seconds=60))
+    """Before each question to the provider what became of an unclear message. After the last it stays unclear."""
+    poll_delays: tuple[timedelta, ...] = (timedelta(minutes=10), timedelta(minutes=50))
+    """Before each question for a receipt that did not come. After the last, accepted is what we know."""
+    first_backoff: timedelta = timedelta(seconds=5)
+    most_backoff: timedelta = timedelta(minutes=15)
+    max_tries: int = Field(default=10, ge=1)
+    """Tries of one delivery that the provider surely did not accept."""
+    max_repeats: int = Field(default=2, ge=0)
+    """New attempts on the same channel after an unclear or temporarily failed one."""
+    hold: timedelta = timedelta(minutes=2)
+    """Rest of a campaign after a fault of ours."""
+
+    def backoff(self, tries: int, share: float, at_least: float | None = None) -> timedelta:
+        """The delay after so many failed tries: doubling, with `share` (0 to 1) choosing in its upper half."""
+        full = min(self.first_backoff * 2 ** min(tries, 20), self.most_backoff)
+        delay = full / 2 + full / 2 * share
+        return max(delay, timedelta(seconds=min(at_least or 0.0, self.most_backoff.total_seconds())))

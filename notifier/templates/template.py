@@ -1,0 +1,193 @@
+"""One template set: what is missing from its values, its digest, and the notice one person gets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from jinja2 import TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+
+from incidents.errors import InvalidInput
+from incidents.record.event import Model
+from notifier.templates.manifest import Manifest
+from notifier.templates.segments import plainer, segments
+from notifier.templates.values import check_values, plain_values, value_in
+
+MAX_SMS_CHARACTERS = 1600
+"""Twilio's limit for the Body of one message."""
+
+_FULL_STOP = {"zh-Hans": "。"}
+_COMMA = {"zh-Hans": "、"}
+_SEMICOLON = {"zh-Hans": "；"}
+
+
+class RenderedSms(Model):
+    """A text message and how many segments it takes."""
+
+    text: str
+    segments: int
+
+
+class RenderedEmail(Model):
+    """An email in both forms; the subject is one line."""
+
+    subject: str
+    text: str
+    html: str
+
+
+Rendered = RenderedSms | RenderedEmail
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A manifest and the words beside it. `files_digest` covers every byte of both."""
+
+    manifest: Manifest
+    environment: SandboxedEnvironment
+    files_digest: str
+
+    @property
+    def name(self) -> str:
+        return self.manifest.template
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return self.manifest.languages
+
+    def check_values(self, values: Mapping[str, Any]) -> None:
+        """InvalidInput naming each value that is unknown or malformed."""
+        check_values(self.manifest, values)
+
+    def missing_essentials(self, values: Mapping[str, Any], languages: Sequence[str]) -> tuple[str, ...]:
+        """`value.language` for every value without which the notice makes no sense."""
+        return tuple(
+            f"{name}.{language}"
+            for name, rule in self.manifest.values.items()
+            if rule.essential
+            for language in languages
+            if value_in(self.manifest, values, name, language) is None
+        )
+
+    def render_sms(self, language: str, values: Mapping[str, Any], reference: str) -> RenderedSms:
+        """The text message in one language. InvalidInput when it is too long to be sent."""
+        text = plainer(" ".join(self._fill(language, "sms.txt.j2", values, reference=reference).split()))
+        if len(text) > MAX_SMS_CHARACTERS:
+            raise InvalidInput(
+                f"The text message in {language} has {len(text)} characters; {MAX_SMS_CHARACTERS} is the most "
+                "that can be sent. Shorten the values.",
+                field=f"values.{language}",
+            )
+        return RenderedSms(text=text, segments=segments(text))
+
+    def render_email(self, language: str, values: Mapping[str, Any], name: str, reference: str) -> RenderedEmail:
+        """The email in one language, to one person."""
+        fill = partial(self._fill, language, values=values, reference=reference, name=name)
+        subject = " ".join(self._fill(language, "subject.txt.j2", values, reference=reference).split())
+        text = re.sub(r"\n{3,}", "\n\n", fill(file="email.txt.j2")).strip() + "\n"
+        return RenderedEmail(subject=subject, text=text, html=fill(file="email.html.j2").strip() + "\n")
+
+    def _fill(
+        self, language: str, file: str, values: Mapping[str, Any], *, reference: str, name: str | None = None
+    ) -> str:
+        if language not in self.languages:
+            raise InvalidInput(f"The template has no words in {language}.", field="language")
+        words = {**plain_values(self.manifest, values, language), "language": language, "reference": reference}
+        if name is not None:
+            words["name"] = name
+        try:
+            return self.environment.get_template(f"{self.name}/{language}/{file}").render(words)
+        except TemplateError as error:
+            raise InvalidInput(
+                f"The template {self.name}/{language}/{file} cannot be filled: {type(error).__name__}.",
+                field="template",
+            ) from error
+
+
+def missing_items(
+    template: Template,
+    values: Mapping[str, Any],
+    required_items: Sequence[str],
+    languages: Sequence[str] | None = None,
+) -> tuple[str, ...]:
+    """The required content items that the notice would lack in any of the languages (default: all it has).
+
+    An item that the template has no place for is missing too: the law's demand is what counts.
+    """
+    manifest, missing = template.manifest, []
+
+    def has(name: str, language: str) -> bool:
+        return value_in(manifest, values, name, language) is not None
+
+    for required in required_items:
+        item = manifest.item(required)
+        held = item is not None and all(
+            all(has(name, language) for name in item.all)
+            and (not item.any or any(has(name, language) for name in item.any))
+            for language in (languages or manifest.languages)
+        )
+        if not held:
+            missing.append(required)
+    return tuple(missing)
+
+
+def render(
+    template: Template,
+    language: str,
+    channel: str,
+    values: Mapping[str, Any],
+    person_name: str,
+    reference_code: str,
+) -> Rendered:
+    """The notice for one person by one channel (`sms` or `email`). Only the email greets by name: a text message
+    may be read by whoever holds the phone now."""
+    if channel == "sms":
+        return template.render_sms(language, values, reference_code)
+    if channel == "email":
+        return template.render_email(language, values, person_name, reference_code)
+    raise InvalidInput(f"There is no channel {channel[:32]!r}; there are sms and email.", field="channel")
+
+
+def text_digest(template: Template, values: Mapping[str, Any], languages: Sequence[str]) -> str:
+    """SHA-256 over everything that decides the words: template files, values, languages. Same words, same digest."""
+    canonical = json.dumps(
+        {
+            "template": template.name,
+            "version": template.version,
+            "files": template.files_digest,
+            "languages": sorted(set(languages)),
+            "values": values,
+        },
+        ensure_ascii=False,
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def sentence(language: str, text: str) -> str:
+    """The text with a full stop of its language at the end, unless it has one."""
+    trimmed = text.rstrip()
+    return (
+        trimmed if trimmed.endswith((".", "。", "!", "！", "?", "？", "…")) else trimmed + _FULL_STOP.get(language, ".")
+    )
+
+
+def listed(language: str, entries: Sequence[str]) -> str:
+    """Entries in a row: with commas, or the Chinese enumeration comma."""
+    return (_COMMA.get(language) or ", ").join(entries)
+
+
+def clauses(language: str, entries: Sequence[str]) -> str:
+    """Entries as clauses of one sentence, without their own full stops."""
+    return (_SEMICOLON.get(language) or "; ").join(entry.rstrip(" .。") for entry in entries)

@@ -1,0 +1,330 @@
+"""From facts to duties: `derive(facts, law, calendar)` is pure, and the same input always gives the same duties."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from incidents.facts.conditions import Condition, ConditionContext, Outcome, RankRange, Verdict
+from incidents.facts.facts import Facts, join
+from incidents.facts.organisation import OrganisationProfile
+from incidents.facts.vocabulary import vocabulary
+from incidents.grading.grade import GradeResult, grade
+from incidents.grading.scheme import scheme_named
+from playbooks.law import reasons
+from playbooks.law.calendars import Calendars
+from playbooks.law.duty import (
+    Duty,
+    DutyClock,
+    DutyContent,
+    DutyExemption,
+    DutyStatus,
+    Reason,
+    in_order,
+)
+from playbooks.law.forum import Seat, seat
+from playbooks.law.law import Law
+from playbooks.law.pack import Clock, Effect, Occasion, Pack, Party, Rule, Status, compiled
+from playbooks.law.periods import Counting, Deadline, OfficeHours, count_period
+from playbooks.law.reminders import reminder_after
+
+_OWN = frozenset({Party.OPERATOR})
+_OCCASIONS = frozenset({Occasion.INCIDENT, Occasion.REQUEST})
+_BINDING = frozenset({Status.IN_FORCE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _World:
+    """Everything the rules are judged against."""
+
+    facts: Facts
+    profile: OrganisationProfile | None
+    context: ConditionContext
+    grades: Mapping[str, GradeResult | str]
+    law: Law
+    calendar: Calendars
+    at: datetime
+    submissions: Mapping[str, datetime]
+    office: OfficeHours
+    conditions: dict[str, Verdict] = field(default_factory=dict)
+
+    def judge(self, condition: Condition) -> Verdict:
+        """The verdict of a condition; rules of one instrument share many."""
+        if condition.text not in self.conditions:
+            self.conditions[condition.text] = condition.evaluate(self.context)
+        return self.conditions[condition.text]
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A resolved clock."""
+
+    event: str
+    at: datetime | None
+    assumed: str | None = None
+
+
+def derive(
+    facts: Facts,
+    law: Law,
+    calendar: Calendars,
+    *,
+    at: datetime,
+    profile: OrganisationProfile | None = None,
+    submissions: Mapping[str, datetime] | None = None,
+    grades: Mapping[str, str | GradeResult] | None = None,
+    parties: Set[Party] = _OWN,
+    occasions: Set[Occasion] = _OCCASIONS,
+    statuses: Set[Status] = _BINDING,
+    office: OfficeHours | None = None,
+) -> list[Duty]:
+    """Work out every duty that `facts` raise under `law`, possible ones first.
+
+    `at` is the moment of judgement (with offset): it selects the rules in force while a clock is not known. `profile` joins
+    the facts of the organisation. `submissions` maps the id of a rule to the (latest) instant its notice or filing went
+    out; stages that count from it wait until then. `grades` holds levels decided by a person, by scheme id, which go
+    before computed ones. Raises `ValueError` when `at` has no offset.
+    """
+    if at.utcoffset() is None:
+        raise ValueError("`at` needs an offset")
+    world = _world(
+        join(profile, facts), law, calendar, at=at, profile=profile, submissions=submissions, grades=grades, office=office
+    )
+    duties: list[Duty] = []
+    for pack, rule in law.rules():
+        status = rule.status or pack.instrument.status
+        if status in statuses and rule.party in parties and rule.occasion in occasions:
+            duties.extend(_duties(pack, rule, world))
+    return list(in_order(duties))
+
+
+def _world(
+    facts: Facts,
+    law: Law,
+    calendar: Calendars,
+    *,
+    at: datetime,
+    profile: OrganisationProfile | None,
+    submissions: Mapping[str, datetime] | None,
+    grades: Mapping[str, str | GradeResult] | None,
+    office: OfficeHours | None,
+) -> _World:
+    plain = ConditionContext(facts)
+    results: dict[str, GradeResult | str] = {}
+    ranges: dict[str, RankRange] = {}
+    decided = {scheme_named(name, law.schemes).id: value for name, value in (grades or {}).items()}
+    for scheme in law.schemes.values():
+        result = decided.get(scheme.id) or grade(scheme, facts, context=plain)
+        results[scheme.key] = result
+        if isinstance(result, str):
+            rank = scheme.level(result).rank
+            ranges[scheme.key] = RankRange(rank, rank)
+        else:
+            ranges[scheme.key] = result.rank_range(scheme)
+    levels = {scheme.key: scheme.ranks() for scheme in law.schemes.values()}
+    return _World(
+        facts=facts,
+        profile=profile,
+        context=ConditionContext(facts, grades=ranges, levels=levels),
+        grades=results,
+        law=law,
+        calendar=calendar,
+        at=at,
+        submissions=dict(submissions or {}),
+        office=office or OfficeHours(),
+    )
+
+
+def _both(bound: Verdict, trigger: Verdict) -> Outcome:
+    if bound.is_false or trigger.is_false:
+        return Outcome.FALSE
+    return Outcome.TRUE if bound.is_true and trigger.is_true else Outcome.UNKNOWN
+
+
+def _duties(pack: Pack, rule: Rule, world: _World) -> Sequence[Duty]:
+    bound = world.judge(rule.bound_condition)
+    if bound.is_false:
+        return ()
+    trigger = world.judge(rule.trigger_condition)
+    applies = _both(bound, trigger)
+    if applies is Outcome.FALSE:
+        return ()
+    where = seat(pack.instrument.forum, rule, world.facts, world.profile)
+    start = _start(rule.clock, where, world)
+    if not _in_force(pack, rule, (start.at or world.at).astimezone(where.zone)):
+        return ()
+    deadline = _deadline(rule, start, where, world)
+    if rule.period.recurrence is not None and _over(rule, deadline, world):
+        return ()
+    exemptions = tuple(_exemption(rule, at, world) for at in range(len(rule.exemptions)))
+    status = _status(applies, start, exemptions)
+    return _written(pack, rule, world, where, start, deadline, exemptions, status, (bound, trigger))
+
+
+def _status(applies: Outcome, start: _Start, exemptions: Sequence[DutyExemption]) -> DutyStatus:
+    ending = (Effect.NOT_REQUIRED, Effect.REPLACED)
+    if any(exemption.holds and exemption.effect in ending for exemption in exemptions):
+        return DutyStatus.EXEMPT
+    if applies is Outcome.UNKNOWN:
+        return DutyStatus.POSSIBLE
+    return DutyStatus.DUE if start.at is not None else DutyStatus.WAITING_FOR_CLOCK
+
+
+def _in_force(pack: Pack, rule: Rule, moment: datetime) -> bool:
+    begins = rule.in_force_from or pack.instrument.in_force_from
+    ends = rule.in_force_to or pack.instrument.in_force_to
+    day = moment.date()
+    return (begins is None or begins <= day) and (ends is None or day <= ends)
+
+
+def _exemption(rule: Rule, at: int, world: _World) -> DutyExemption:
+    exemption = rule.exemptions[at]
+    verdict = world.judge(exemption.condition) if exemption.condition is not None else None
+    holds = None if verdict is None or verdict.is_unknown else verdict.is_true
+    settle_by = verdict.open_facts if verdict is not None else ()
+    return DutyExemption(
+        id=exemption.id, words=exemption.words, effect=exemption.effect, holds=holds, settle_by=settle_by
+    )
+
+
+def _time_of(event: str, zone: ZoneInfo, world: _World) -> datetime | None:
+    if event == "year_end":
+        found = next((t for e in ("discovered", "aware") if (t := _time_of(e, zone, world))), None)
+        return found and datetime(found.astimezone(zone).year, 12, 31, 23, 59, 59, tzinfo=zone)
+    return world.facts.instant(vocabulary().clocks[event])
+
+
+def _start(clock: Clock, where: Seat, world: _World) -> _Start:
+    found: datetime | None = None
+    if clock.event is not None:
+        found = _time_of(clock.event, where.zone, world)
+    elif clock.after:
+        sent = [world.submissions[name] for name in clock.after if name in world.submissions]
+        found = max(sent, default=None)
+    elif clock.end_of is not None:
+        found = _end_of(clock.end_of, world)
+    if found is not None:
+        return _Start(clock.name, found)
+    for event in clock.fallbacks:
+        if moment := _time_of(event, where.zone, world):
+            return _Start(clock.name, moment, event)
+    return _Start(clock.name, None)
+
+
+def _end_of(name: str, world: _World) -> datetime | None:
+    found = world.law.rule(name)
+    if found is None:
+        return None
+    pack, rule = found
+    where = seat(pack.instrument.forum, rule, world.facts, world.profile)
+    deadline = _deadline(rule, _start(rule.clock, where, world), where, world)
+    # The end of a day is written as the next midnight; what counts from it counts from the day that ended.
+    return deadline.strict_due.astimezone(UTC) - timedelta(microseconds=1) if deadline is not None else None
+
+
+def _deadline(rule: Rule, start: _Start, where: Seat, world: _World) -> Deadline | None:
+    begins = start.at
+    recurrence = rule.period.recurrence
+    if recurrence is not None and recurrence.amount is not None and rule.id in world.submissions:
+        begins = world.submissions[rule.id]
+    if begins is None:
+        return None
+    relief = True
+    if rule.period.rollover is not None and rule.period.rollover.not_for is not None:
+        # Relief is only counted on when it certainly applies.
+        relief = world.judge(compiled(rule.period.rollover.not_for)).is_false
+    events = {event: t for event in vocabulary().clocks if (t := _time_of(event, where.zone, world)) is not None}
+    own = ZoneInfo(world.profile.time_zone) if world.profile is not None else None
+    counting = Counting(
+        zone=where.zone,
+        calendar=world.calendar.of(where.place),
+        own_zone=own,
+        relief=relief,
+        office=world.office,
+        events=events,
+    )
+    return count_period(rule.period, begins, counting)
+
+
+def _over(rule: Rule, deadline: Deadline | None, world: _World) -> bool:
+    """Whether a recurring duty has ended: the event it runs until comes before its next turn."""
+    recurrence = rule.period.recurrence
+    if recurrence is None or recurrence.until_event is None or deadline is None:
+        return False
+    ended = world.facts.instant(vocabulary().clocks[recurrence.until_event])
+    return ended is not None and ended <= deadline.strict_due
+
+
+def _contents(rule: Rule, world: _World) -> tuple[DutyContent, ...]:
+    return tuple(
+        DutyContent(id=item.id, text=item.text)
+        for item in rule.contents.items
+        if item.when is None or not world.judge(compiled(item.when)).is_false
+    )
+
+
+def _written(
+    pack: Pack,
+    rule: Rule,
+    world: _World,
+    where: Seat,
+    start: _Start,
+    deadline: Deadline | None,
+    exemptions: tuple[DutyExemption, ...],
+    status: DutyStatus,
+    verdicts: tuple[Verdict, Verdict],
+) -> Sequence[Duty]:
+    instrument = pack.instrument
+    certain = status is DutyStatus.DUE
+    reminder = reminder_after(rule, start.at) if deadline is None and start.at is not None else None
+    settle_by = tuple(dict.fromkeys(f for verdict in verdicts for f in verdict.open_facts))
+    possible = status is DutyStatus.POSSIBLE
+    clock = DutyClock(event=start.event, at=start.at, assumed=start.assumed)
+    why: tuple[Reason, ...] = (
+        *reasons.of_rule(pack, rule),
+        *reasons.of_conditions(rule, verdicts, world.context, world.grades, possible=possible),
+        *reasons.of_exemptions(exemptions),
+        *reasons.of_clock(rule, clock, where),
+        *reasons.of_deadline(rule, deadline, reminder),
+        *reasons.of_pack(pack, rule),
+    )
+    common = Duty(
+        id="",
+        rule=rule.id,
+        instrument=instrument.name,
+        instrument_id=instrument.id,
+        instrument_title=instrument.title,
+        article=rule.article,
+        jurisdiction=instrument.jurisdiction,
+        party=rule.party,
+        recipient=rule.recipients[0],
+        recipient_note=rule.recipient_note,
+        stage=rule.stage,
+        status=status,
+        clock=clock,
+        strict_due=deadline.strict_due if deadline and certain else None,
+        legal_end=deadline.legal_end if deadline and certain else None,
+        ends_with_day=deadline.ends_with_day if deadline else False,
+        time_zone=where.zone.key,
+        promptness=rule.promptness,
+        reminder_at=reminder if certain else None,
+        recurs=rule.period.recurrence is not None,
+        contents=_contents(rule, world),
+        contents_basis=rule.contents.basis,
+        channels=rule.channels,
+        exemptions=exemptions,
+        settle_by=settle_by if possible else (),
+        earliest_deadline=(deadline.strict_due if deadline else reminder) if possible else None,
+        confidence=rule.confidence,
+        evidence=rule.evidence,
+        note=rule.note,
+        penalties=rule.penalties,
+        pack_version=instrument.version,
+        why=why,
+    )
+    return [
+        common.model_copy(update={"id": f"{rule.id}:{recipient.role}:{rule.stage}", "recipient": recipient})
+        for recipient in rule.recipients
+    ]

@@ -1,0 +1,189 @@
+"""A duty: one obligation to tell one recipient at one stage under one rule, as derived from facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from playbooks.law.pack import Confidence, Effect, Evidence, Party, Promptness, Recipient, Stage
+
+
+class DutyStatus(StrEnum):
+    """Where a duty stands. `possible` first: unknown facts decide whether it exists."""
+
+    POSSIBLE = "possible"
+    DUE = "due"
+    WAITING_FOR_CLOCK = "waiting_for_clock"
+    EXEMPT = "exempt"
+
+
+class Frozen(BaseModel):
+    """Base of the parts of a duty."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DutyClock(Frozen):
+    """The event the deadline counts from. `at` is null until it is known; `assumed` names an event taken in its place."""
+
+    event: str
+    at: datetime | None = None
+    assumed: str | None = None
+
+
+class DutyContent(Frozen):
+    """One item the notice or filing must hold."""
+
+    id: str
+    text: Mapping[str, str]
+
+
+class DutyExemption(Frozen):
+    """An exemption of the rule: whether it holds, and what would settle that."""
+
+    id: str
+    words: Mapping[str, str]
+    effect: Effect
+    holds: bool | None
+    settle_by: tuple[str, ...] = ()
+
+
+class Reason(Frozen):
+    """One sentence of the explanation. `kind` says what it is about."""
+
+    kind: str
+    text: Mapping[str, str]
+
+
+class Duty(Frozen):
+    """One duty. Instants are in `time_zone`.
+
+    A deadline that ends with a day (`ends_with_day`) is written as 00:00 of the next day: 2026-03-01T00:00 means the whole
+    of 28 February may be used.
+    """
+
+    id: str
+    rule: str
+    instrument: str
+    instrument_id: str
+    instrument_title: Mapping[str, str]
+    article: str
+    jurisdiction: str
+    party: Party
+    recipient: Recipient
+    recipient_note: str = ""
+    stage: Stage
+    status: DutyStatus
+    clock: DutyClock
+    strict_due: datetime | None = None
+    legal_end: datetime | None = None
+    ends_with_day: bool = False
+    time_zone: str
+    promptness: Promptness | None = None
+    reminder_at: datetime | None = None
+    recurs: bool = False
+    contents: tuple[DutyContent, ...] = ()
+    contents_basis: str = "listed"
+    channels: tuple[str, ...] = ()
+    exemptions: tuple[DutyExemption, ...] = ()
+    settle_by: tuple[str, ...] = ()
+    earliest_deadline: datetime | None = None
+    confidence: Confidence
+    evidence: Evidence | None = None
+    note: str = ""
+    penalties: str = ""
+    pack_version: str
+    why: tuple[Reason, ...] = ()
+
+    @model_validator(mode="after")
+    def _in_zone(self) -> Duty:
+        zone = ZoneInfo(self.time_zone)
+        for name in ("strict_due", "legal_end", "reminder_at", "earliest_deadline"):
+            moment = getattr(self, name)
+            if moment is not None and moment.tzinfo is not zone:
+                object.__setattr__(self, name, moment.astimezone(zone))
+        if self.clock.at is not None and self.clock.at.tzinfo is not zone:
+            object.__setattr__(self, "clock", self.clock.model_copy(update={"at": self.clock.at.astimezone(zone)}))
+        return self
+
+    @field_validator("strict_due", "legal_end", "reminder_at", "earliest_deadline")
+    @classmethod
+    def _aware(cls, moment: datetime | None) -> datetime | None:
+        if moment is not None and moment.utcoffset() is None:
+            raise ValueError("needs an offset")
+        return moment
+
+    @property
+    def due(self) -> datetime | None:
+        """The moment that alarms use: the strict deadline, or the internal reminder where the law has no number."""
+        return self.strict_due or self.reminder_at
+
+
+# What makes a duty another duty than before, as opposed to another explanation of the same one.
+_MATERIAL = (
+    "status",
+    "clock",
+    "strict_due",
+    "legal_end",
+    "reminder_at",
+    "settle_by",
+    "earliest_deadline",
+    "contents",
+    "recipient",
+    "time_zone",
+    "promptness",
+    "article",
+)
+
+
+class Revision(Frozen):
+    """A duty that changed, with the names of the fields that did."""
+
+    before: Duty
+    after: Duty
+    fields: tuple[str, ...] = Field(min_length=1)
+
+
+class DutyChanges(Frozen):
+    """The difference between the duties on record and those derived now."""
+
+    identified: tuple[Duty, ...] = ()
+    revised: tuple[Revision, ...] = ()
+    lifted: tuple[Duty, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.identified or self.revised or self.lifted)
+
+
+def diff(on_record: Iterable[Duty], derived: Iterable[Duty]) -> DutyChanges:
+    """What must be recorded so that the record says what was derived. Pure; order follows `derived`, then the record."""
+    before = {duty.id: duty for duty in on_record}
+    after = {duty.id: duty for duty in derived}
+    revised = []
+    for name, duty in after.items():
+        if name in before and (fields := _changed(before[name], duty)):
+            revised.append(Revision(before=before[name], after=duty, fields=fields))
+    return DutyChanges(
+        identified=tuple(duty for name, duty in after.items() if name not in before),
+        revised=tuple(revised),
+        lifted=tuple(duty for name, duty in before.items() if name not in after),
+    )
+
+
+def _changed(before: Duty, after: Duty) -> tuple[str, ...]:
+    return tuple(name for name in _MATERIAL if getattr(before, name) != getattr(after, name))
+
+
+def in_order(duties: Iterable[Duty]) -> Sequence[Duty]:
+    """Possible duties first, then by the moment that alarms use; those without any last."""
+    rank = {status: at for at, status in enumerate(DutyStatus)}
+
+    def key(duty: Duty) -> tuple[int, float, str]:
+        moment = duty.due or duty.earliest_deadline
+        return rank[duty.status], moment.timestamp() if moment is not None else float("inf"), duty.id
+
+    return sorted(duties, key=key)

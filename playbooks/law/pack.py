@@ -1,0 +1,398 @@
+"""The schema of law packs: one folder per jurisdiction, one YAML file per instrument. docs/law.md explains it in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+
+from incidents.facts.conditions import Condition, InvalidCondition
+from incidents.facts.places import regions
+from incidents.facts.values import Unfit, instant
+from incidents.facts.vocabulary import vocabulary
+from incidents.grading.scheme import load_schemes
+from playbooks.law.periods import Period, Unit
+
+Confidence = Literal["high", "medium", "low"]
+Evidence = Literal["text", "secondary", "background"]
+Texts = Mapping[str, str]
+RuleId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=80)]
+
+COMPUTED_CLOCKS = frozenset({"year_end"})
+"""Clock events that follow from another time: the end of the calendar year of discovery."""
+
+
+class Status(StrEnum):
+    """Whether an instrument or rule binds. Only `in_force` is derived by default."""
+
+    IN_FORCE = "in_force"
+    NOT_YET_IN_FORCE = "not_yet_in_force"
+    REPEALED = "repealed"
+    SUPERSEDED = "superseded"
+    PROPOSED = "proposed"
+    DRAFT = "draft"
+    DRAFT_FIGURE = "draft_figure"
+    UNVERIFIED = "unverified"
+    VOLUNTARY = "voluntary"
+    CONTRACTUAL = "contractual"
+    EXAMPLE = "example"
+
+
+class Stage(StrEnum):
+    """Which telling of the story this is."""
+
+    EARLY_WARNING = "early_warning"
+    INITIAL = "initial"
+    INTERMEDIATE = "intermediate"
+    UPDATE = "update"
+    FINAL = "final"
+    INDIVIDUAL = "individual"
+    PUBLIC = "public"
+    LOG = "log"
+    CONTRACTUAL = "contractual"
+
+
+class Party(StrEnum):
+    """Who has to do it. Only the operator's own duties are derived by default."""
+
+    OPERATOR = "operator"
+    AUTHORITY = "authority"
+    """An authority passes a report on; useful to expect, not a duty of the operator."""
+    PROVIDER = "provider"
+    """A provider must tell the operator."""
+    PUBLIC = "public"
+    """Anybody may report; encouraged, not owed."""
+
+
+class Occasion(StrEnum):
+    """What the rule hangs on. Standing duties run without any incident."""
+
+    INCIDENT = "incident"
+    REQUEST = "request"
+    STANDING = "standing"
+
+
+class RecipientKind(StrEnum):
+    """What sort of recipient it is, which decides between a filing, a campaign and a publication."""
+
+    AUTHORITY = "authority"
+    INDIVIDUALS = "individuals"
+    PUBLIC = "public"
+    PARTY = "party"
+    INTERNAL = "internal"
+
+
+class Promptness(StrEnum):
+    """Standards without a number (or beside one)."""
+
+    IMMEDIATE = "immediate"
+    FIRST_MOMENT = "first_moment"
+    PROMPT = "prompt"
+    WITHOUT_UNDUE_DELAY = "without_undue_delay"
+    AS_SOON_AS_POSSIBLE = "as_soon_as_possible"
+    EXPEDIENT = "expedient"
+    AT_LATEST = "at_latest"
+    AS_REQUIRED = "as_required"
+    ON_REQUEST = "on_request"
+
+
+class Effect(StrEnum):
+    """What an exemption does to the duty."""
+
+    NOT_REQUIRED = "not_required"
+    DEFERRED = "deferred"
+    REPLACED = "replaced"
+    EXTENDED = "extended"
+
+
+class Frozen(BaseModel):
+    """Base of all parts of a pack."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def english(texts: Texts) -> Texts:
+    """Check that a text exists in English."""
+    if not texts.get("en"):
+        raise ValueError("needs at least the language en")
+    return texts
+
+
+class Recipient(Frozen):
+    """Whom to tell. `role` is looked up in the operator's directory of recipients."""
+
+    role: str = Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=80)
+    kind: RecipientKind
+    name: Texts
+
+    _english = field_validator("name")(english)
+
+    def __str__(self) -> str:
+        return self.name["en"]
+
+
+class ContentItem(Frozen):
+    """One thing the notice or filing must say."""
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)
+    text: Texts
+    when: str | None = None
+    """CEL; the item is asked for only when it holds (or may hold)."""
+
+    _english = field_validator("text")(english)
+
+
+class Contents(Frozen):
+    """`listed`: the text lists the items. `implied`: it lists none, and these are the obvious minimum."""
+
+    basis: Literal["listed", "implied"]
+    items: tuple[ContentItem, ...] = ()
+
+
+class Clock(Frozen):
+    """The event the period counts from, in one of three forms.
+
+    `event`: a clock of the fact vocabulary. `after`: the submission of another rule of the same instrument (the latest of
+    several). `end_of`: the end of another rule's period. `fallbacks` are tried in order when `event` is not known; the
+    duty then says that it assumed so.
+    """
+
+    event: str | None = None
+    after: tuple[RuleId, ...] = ()
+    end_of: RuleId | None = None
+    fallbacks: tuple[str, ...] = ()
+    exact: Texts | None = None
+    """The start in the words of the rule."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Clock:
+        if sum((self.event is not None, bool(self.after), self.end_of is not None)) != 1:
+            raise ValueError("give exactly one of event, after, end_of")
+        for name in (self.event, *self.fallbacks):
+            if name is not None and name not in vocabulary().clocks and name not in COMPUTED_CLOCKS:
+                known = ", ".join(vocabulary().clocks)
+                raise ValueError(f"there is no clock event “{name}”; known: {known}")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The name of the event as a duty shows it."""
+        if self.event is not None:
+            return self.event
+        return f"submitted:{'|'.join(self.after)}" if self.after else f"end_of:{self.end_of}"
+
+
+class Exemption(Frozen):
+    """When the duty falls away or changes. Without `when` it is a matter for a person, shown with the duty."""
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)
+    when: str | None = None
+    words: Texts
+    effect: Effect = Effect.NOT_REQUIRED
+    replaced_by: RuleId | None = None
+    _condition: Condition | None = PrivateAttr(default=None)
+
+    _english = field_validator("words")(english)
+
+    @model_validator(mode="after")
+    def _compiles(self) -> Exemption:
+        self._condition = compiled(self.when) if self.when is not None else None
+        return self
+
+    @property
+    def condition(self) -> Condition | None:
+        """The compiled condition, if the exemption has one."""
+        return self._condition
+
+
+def compiled(text: str) -> Condition:
+    """Compile a condition of a pack against the vocabulary and the schemes that come with Tocsin."""
+    levels = {scheme.key: scheme.ranks() for scheme in load_schemes().values()}
+    try:
+        return Condition.compile(text, levels=levels)
+    except InvalidCondition as fault:
+        raise ValueError(fault.detail) from fault
+
+
+class Rule(Frozen):
+    """One obligation: who, when, whom, what, by when."""
+
+    id: RuleId
+    article: str
+    in_force_from: date | None = None
+    in_force_to: date | None = None
+    status: Status | None = None
+    party: Party = Party.OPERATOR
+    occasion: Occasion = Occasion.INCIDENT
+    who: Texts
+    incident: Texts
+    bound: str = Field(description="CEL: is the organisation bound by the rule?")
+    trigger: str = Field(description="CEL: did the thing happen that the rule speaks of?")
+    exemptions: tuple[Exemption, ...] = ()
+    recipients: tuple[Recipient, ...] = Field(min_length=1)
+    recipient_note: str = ""
+    stage: Stage
+    clock: Clock
+    period: Period = Period()
+    promptness: Promptness | None = None
+    reminder: str | None = Field(None, pattern=r"^P(?!$)(\d+D)?(T(\d+H)?(\d+M)?)?$")
+    wording: Texts = Field(default_factory=dict)
+    """The words of the rule, short; `quote` languages hold original text, en may be a paraphrase."""
+    contents: Contents
+    channels: tuple[str, ...] = ()
+    penalties: str = ""
+    time_zone: str | None = None
+    sources: tuple[str, ...] = ()
+    confidence: Confidence
+    evidence: Evidence | None = None
+    note: str = ""
+    _bound: Condition = PrivateAttr()
+    _trigger: Condition = PrivateAttr()
+
+    _english = field_validator("who", "incident")(english)
+
+    @field_validator("bound", "trigger")
+    @classmethod
+    def _is_condition(cls, text: str) -> str:
+        compiled(text)
+        return text
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Rule:
+        self._bound, self._trigger = compiled(self.bound), compiled(self.trigger)
+        if self.in_force_from and self.in_force_to and self.in_force_to < self.in_force_from:
+            raise ValueError("in_force_to lies before in_force_from")
+        if self.period.rollover is not None and self.period.rollover.not_for is not None:
+            compiled(self.period.rollover.not_for)
+        for item in self.contents.items:
+            if item.when is not None:
+                compiled(item.when)
+        names = [exemption.id for exemption in self.exemptions]
+        names += [item.id for item in self.contents.items]
+        if len(set(names)) != len(names):
+            raise ValueError("ids of exemptions and content items must differ")
+        roles = [recipient.role for recipient in self.recipients]
+        if len(set(roles)) != len(roles):
+            raise ValueError("every recipient once")
+        if not self.period.has_end and self.promptness is None and self.period.unit is Unit.NONE:
+            raise ValueError("a period without a number needs a promptness")
+        return self
+
+    @property
+    def bound_condition(self) -> Condition:
+        """The compiled `bound`."""
+        return self._bound
+
+    @property
+    def trigger_condition(self) -> Condition:
+        """The compiled `trigger`."""
+        return self._trigger
+
+
+class Expected(Frozen):
+    """What a case expects of one rule. `none`: no duty at all."""
+
+    status: Literal["due", "possible", "waiting_for_clock", "exempt", "none"]
+    strict_due: str | None = None
+    legal_end: str | None = None
+    settle_by: tuple[str, ...] | None = None
+    clock: str | None = None
+
+
+class Case(Frozen):
+    """A worked case of the pack: facts, and what must follow. Run by the linter."""
+
+    id: RuleId
+    about: str
+    facts: Mapping[str, Any]
+    at: str
+    submissions: Mapping[RuleId, str] = Field(default_factory=dict)
+    expect: Mapping[RuleId, Expected]
+
+    @field_validator("at")
+    @classmethod
+    def _with_offset(cls, at: str) -> str:
+        try:
+            instant(at)
+        except Unfit as fault:
+            raise ValueError(f"at {fault}") from fault
+        return at
+
+
+class Forum(Frozen):
+    """Where the authority sits, which gives the time zone and the calendar.
+
+    Either fixed (`time_zone`, `calendar`), or found in a `region` (main establishment there, else the one country of the
+    region that is concerned), with the fixed values as the default.
+    """
+
+    time_zone: str
+    calendar: str
+    region: str | None = None
+
+    @field_validator("region")
+    @classmethod
+    def _known(cls, region: str | None) -> str | None:
+        if region is not None and region not in regions():
+            raise ValueError(f"there is no region “{region}”; known: {', '.join(regions())}")
+        return region
+
+
+class Instrument(Frozen):
+    """A law, regulation, rule or contract."""
+
+    id: RuleId
+    jurisdiction: str = Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")
+    title: Texts
+    short: Texts
+    citation: str
+    status: Status
+    in_force_from: date | None
+    in_force_to: date | None = None
+    version: str = Field(description="Version of the pack, not of the law.")
+    checked_on: date
+    forum: Forum
+    sources: tuple[str, ...] = ()
+    confidence: Confidence
+    evidence: Evidence | None = None
+    note: str = ""
+
+    _english = field_validator("title", "short")(english)
+
+    @property
+    def name(self) -> str:
+        """The original title with the English one and the citation, as a duty shows it."""
+        original = next((text for language, text in self.title.items() if language != "en"), None)
+        if original is None:
+            return f"{self.title['en']} ({self.citation})" if self.citation else self.title["en"]
+        return f"{original} ({', '.join(part for part in (self.title['en'], self.citation) if part)})"
+
+
+class Pack(Frozen):
+    """One file: an instrument, its rules and its cases."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    instrument: Instrument
+    rules: tuple[Rule, ...] = Field(min_length=1)
+    cases: tuple[Case, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Pack:
+        ids = [rule.id for rule in self.rules]
+        for name in ids:
+            if ids.count(name) > 1:
+                raise ValueError(f"the rule “{name}” stands twice")
+        for rule in self.rules:
+            for other in (*rule.clock.after, *((rule.clock.end_of,) if rule.clock.end_of else ())):
+                if other not in ids or other == rule.id:
+                    raise ValueError(f"rules.{rule.id}.clock: there is no other rule “{other}” in this instrument")
+            for exemption in rule.exemptions:
+                if exemption.replaced_by is not None and exemption.replaced_by not in ids:
+                    raise ValueError(f"rules.{rule.id}.exemptions.{exemption.id}: no rule “{exemption.replaced_by}”")
+        for case in self.cases:
+            if missing := set(case.expect) - set(ids):
+                raise ValueError(f"cases.{case.id}: no rule {sorted(missing)}")
+        return self

@@ -1,0 +1,494 @@
+"""Legal periods: from a start to `strict_due` and `legal_end`. Pure arithmetic; docs/law.md tells the rules in words.
+
+`strict_due` gives the entity nothing: hours are start + N elapsed hours, days are local date + N without any shift. Alarms
+use it. `legal_end` is the last moment under the rule's own family, and never earlier. A period of days or months ends at
+the end of a local day, which is written as 00:00 of the next day.
+"""
+
+from __future__ import annotations
+
+import calendar as months
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from playbooks.law.calendars import WorkCalendar, add_working_days, next_working_day
+
+MIDNIGHT_END = "24:00"
+
+
+class Unit(StrEnum):
+    """What a period is counted in."""
+
+    MINUTES = "minutes"
+    HOURS = "hours"
+    CALENDAR_DAYS = "calendar_days"
+    BUSINESS_DAYS = "business_days"
+    OFFICE_HOURS = "office_hours"
+    WEEKS = "weeks"
+    MONTHS = "months"
+    YEARS = "years"
+    NONE = "none"
+
+
+class Family(StrEnum):
+    """The body of rules by which a period is counted."""
+
+    PLAIN = "plain"
+    """Elapsed hours; calendar days with the day of the event as day 0 and no shift; working days of the authority."""
+    EU_1182_71 = "eu-1182-71"
+    """Regulation 1182/71 art. 3: the hour of the event does not count; a last day off moves; two working days at least."""
+    UK_1182_71 = "uk-1182-71"
+    """The same reading in the United Kingdom (Data Protection Act 2018 s. 205)."""
+    DORA_2025_301 = "dora-2025-301"
+    """Delegated Regulation 2025/301 art. 5: elapsed hours, with its own cap and rollover instead of 1182/71."""
+    DAY_ONE_JP = "jp-day-one"
+    """Japan: the day of knowledge is day 1; a last day off moves to the next office day."""
+    NEXT_BUSINESS_DAY = "next-business-day"
+    """Calendar days whose last day may move to the next business day (arguable in some US states)."""
+    SEC_8K = "sec-8k"
+    """Form 8-K: US federal business days, filed by 17:30 New York time."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Cap(_Frozen):
+    """A second limit; the earlier of both binds. Without an amount the event itself is the limit."""
+
+    amount: int | None = Field(None, ge=0)
+    unit: Unit = Unit.NONE
+    event: str
+    dropped_if_start_after: bool = False
+    """Drop the cap where the start lies after its end (DORA 5(2): classified more than 24 hours after awareness)."""
+
+
+class Rollover(_Frozen):
+    """Relief when the end falls on a day off: until `at` of the next working day. `not_for` (CEL) takes it away."""
+
+    at: time | None = None
+    not_for: str | None = None
+
+
+class Until(_Frozen):
+    """An end fixed by the clock of a day: `at` (HH:MM, or 24:00) of the same day or of the next working day."""
+
+    day: str = Field(pattern=r"^(same|next_working_day)$")
+    at: str = MIDNIGHT_END
+
+    @field_validator("at")
+    @classmethod
+    def _clock(cls, at: str) -> str:
+        if at != MIDNIGHT_END:
+            time.fromisoformat(at)
+        return at
+
+
+class Recurrence(_Frozen):
+    """The duty comes again: every so often, until an event. `words` keeps a standard without a number."""
+
+    amount: int | None = Field(None, ge=1)
+    unit: Unit = Unit.NONE
+    until_event: str | None = None
+    words: str | None = None
+
+
+class Yardstick(_Frozen):
+    """A figure a regulator expects where the law gives none. Sets the internal reminder, never a legal date."""
+
+    amount_min: int | None = Field(None, ge=0)
+    amount_max: int | None = Field(None, ge=0)
+    unit: Unit
+    source: str
+
+
+class OfficeHours(_Frozen):
+    """Periods of an office day, in order and apart."""
+
+    periods: tuple[tuple[time, time], ...] = ((time(7, 30), time(11, 30)), (time(13, 30), time(17, 0)))
+
+    @model_validator(mode="after")
+    def _in_order(self) -> OfficeHours:
+        edges = [edge for period in self.periods for edge in period]
+        if not edges or edges != sorted(set(edges)):
+            raise ValueError("office periods must be in order and must not touch")
+        return self
+
+
+class Period(_Frozen):
+    """A legal period as its text gives it."""
+
+    amount: int | None = Field(None, ge=0)
+    unit: Unit = Unit.NONE
+    family: Family = Family.PLAIN
+    cap: Cap | None = None
+    rollover: Rollover | None = None
+    until: Until | None = None
+    before: str | None = None
+    """Counted backwards: the name of the planned event the duty must come before."""
+    recurrence: Recurrence | None = None
+    fixed_date: str | None = Field(None, pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")
+    end_of_day_at: time | None = None
+    yardstick: Yardstick | None = None
+    retention: bool = False
+    """The amount is how long a record is kept, not a time by which to act."""
+
+    @model_validator(mode="after")
+    def _counts_something(self) -> Period:
+        if (self.amount is None) != (self.unit is Unit.NONE):
+            raise ValueError("amount and unit go together; unit none has no amount")
+        if self.cap is not None and (self.cap.amount is None) != (self.cap.unit is Unit.NONE):
+            raise ValueError("cap: amount and unit go together")
+        return self
+
+    @property
+    def has_end(self) -> bool:
+        """Whether a start gives an end (as opposed to a word such as "promptly")."""
+        ends = self.amount is not None or self.until is not None or self.fixed_date is not None or self.cap is not None
+        return (ends or (self.recurrence is not None and self.recurrence.amount is not None)) and not self.retention
+
+
+class Step(_Frozen):
+    """One step of a computation, in words."""
+
+    en: str
+    zh: str
+
+
+class Deadline(_Frozen):
+    """Both ends of a period in the zone of the duty, and how they came about."""
+
+    strict_due: datetime
+    legal_end: datetime
+    steps: tuple[Step, ...] = ()
+    ends_with_day: bool = False
+    """Both ends are 24:00 of a day, written as 00:00 of the next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counting:
+    """Where and with what a period is counted. `own_zone` is the entity's zone, where a rule compares it with another."""
+
+    zone: ZoneInfo
+    calendar: WorkCalendar
+    own_zone: ZoneInfo | None = None
+    relief: bool = True
+    """Whether a rollover applies to this entity."""
+    office: OfficeHours = OfficeHours()
+    events: Mapping[str, datetime] = field(default_factory=dict)
+
+
+def end_of_day(day: date, zone: ZoneInfo) -> datetime:
+    """24:00 of a local day, as 00:00 of the next (the first instant of that day where the zone skips midnight)."""
+    return _at(day + timedelta(days=1), time(0), zone)
+
+
+def _at(day: date, moment: time, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, moment, tzinfo=zone).astimezone(UTC).astimezone(zone)
+
+
+def _elapsed(start: datetime, length: timedelta, zone: ZoneInfo) -> datetime:
+    return (start.astimezone(UTC) + length).astimezone(zone)
+
+
+def _start_of_hour(moment: datetime) -> datetime:
+    """The full hour of local clock time that contains `moment`, by subtraction so that clock changes do no harm."""
+    past = timedelta(minutes=moment.minute, seconds=moment.second, microseconds=moment.microsecond)
+    return (moment.astimezone(UTC) - past).astimezone(moment.tzinfo)
+
+
+def add_months(day: date, count: int) -> date:
+    """The same date `count` months on, or the last day of that month where it has no such date."""
+    year, month = divmod(day.year * 12 + day.month - 1 + count, 12)
+    return date(year, month + 1, min(day.day, months.monthrange(year, month + 1)[1]))
+
+
+def count_period(period: Period, start: datetime, counting: Counting) -> Deadline | None:
+    """Count `period` from `start` (an instant with offset).
+
+    Returns None for a period without an end (unit none, or a retention time). Raises `ValueError` for a start without
+    an offset.
+    """
+    if start.utcoffset() is None:
+        raise ValueError("a period starts at an instant with an offset")
+    if not period.has_end:
+        return None
+    found = _counted(period, start, counting)
+    if period.cap is not None:
+        found = _capped(period, period.cap, found, start, counting)
+    if found is None:
+        return None
+    if period.rollover is not None:
+        found = _rolled(period.rollover, found, counting)
+    legal_end = max(found.legal_end, found.strict_due)
+    steps = [*found.steps, *_forecast(period, found, counting)]
+    return found.model_copy(update={"legal_end": legal_end, "steps": tuple(steps)})
+
+
+def _forecast(period: Period, found: Deadline, counting: Counting) -> Sequence[Step]:
+    year = found.legal_end.year
+    uses_calendar = period.unit in (Unit.BUSINESS_DAYS, Unit.OFFICE_HOURS) or found.legal_end != found.strict_due
+    if not uses_calendar or counting.calendar.is_announced(year):
+        return ()
+    place = counting.calendar.place
+    return (
+        Step(
+            en=f"The days off of {year} in {place} are not announced yet; check again when they are.",
+            zh=f"{place} {year} 年放假安排尚未公布，公布后请复核。",
+        ),
+    )
+
+
+def _counted(period: Period, start: datetime, counting: Counting) -> Deadline | None:
+    local = start.astimezone(counting.zone)
+    if period.before is not None:
+        return _backwards(period, local, counting)
+    if period.until is not None:
+        return _until(period.until, local, counting)
+    if period.fixed_date is not None:
+        return _fixed(period.fixed_date, local, counting)
+    amount, unit = period.amount, period.unit
+    if amount is None and period.recurrence is not None:
+        amount, unit = period.recurrence.amount, period.recurrence.unit
+    if amount is None:
+        return None
+    match unit:
+        case Unit.MINUTES:
+            return _short(amount, timedelta(minutes=amount), local, ("minutes", "分钟"))
+        case Unit.HOURS:
+            return _hours(amount, period.family, local)
+        case Unit.OFFICE_HOURS:
+            return _office_hours(amount, local, counting)
+        case Unit.BUSINESS_DAYS:
+            return _business_days(amount, period, start, counting)
+        case _:
+            return _days(amount, unit, period.family, local, counting)
+
+
+def _short(amount: int, length: timedelta, start: datetime, unit: tuple[str, str]) -> Deadline:
+    zone = _zone(start)
+    due = _elapsed(start, length, zone)
+    step = Step(en=f"{amount} {unit[0]} of elapsed time.", zh=f"连续计算 {amount} {unit[1]}。")
+    return Deadline(strict_due=due, legal_end=due, steps=(step,))
+
+
+def _zone(moment: datetime) -> ZoneInfo:
+    if not isinstance(moment.tzinfo, ZoneInfo):
+        raise TypeError("expected an instant in a named zone")
+    return moment.tzinfo
+
+
+def _hours(amount: int, family: Family, start: datetime) -> Deadline:
+    plain = _short(amount, timedelta(hours=amount), start, ("hours", "小时"))
+    if family not in (Family.EU_1182_71, Family.UK_1182_71):
+        return plain
+    legal = _elapsed(_start_of_hour(start), timedelta(hours=amount + 1), _zone(start))
+    step = Step(
+        en="The hour of the event does not count, so the last hour ends on the full hour (Regulation 1182/71 art. 3(1)).",
+        zh="事件发生的当小时不计入，期限于整点届满（第 1182/71 号条例第 3 条第 1 款）。",
+    )
+    return Deadline(strict_due=plain.strict_due, legal_end=legal, steps=(*plain.steps, step))
+
+
+def _days(amount: int, unit: Unit, family: Family, start: datetime, counting: Counting) -> Deadline:
+    first, zone, work = start.date(), counting.zone, counting.calendar
+    match unit:
+        case Unit.WEEKS:
+            last, words = first + timedelta(weeks=amount), ("weeks", "周")
+        case Unit.MONTHS:
+            last, words = add_months(first, amount), ("months", "个月")
+        case Unit.YEARS:
+            last, words = add_months(first, 12 * amount), ("years", "年")
+        case _:
+            last, words = first + timedelta(days=amount), ("calendar days", "日")
+    steps = [
+        Step(
+            en=f"{amount} {words[0]} from {first}, which is day 0; ends with {last}.",
+            zh=f"自 {first}（当日不计）起 {amount} {words[1]}，至 {last} 终了。",
+        )
+    ]
+    if family is Family.DAY_ONE_JP and unit is Unit.CALENDAR_DAYS and amount > 0:
+        last = first + timedelta(days=amount - 1)
+        steps = [
+            Step(
+                en=f"{amount} calendar days from {first}, which is day 1; ends with {last}.",
+                zh=f"自 {first}（当日为第 1 日）起 {amount} 日，至 {last} 终了。",
+            )
+        ]
+    legal = last
+    if family in (Family.EU_1182_71, Family.UK_1182_71) and unit is Unit.CALENDAR_DAYS and amount >= 2:
+        legal = _two_working_days(first, last, work)
+        if legal != last:
+            steps.append(
+                Step(
+                    en=f"A period of two days or more has at least two working days, so it runs to {legal} (art. 3(5)).",
+                    zh=f"两日以上的期限至少含两个工作日，顺延至 {legal}（第 3 条第 5 款）。",
+                )
+            )
+    if family in (Family.EU_1182_71, Family.UK_1182_71, Family.DAY_ONE_JP, Family.NEXT_BUSINESS_DAY):
+        moved = next_working_day(legal, work)
+        if moved != legal:
+            steps.append(
+                Step(
+                    en=f"{legal} is a day off in {work.place}; the period ends with {moved}.",
+                    zh=f"{legal} 在 {work.place} 为非工作日，期限顺延至 {moved}。",
+                )
+            )
+        legal = moved
+    return Deadline(
+        strict_due=end_of_day(last, zone), legal_end=end_of_day(legal, zone), steps=tuple(steps), ends_with_day=True
+    )
+
+
+def _two_working_days(first: date, last: date, work: WorkCalendar) -> date:
+    within = sum(work.is_working_day(first + timedelta(days=n)) for n in range(1, (last - first).days + 1))
+    return add_working_days(last, max(0, 2 - within), work)
+
+
+def _business_days(amount: int, period: Period, start: datetime, counting: Counting) -> Deadline:
+    zone = counting.zone
+    first = start.astimezone(zone).date()
+    closing = period.end_of_day_at
+    if period.family is Family.SEC_8K:
+        # General Instruction B.1: with different dates in the registrant's zone and New York, the earlier one counts.
+        own = start.astimezone(counting.own_zone) if counting.own_zone is not None else start
+        first = min(first, own.date())
+        closing = closing or time(17, 30)
+    last = add_working_days(first, amount, counting.calendar)
+    end = end_of_day(last, zone) if closing is None else _at(last, closing, zone)
+    place = counting.calendar.place
+    step = Step(
+        en=f"{amount} working days of {place} after {first}, which is day 0; the last is {last}.",
+        zh=f"自 {first}（当日不计）起 {amount} 个工作日（{place}），最后一日为 {last}。",
+    )
+    return Deadline(strict_due=end, legal_end=end, steps=(step,), ends_with_day=closing is None)
+
+
+def _office_hours(amount: int, start: datetime, counting: Counting) -> Deadline:
+    zone, left = counting.zone, timedelta(hours=amount)
+    at, day = start.astimezone(UTC), start.date()
+    while True:
+        if counting.calendar.is_working_day(day):
+            for opens, closes in counting.office.periods:
+                begin = max(at, _at(day, opens, zone).astimezone(UTC))
+                room = _at(day, closes, zone).astimezone(UTC) - begin
+                if timedelta(0) < room:
+                    if left <= room:
+                        end = (begin + left).astimezone(zone)
+                        step = Step(
+                            en=f"{amount} office hours of {counting.calendar.place}.",
+                            zh=f"{counting.calendar.place} {amount} 个办公小时。",
+                        )
+                        return Deadline(strict_due=end, legal_end=end, steps=(step,))
+                    left -= room
+        day = next_working_day(day, counting.calendar, include=False)
+
+
+def _until(until: Until, start: datetime, counting: Counting) -> Deadline:
+    day = start.date()
+    if until.day == "next_working_day":
+        day = next_working_day(day, counting.calendar, include=False)
+    zone = counting.zone
+    end = end_of_day(day, zone) if until.at == MIDNIGHT_END else _at(day, time.fromisoformat(until.at), zone)
+    end = max(end, start)
+    step = Step(en=f"Until {until.at} on {day}.", zh=f"至 {day} {until.at} 止。")
+    return Deadline(strict_due=end, legal_end=end, steps=(step,))
+
+
+def _fixed(month_day: str, start: datetime, counting: Counting) -> Deadline:
+    month, day = map(int, month_day.split("-"))
+    first = start.date()
+    year = first.year if (month, day) >= (first.month, first.day) else first.year + 1
+    last = date(year, month, min(day, months.monthrange(year, month)[1]))
+    end = end_of_day(last, counting.zone)
+    step = Step(en=f"By {last}.", zh=f"{last} 前。")
+    return Deadline(strict_due=end, legal_end=end, steps=(step,), ends_with_day=True)
+
+
+def _backwards(period: Period, event: datetime, counting: Counting) -> Deadline:
+    zone, amount = counting.zone, period.amount or 0
+    match period.unit:
+        case Unit.MINUTES:
+            due = _elapsed(event, -timedelta(minutes=amount), zone)
+        case Unit.HOURS:
+            due = _elapsed(event, -timedelta(hours=amount), zone)
+        case Unit.BUSINESS_DAYS:
+            due = end_of_day(add_working_days(event.date(), -amount, counting.calendar), zone)
+        case Unit.CALENDAR_DAYS | Unit.WEEKS:
+            days = amount * (7 if period.unit is Unit.WEEKS else 1)
+            due = end_of_day(event.date() - timedelta(days=days), zone)
+        case Unit.MONTHS | Unit.YEARS:
+            due = end_of_day(add_months(event.date(), -amount * (12 if period.unit is Unit.YEARS else 1)), zone)
+        case _:
+            due = event
+    step = Step(
+        en=f"Counted back from {event.isoformat()}: {amount} {period.unit}.",
+        zh=f"自 {event.isoformat()} 倒计 {amount} {period.unit}。",
+    )
+    return Deadline(strict_due=due, legal_end=due, steps=(step,))
+
+
+def _capped(
+    period: Period, cap: Cap, found: Deadline | None, start: datetime, counting: Counting
+) -> Deadline | None:
+    event = counting.events.get(cap.event)
+    if event is None:
+        step = Step(
+            en=f"A second limit counts from “{cap.event}”, which is not known yet.",
+            zh=f"另有一项自“{cap.event}”起算的上限，该时间尚不明确。",
+        )
+        return found.model_copy(update={"steps": (*found.steps, step)}) if found else None
+    limit = _limit(period, cap, event, counting)
+    if cap.dropped_if_start_after and start > limit.strict_due:
+        step = Step(
+            en=f"The limit of {cap.amount} {cap.unit} from “{cap.event}” ended before the start, so it does not apply.",
+            zh=f"自“{cap.event}”起 {cap.amount} {cap.unit} 的上限在起算前已届满，故不适用。",
+        )
+        return found.model_copy(update={"steps": (*found.steps, step)}) if found else None
+    if found is not None and found.strict_due <= limit.strict_due and found.legal_end <= limit.legal_end:
+        return found
+    step = Step(
+        en=f"The earlier limit binds: {limit.strict_due.isoformat()}, counted from “{cap.event}”.",
+        zh=f"以较早者为准：自“{cap.event}”起算，至 {limit.strict_due.isoformat()}。",
+    )
+    if found is None:
+        return limit.model_copy(update={"steps": (*limit.steps, step)})
+    return Deadline(
+        strict_due=min(found.strict_due, limit.strict_due),
+        legal_end=min(found.legal_end, limit.legal_end),
+        steps=(*found.steps, step),
+    )
+
+
+def _limit(period: Period, cap: Cap, event: datetime, counting: Counting) -> Deadline:
+    if cap.amount is None:
+        at = event.astimezone(counting.zone)
+        return Deadline(strict_due=at, legal_end=at)
+    counted = _counted(Period(amount=cap.amount, unit=cap.unit, family=period.family), event, counting)
+    if counted is None:
+        raise ValueError("a cap has an amount or is the event itself")
+    return counted
+
+
+def _rolled(rollover: Rollover, found: Deadline, counting: Counting) -> Deadline:
+    # A day that ends at 24:00 is written as the next day 00:00; look at the day itself.
+    last = (found.strict_due.astimezone(UTC) - timedelta(microseconds=1)).astimezone(counting.zone).date()
+    if not counting.relief or counting.calendar.is_working_day(last):
+        return found
+    day = next_working_day(last, counting.calendar)
+    end = end_of_day(day, counting.zone) if rollover.at is None else _at(day, rollover.at, counting.zone)
+    step = Step(
+        en=f"{last} is a day off in {counting.calendar.place}; it may be done until {end.isoformat()}.",
+        zh=f"{last} 在 {counting.calendar.place} 为非工作日，可顺延至 {end.isoformat()}。",
+    )
+    return Deadline(
+        strict_due=found.strict_due,
+        legal_end=end,
+        steps=(*found.steps, step),
+        ends_with_day=found.ends_with_day and rollover.at is None,
+    )

@@ -1,0 +1,1 @@
+"""The alerts that came in, and where they went."""

@@ -1,0 +1,1 @@
+"""How far each campaign has come: who was told and who was not."""

@@ -1,0 +1,207 @@
+"""Reading the deadlines. What depends on the present time is worked out here, from the `now` that is handed in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import Engine, and_, select
+
+from incidents.errors import InvalidInput, NotFound
+from incidents.record.database import reading
+from incidents.reference import reference_of
+from playbooks.duties.register import window_used
+from projections.deadlines.fold import SETTLED
+from projections.deadlines.tables import NAME, deadline_duties
+from projections.paging import (
+    Page,
+    ReadModel,
+    after,
+    check_limit,
+    decode_cursor,
+    encode_cursor,
+    read_instant,
+    read_integer,
+    read_text,
+    read_uuid,
+)
+from projections.positions import live_generation
+from projections.severity_board.tables import NAME as BOARD
+from projections.severity_board.tables import board_incidents
+
+Colour = Literal["calm", "watch", "warn", "urgent", "missed", "possible", "waiting", "settled", "late"]
+"""How loud a duty is: `calm` below 50 % of its window, `watch` from 50, `warn` from 80, `urgent` from 95, `missed`
+after its strict deadline; `possible` and `waiting` are not sure yet; `settled` is over, `late` over too late."""
+
+
+class Deadline(ReadModel):
+    """One duty. Instants are in UTC; `time_zone` is where the deadline is lived."""
+
+    incident_id: UUID
+    reference: str
+    incident_title: str
+    duty_id: str
+    rule: str
+    instrument: str
+    article: str
+    jurisdiction: str
+    recipient: str
+    recipient_kind: str
+    stage: str
+    status: str
+    """`due`, `possible`, `waiting_for_clock`, `exempt`, `waived`, `fulfilled`, `lifted` or `missed`."""
+    clock_event: str
+    clock_at: datetime | None
+    strict_due: datetime | None
+    legal_end: datetime | None
+    reminder_at: datetime | None
+    time_zone: str
+    percent_used: float | None
+    """Share of clock to strict deadline that has passed, 0 and up, one decimal; frozen when the duty is fulfilled."""
+    remaining_seconds: int | None
+    """To the strict deadline; negative after it. None without one, or when the duty is over."""
+    colour: Colour
+    warned_percent: int
+    missed: bool
+    """The strict deadline passed while it was open; stays true whatever comes later."""
+    late: bool | None
+    """Settled at fulfilment: whether the filing came after the legal end. None before."""
+    promptness: str | None
+    """The law's own word where there is no number, or beside one (`immediate`, `prompt` ...)."""
+    earliest_deadline: datetime | None
+    """For a possible duty: when it would have to be done if the unknown facts fell that way."""
+    ends_with_day: bool
+    """The deadline ends with a local day: `strict_due` is 00:00 of the next one."""
+    recipient_names: Mapping[str, str]
+    instrument_titles: Mapping[str, str]
+    content_texts: Mapping[str, Mapping[str, str]]
+    """What each item of `contents` asks for, by language."""
+    exemptions: tuple[Mapping[str, Any], ...]
+    note: str
+    contents: tuple[str, ...]
+    settle_by: tuple[str, ...]
+    why: tuple[Any, ...]
+    pack_version: str
+    confidence: str
+    waived_by: str | None
+    waived_at: datetime | None
+    waiver_reason: str | None
+    lifted_reason: str | None
+    fulfilled_at: datetime | None
+    fulfilled_by: str | None
+    fulfilled_how: str | None
+    identified_at: datetime
+    updated_at: datetime
+
+
+_c = deadline_duties.c
+_KEYS = (_c.rank, _c.due_sort, _c.incident_id, _c.duty_id)
+_SELECT = select(deadline_duties, board_incidents.c.title.label("incident_title")).select_from(
+    deadline_duties.outerjoin(
+        board_incidents,
+        and_(
+            board_incidents.c.generation == live_generation(BOARD),
+            board_incidents.c.incident_id == _c.incident_id,
+        ),
+    )
+)
+
+
+def deadlines(
+    engine: Engine,
+    *,
+    now: datetime,
+    incident_id: UUID | None = None,
+    include: Literal["open", "all"] = "open",
+    limit: int = 100,
+    cursor: str | None = None,
+) -> Page[Deadline]:
+    """The duties: possible ones, then by strict deadline, then those that wait for their clock, then settled ones.
+
+    `include="open"` leaves out what is waived, lifted, fulfilled or exempt.
+    """
+    if include not in ("open", "all"):
+        raise InvalidInput("Include is one of: open, all.", field="include")
+    statement = _SELECT.where(_c.generation == live_generation(NAME)).order_by(*_KEYS)
+    if incident_id is not None:
+        statement = statement.where(_c.incident_id == incident_id)
+    if include == "open":
+        statement = statement.where(_c.rank < SETTLED)
+    if cursor is not None:
+        values = decode_cursor(cursor, "deadline", (read_integer, read_instant, read_uuid, read_text))
+        statement = statement.where(after(_KEYS, values))
+    with reading(engine) as connection:
+        rows = connection.execute(statement.limit(check_limit(limit) + 1)).mappings().all()
+    last = rows[limit - 1] if len(rows) > limit else None
+    return Page(
+        items=tuple(_deadline(row, now) for row in rows[:limit]),
+        next_cursor=encode_cursor("deadline", [last[key.key] for key in _KEYS]) if last else None,
+    )
+
+
+def deadline(engine: Engine, incident_id: UUID, duty_id: str, *, now: datetime) -> Deadline:
+    """One duty of an incident. NotFound when it is not on record (yet)."""
+    statement = _SELECT.where(
+        _c.generation == live_generation(NAME), _c.incident_id == incident_id, _c.duty_id == duty_id
+    )
+    with reading(engine) as connection:
+        row = connection.execute(statement).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"There is no duty {duty_id[:80]!r} on record for this incident.", field="duty_id")
+    return _deadline(row, now)
+
+
+def _deadline(row: Mapping[Any, Any], now: datetime) -> Deadline:
+    plain = {name: row[name] for name in Deadline.model_fields if name in row}
+    for name in ("contents", "settle_by", "why", "exemptions"):
+        plain[name] = tuple(row[name] or ())
+    for name in ("recipient_names", "instrument_titles", "content_texts"):
+        plain[name] = row[name] or {}
+    status = _status(row)
+    due = row["strict_due"]
+    open_ = row["rank"] < SETTLED
+    at = now if row["fulfilled_at"] is None else row["fulfilled_at"]
+    percent = None
+    if due is not None and row["clock_at"] is not None and (open_ or row["fulfilled_at"] is not None):
+        percent = round(window_used(row["clock_at"], due, at), 1)
+    remaining = math.floor((due - now).total_seconds()) if due is not None and open_ else None
+    return Deadline(
+        **(plain | {"incident_title": row["incident_title"] or ""}),
+        reference=reference_of(row["incident_id"]),
+        status=status,
+        percent_used=percent,
+        remaining_seconds=remaining,
+        colour=_colour(status, percent, remaining, late=bool(row["late"])),
+    )
+
+
+def _status(row: Mapping[Any, Any]) -> str:
+    if row["fulfilled_at"] is not None:
+        return "fulfilled"
+    if row["lifted"]:
+        return "lifted"
+    if row["waived"]:
+        return "waived"
+    derived: str = row["derived_status"]
+    return "missed" if row["missed"] and derived == "due" else derived
+
+
+def _colour(status: str, percent: float | None, remaining: int | None, *, late: bool) -> Colour:
+    if status in ("fulfilled", "waived", "lifted", "exempt"):
+        return "late" if late else "settled"
+    if status == "missed" or (status == "due" and remaining is not None and remaining < 0):
+        return "missed"
+    if status == "waiting_for_clock":
+        return "waiting"
+    if status == "possible":
+        return "possible"
+    for colour, from_percent in _LOUDNESS:
+        if percent is not None and percent >= from_percent:
+            return colour
+    return "calm"
+
+
+_LOUDNESS: tuple[tuple[Colour, int], ...] = (("urgent", 95), ("warn", 80), ("watch", 50))

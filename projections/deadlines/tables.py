@@ -1,0 +1,62 @@
+"""Table of the deadlines: one row per duty on record."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Boolean, Column, Index, Integer, String, Table, Text, Uuid
+
+from incidents.record.database import UtcDateTime, metadata
+from projections.rows import generation_column
+
+NAME = "deadlines"
+
+deadline_duties = Table(
+    "deadline_duties",
+    metadata,
+    generation_column(),
+    Column("incident_id", Uuid, primary_key=True),
+    Column("duty_id", String(255), primary_key=True),
+    Column("rule", String(255), nullable=False, default=""),
+    Column("instrument", Text, nullable=False, default=""),
+    Column("article", Text, nullable=False, default=""),
+    Column("jurisdiction", String(64), nullable=False, default=""),
+    Column("recipient", Text, nullable=False, default=""),
+    Column("recipient_kind", String(32), nullable=False, default=""),
+    Column("stage", String(64), nullable=False, default=""),
+    Column("derived_status", String(32), nullable=False, default="due"),
+    Column("clock_event", String(255), nullable=False, default=""),
+    Column("clock_at", UtcDateTime),
+    Column("strict_due", UtcDateTime),
+    Column("legal_end", UtcDateTime),
+    Column("reminder_at", UtcDateTime),
+    Column("time_zone", String(64), nullable=False, default="UTC"),
+    Column("contents", JSON),
+    Column("settle_by", JSON),
+    Column("why", JSON),
+    Column("pack_version", String(64), nullable=False, default=""),
+    Column("confidence", String(64), nullable=False, default=""),
+    Column("promptness", String(64)),
+    Column("earliest_deadline", UtcDateTime),
+    Column("ends_with_day", Boolean, nullable=False, default=False),
+    Column("recipient_names", JSON),
+    Column("instrument_titles", JSON),
+    Column("content_texts", JSON),
+    Column("exemptions", JSON),
+    Column("note", Text, nullable=False, default=""),
+    Column("waived", Boolean, nullable=False, default=False),
+    Column("waived_by", String(80)),
+    Column("waived_at", UtcDateTime),
+    Column("waiver_reason", Text),
+    Column("lifted", Boolean, nullable=False, default=False),
+    Column("lifted_reason", Text),
+    Column("missed", Boolean, nullable=False, default=False),
+    Column("warned_percent", Integer, nullable=False, default=0),
+    Column("fulfilled_at", UtcDateTime),
+    Column("fulfilled_by", String(80)),
+    Column("fulfilled_how", Text),
+    Column("late", Boolean),
+    Column("identified_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("rank", Integer, nullable=False, default=1),
+    Column("due_sort", UtcDateTime, nullable=False),
+    Index("ix_deadline_duties_order", "generation", "rank", "due_sort", "incident_id", "duty_id"),
+)

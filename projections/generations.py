@@ -1,0 +1,138 @@
+"""Which generations exist, which of them this program may work on, and how a new one takes the place of the old."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+from sqlalchemy import Connection, Engine, Table, delete, select, tuple_
+from sqlalchemy.exc import IntegrityError
+
+from incidents.clock import Clock
+from incidents.record.database import reading, writing
+from projections.positions import (
+    BUILDING,
+    LIVE,
+    RETIRED,
+    Position,
+    forget,
+    open_generation,
+    positions_of,
+    set_state,
+)
+from projections.projection import Projection
+
+log = structlog.get_logger(__name__)
+
+_DELETE_SLICE = 5_000
+
+
+class Generations:
+    """The books of a set of projections."""
+
+    def __init__(self, engine: Engine, projections: Mapping[str, Projection], clock: Clock) -> None:
+        self._engine = engine
+        self._projections = projections
+        self._clock = clock
+
+    def on_record(self) -> list[Position]:
+        """All generations of these projections."""
+        with reading(self._engine) as connection:
+            return positions_of(connection, *self._projections)
+
+    def workable(self) -> list[Position]:
+        """The generations whose rows were made by the folds of this program; opens those that are missing.
+
+        The live rows of another version are left as they are: older ones until the new generation that is opened
+        here has caught up, newer ones because a newer program of ours is looking after them.
+        """
+        found = self.on_record()
+        if any(_lacks(projection, found) for projection in self._projections.values()):
+            found = self._open_missing()
+        return [at for at in found if at.state in (LIVE, BUILDING) and at.version == self._projections[at.name].version]
+
+    def overtaken(self) -> list[Position]:
+        """The live generations that a newer program made."""
+        return [at for at in self.on_record() if at.state == LIVE and at.version > self._projections[at.name].version]
+
+    def start_rebuild(self, names: Sequence[str]) -> None:
+        """Open a new generation of each, at position 0; one that was being built is given up."""
+        self.workable()
+        now = self._clock.now()
+        with writing(self._engine) as connection:
+            for at in positions_of(connection, *names, lock=True):
+                if at.state == BUILDING:
+                    set_state(connection, at, RETIRED, now)
+            for name in names:
+                version = self._projections[name].version
+                open_generation(connection, name, version=version, state=BUILDING, now=now)
+
+    def promote(self, name: str, head: int) -> bool:
+        """Turn a building generation live if it has caught up with the live one. `head`: the record's newest position.
+
+        Its transaction changes two rows of the books, so a reader sees the old rows or the new, never both or none.
+        """
+        now = self._clock.now()
+        with writing(self._engine) as connection:
+            found = positions_of(connection, name, lock=True)
+            building = next((at for at in found if at.state == BUILDING), None)
+            live = next((at for at in found if at.state == LIVE), None)
+            if building is None or building.version != self._projections[name].version:
+                return False
+            if live is not None:
+                # Rows of a record that was longer than this one (a backup was restored) need not be reached.
+                if building.position < min(live.position, head):
+                    return False
+                set_state(connection, live, RETIRED, now)
+            set_state(connection, building, LIVE, now)
+        log.info("projection.live", projection=name, generation=building.generation, position=building.position)
+        return True
+
+    def sweep(self) -> None:
+        """Remove the rows of retired generations, in slices, so that no other writer waits long."""
+        for at in self.on_record():
+            if at.state == RETIRED:
+                for table in self._projections[at.name].tables:
+                    while self._delete_slice(at, table):
+                        pass
+                with writing(self._engine) as connection:
+                    forget(connection, at)
+
+    def _delete_slice(self, at: Position, table: Table) -> bool:
+        key = list(table.primary_key.columns)
+        some = select(*key).where(table.c.generation == at.generation).limit(_DELETE_SLICE)
+        with writing(self._engine) as connection:
+            positions_of(connection, at.name, lock=True)  # one sweeper at a time
+            return connection.execute(delete(table).where(tuple_(*key).in_(some))).rowcount > 0
+
+    def _open_missing(self) -> list[Position]:
+        try:
+            with writing(self._engine) as connection:
+                for projection in self._projections.values():
+                    self._open_if_missing(connection, projection)
+        except IntegrityError:
+            log.info("projections.opened-elsewhere")  # another runner opened the same generation first
+        return self.on_record()
+
+    def _open_if_missing(self, connection: Connection, projection: Projection) -> None:
+        found = positions_of(connection, projection.name, lock=True)
+        state = _lacks(projection, found)
+        if state is None:
+            return
+        now = self._clock.now()
+        for at in found:
+            if at.state == BUILDING:
+                set_state(connection, at, RETIRED, now)
+        open_generation(connection, projection.name, version=projection.version, state=state, now=now)
+
+
+def _lacks(projection: Projection, found: Sequence[Position]) -> str | None:
+    """The state of the generation that has to be opened for a projection, None when there is nothing to open."""
+    mine = [at for at in found if at.name == projection.name]
+    live = next((at for at in mine if at.state == LIVE), None)
+    if live is None:
+        return LIVE
+    if live.version >= projection.version:
+        return None
+    building = next((at for at in mine if at.state == BUILDING), None)
+    return None if building is not None and building.version >= projection.version else BUILDING

@@ -1,0 +1,1 @@
+"""What is going on: one entry per incident, the next deadline first."""

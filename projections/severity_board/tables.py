@@ -1,0 +1,72 @@
+"""Tables of the severity board."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text, Uuid
+
+from incidents.record.database import UtcDateTime, metadata
+from projections.rows import generation_column
+
+NAME = "severity_board"
+
+board_incidents = Table(
+    "board_incidents",
+    metadata,
+    generation_column(),
+    Column("incident_id", Uuid, primary_key=True),
+    Column("reference", String(16), nullable=False),
+    Column("title", Text, nullable=False, default=""),
+    Column("search_text", Text, nullable=False, default=""),
+    Column("state", String(16), nullable=False, default="reported"),
+    Column("reported_by", String(16), nullable=False, default=""),
+    Column("severity_rank", Integer, nullable=False, default=0),
+    Column("assignee", String(128)),
+    Column("merged_into", Uuid),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("alerts", Integer, nullable=False, default=0),
+    Column("duties_open", Integer, nullable=False, default=0),
+    Column("duties_missed", Integer, nullable=False, default=0),
+    Column("next_duty", String(255)),
+    Column("next_rule", String(255)),
+    Column("next_recipient", Text),
+    Column("next_possible", Boolean, nullable=False, default=False),
+    Column("next_due_sort", UtcDateTime, nullable=False),
+    Column("persons_stated", BigInteger),
+    Column("persons_counted", BigInteger),
+    Index("ix_board_incidents_deadline", "generation", "next_due_sort", "incident_id"),
+    Index("ix_board_incidents_opened", "generation", "opened_at", "incident_id"),
+    Index("ix_board_incidents_updated", "generation", "updated_at", "incident_id"),
+    Index("ix_board_incidents_severity", "generation", "severity_rank", "incident_id"),
+    Index("ix_board_incidents_reference", "generation", "reference"),
+)
+
+board_grades = Table(
+    "board_grades",
+    metadata,
+    generation_column(),
+    Column("incident_id", Uuid, primary_key=True),
+    Column("scheme", String(64), primary_key=True),
+    Column("level", String(64)),
+    Column("scheme_version", String(64), nullable=False),
+    Column("overridden", Boolean, nullable=False, default=False),
+    Column("open_criteria", Integer, nullable=False, default=0),
+    Column("graded_at", UtcDateTime, nullable=False),
+    Index("ix_board_grades_level", "generation", "level", "incident_id"),
+)
+
+board_duties = Table(
+    "board_duties",
+    metadata,
+    generation_column(),
+    Column("incident_id", Uuid, primary_key=True),
+    Column("duty_id", String(255), primary_key=True),
+    Column("rule", String(255), nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("due", UtcDateTime),
+    Column("waived", Boolean, nullable=False, default=False),
+    Column("lifted", Boolean, nullable=False, default=False),
+    Column("fulfilled", Boolean, nullable=False, default=False),
+    Column("missed", Boolean, nullable=False, default=False),
+)

@@ -1,0 +1,68 @@
+"""Reading the timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Engine, select
+
+from incidents.record.database import reading
+from projections.paging import Page, ReadModel, check_limit, decode_cursor, encode_cursor, read_integer
+from projections.positions import live_generation
+from projections.timeline.sentences import sentence
+from projections.timeline.tables import NAME, timeline_entries
+
+
+class TimelineEntry(ReadModel):
+    """One event of an incident, its duties, runs or campaigns."""
+
+    position: int
+    incident_id: UUID
+    originator_id: UUID
+    originator_version: int
+    recorded_at: datetime
+    happened_at: datetime
+    actor: str
+    kind: str
+    minor: bool
+    """Whether a reader who wants the story can do without it (timers, delivery counts)."""
+    parameters: Mapping[str, Any]
+    cause: str
+
+    def words(self, language: str, zone: ZoneInfo | None = None) -> str:
+        """The entry as a sentence, in English or Simplified Chinese. Plain text: escape it where it is shown."""
+        return sentence(self.kind, self.parameters, language, zone)
+
+
+_c = timeline_entries.c
+
+
+def timeline(
+    engine: Engine,
+    incident_id: UUID,
+    *,
+    newest_first: bool = False,
+    minor: bool = True,
+    limit: int = 100,
+    cursor: str | None = None,
+) -> Page[TimelineEntry]:
+    """The entries of an incident in the order they were recorded, or the other way round."""
+    statement = select(timeline_entries).where(_c.generation == live_generation(NAME), _c.incident_id == incident_id)
+    order = "newest" if newest_first else "oldest"
+    if not minor:
+        statement = statement.where(_c.minor.is_(False))
+    if cursor is not None:
+        (position,) = decode_cursor(cursor, order, (read_integer,))
+        statement = statement.where(_c.position < position if newest_first else _c.position > position)
+    statement = statement.order_by(_c.position.desc() if newest_first else _c.position)
+    with reading(engine) as connection:
+        rows = connection.execute(statement.limit(check_limit(limit) + 1)).mappings().all()
+    more = len(rows) > limit
+    return Page(
+        items=tuple(TimelineEntry(**{name: row[name] for name in TimelineEntry.model_fields}) for row in rows[:limit]),
+        next_cursor=encode_cursor(order, (rows[limit - 1]["position"],)) if more else None,
+    )

@@ -1,0 +1,120 @@
+"""Builds the services from the settings, in the order they need each other, and closes them in the reverse order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from incidents.alerts.dialects import LIMITS
+from incidents.alerts.intake import AlertIntake, IntakeSettings
+from incidents.alerts.tables import SqlFindingsStore
+from incidents.clock import Clock, SystemClock
+from incidents.errors import InvalidInput
+from incidents.facts import OrganisationProfile
+from incidents.incident.service import IncidentService
+from incidents.record import open_record
+from incidents.record.database import open_engine
+from notifier.audience import Audiences, ImportLimits, RowChecker, language_chooser
+from notifier.campaigns.service import CampaignService
+from notifier.templates import Templates
+from notifier.vault import Vault
+from playbooks.definitions.definition import load_library
+from playbooks.duties.service import DutyService
+from playbooks.runs.service import RunService
+from projections.catalogue import all_projections
+from projections.runner import Runner
+from tocsin.access.answers import Answers
+from tocsin.access.keys import Keys
+from tocsin.migrations.run import upgrade
+from tocsin.observability.metrics import Metrics
+from tocsin.services import Services, registry
+from tocsin.settings import Settings
+
+NOTICE_TEMPLATE = "personal-data-breach"
+"""The template set whose languages an audience is sorted into."""
+
+
+@contextmanager
+def open_services(
+    settings: Settings,
+    *,
+    demo: bool = False,
+    clock: Clock | None = None,
+    profile: OrganisationProfile | None = None,
+    simulated_numbers: tuple[str, ...] = (),
+) -> Iterator[Services]:
+    """Everything a door may call, for as long as the block runs. The database is brought to the present schema first.
+
+    `simulated_numbers` are patterns of telephone numbers that nobody owns, accepted in audiences of a demo only.
+    """
+    clock = clock or SystemClock()
+    _make_folder(settings.database_url)
+    with ExitStack() as stack:
+        engine = open_engine(settings.database_url)
+        stack.callback(engine.dispose)
+        upgrade(engine)
+        record = stack.enter_context(open_record(settings.database_url, registry()))
+        profile = profile or read_profile(settings.organisation_file)
+        templates = Templates()
+        vault = Vault(engine, settings.master_keys(), clock)
+        audiences = Audiences(
+            engine,
+            vault,
+            clock,
+            _row_checker(templates, simulated_numbers),
+            ImportLimits(max_bytes=settings.audience.max_bytes, max_rows=settings.audience.max_rows),
+        )
+        playbooks = load_library([settings.playbooks_folder] if settings.playbooks_folder else ())
+        yield Services(
+            settings=settings,
+            demo=demo,
+            clock=clock,
+            engine=engine,
+            record=record,
+            metrics=Metrics(),
+            keys=Keys(engine, clock),
+            answers=Answers(engine, clock),
+            profile=profile,
+            playbooks=playbooks,
+            incidents=IncidentService(record),
+            duties=DutyService(record),
+            runs=RunService(record, playbooks),
+            intake=AlertIntake(
+                record,
+                SqlFindingsStore(engine),
+                clock,
+                IntakeSettings(
+                    declare_from=settings.intake.declare_from_severity,
+                    limits=LIMITS.model_copy(update={"max_bytes": settings.intake.max_bytes}),
+                ),
+            ),
+            audiences=audiences,
+            campaigns=CampaignService(record, audiences, templates),
+            projections=Runner(record, engine, all_projections(), clock),
+        )
+
+
+def read_profile(path: Path) -> OrganisationProfile:
+    """The organisation profile; InvalidInput when there is none."""
+    try:
+        return OrganisationProfile.from_toml(path.read_text("utf-8"))
+    except OSError as error:
+        raise InvalidInput(
+            f"The organisation profile {path} cannot be read: {error.strerror}. `tocsin init` writes one.",
+            field="organisation_file",
+        ) from error
+
+
+def _row_checker(templates: Templates, simulated_numbers: tuple[str, ...]) -> RowChecker:
+    manifest = templates.get(NOTICE_TEMPLATE).manifest
+    choose = language_chooser(manifest.languages, dict(manifest.fallbacks), manifest.default_language)
+    return RowChecker(choose, extra_numbers=simulated_numbers)
+
+
+def _make_folder(database_url: str) -> None:
+    address = make_url(database_url)
+    if address.get_backend_name() == "sqlite" and address.database:
+        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
