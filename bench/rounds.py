@@ -47,8 +47,12 @@ class Comparison:
         return self.ratio >= self.aim
 
 
-def compare(name: str, *, aim: float, ours: Callable[[int], Work], bare: Callable[[int], Work], runs: int) -> Comparison:
-    """Prepare and time both sides `runs` times. `ours` and `bare` take the run's number and return the timed work."""
+Prepare = Callable[[int], Work]
+"""Makes ready the run of that number, which is not timed."""
+
+
+def compare(name: str, *, aim: float, ours: Prepare, bare: Prepare, runs: int) -> Comparison:
+    """Prepare and time both sides `runs` times."""
     rates: dict[str, list[float]] = {"ours": [], "bare": []}
     for run in range(runs):
         sides = [("ours", ours), ("bare", bare)]

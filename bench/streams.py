@@ -12,14 +12,17 @@ from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate as BareAggregate
 from eventsourcing.domain import event as bare_event
 
+from incidents.alerts import events as alert_events
 from incidents.clock import ManualClock
 from incidents.incident import events as incident
 from incidents.incident.incident import Incident
 from incidents.record import Context, Record, Registry, open_record
+from notifier.campaigns import events as campaigns
 from playbooks.duties import events as duties
+from playbooks.runs import events as runs
 
 START = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
-REGISTRY = Registry([*incident.EVENTS, *duties.EVENTS])
+REGISTRY = Registry([*incident.EVENTS, *alert_events.EVENTS, *duties.EVENTS, *runs.EVENTS, *campaigns.EVENTS])
 
 
 def our_record(path: str) -> Record:
@@ -52,7 +55,8 @@ class BareIncident(BareAggregate):
 
 
 def bare_application(path: str) -> Application[UUID]:
-    return Application({"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": path, "SQLITE_LOCK_TIMEOUT": "30"})
+    settings = {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": path, "SQLITE_LOCK_TIMEOUT": "30"}
+    return Application(settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,8 @@ class OurSide:
     def __init__(self) -> None:
         clock = ManualClock(START + timedelta(days=1))
         self._clock = clock
-        self.incident = Incident.report(uuid4(), Context.of_command("siem:wazuh", clock), title="t", reported_by="alert")
+        context = Context.of_command("siem:wazuh", clock)
+        self.incident = Incident.report(uuid4(), context, title="t", reported_by="alert")
 
     def link(self, alert: Alert) -> None:
         context = Context.of_command("siem:wazuh", self._clock, command_id=alert.command_id)

@@ -19,15 +19,21 @@ from incidents.record import Record, Registry
 from notifier.audience import Audiences
 from notifier.campaigns.events import EVENTS as CAMPAIGN_EVENTS
 from notifier.campaigns.service import CampaignService
+from notifier.receipts.twilio import TwilioReceipts
+from notifier.templates import Templates
+from notifier.vault import Vault
 from playbooks.definitions.definition import Playbook
 from playbooks.duties.events import EVENTS as DUTY_EVENTS
 from playbooks.duties.service import DutyService
+from playbooks.law.calendars import Calendars
+from playbooks.law.law import Law
 from playbooks.runs.events import EVENTS as RUN_EVENTS
 from playbooks.runs.service import RunService
 from projections.runner import Runner
 from tocsin.access.answers import Answers
 from tocsin.access.keys import Keys
 from tocsin.observability.metrics import Metrics
+from tocsin.sending import Sending
 from tocsin.settings import Settings
 
 
@@ -57,4 +63,10 @@ class Services:
     audiences: Audiences
     campaigns: CampaignService
     projections: Runner
-    # receipts: TwilioReceipts: added when it lands
+    templates: Templates
+    vault: Vault
+    law: Law
+    calendars: Calendars
+    sending: Sending
+    receipts: TwilioReceipts | None = None
+    """None when no SMS provider is set."""

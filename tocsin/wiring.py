@@ -19,10 +19,13 @@ from incidents.record import open_record
 from incidents.record.database import open_engine
 from notifier.audience import Audiences, ImportLimits, RowChecker, language_chooser
 from notifier.campaigns.service import CampaignService
+from notifier.deliveries import Timing
 from notifier.templates import Templates
 from notifier.vault import Vault
 from playbooks.definitions.definition import load_library
 from playbooks.duties.service import DutyService
+from playbooks.law.calendars import standard_calendars
+from playbooks.law.law import load_law
 from playbooks.runs.service import RunService
 from projections.catalogue import all_projections
 from projections.runner import Runner
@@ -30,6 +33,7 @@ from tocsin.access.answers import Answers
 from tocsin.access.keys import Keys
 from tocsin.migrations.run import upgrade
 from tocsin.observability.metrics import Metrics
+from tocsin.sending import build_sending
 from tocsin.services import Services, registry
 from tocsin.settings import Settings
 
@@ -45,6 +49,7 @@ def open_services(
     clock: Clock | None = None,
     profile: OrganisationProfile | None = None,
     simulated_numbers: tuple[str, ...] = (),
+    timing: Timing | None = None,
 ) -> Iterator[Services]:
     """Everything a door may call, for as long as the block runs. The database is brought to the present schema first.
 
@@ -59,7 +64,8 @@ def open_services(
         record = stack.enter_context(open_record(settings.database_url, registry()))
         profile = profile or read_profile(settings.organisation_file)
         templates = Templates()
-        vault = Vault(engine, settings.master_keys(), clock)
+        keys = settings.master_keys()
+        vault = Vault(engine, keys, clock)
         audiences = Audiences(
             engine,
             vault,
@@ -94,6 +100,22 @@ def open_services(
             audiences=audiences,
             campaigns=CampaignService(record, audiences, templates),
             projections=Runner(record, engine, all_projections(), clock),
+            templates=templates,
+            vault=vault,
+            law=load_law(),
+            calendars=standard_calendars(),
+            sending=build_sending(
+                settings,
+                engine=engine,
+                record=record,
+                clock=clock,
+                audiences=audiences,
+                templates=templates,
+                vault=vault,
+                keys=keys,
+                profile=profile,
+                timing=timing,
+            ),
         )
 
 

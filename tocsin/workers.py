@@ -64,7 +64,7 @@ class RepeatingWorker:
 
 
 class AsyncWorker:
-    """The same for asynchronous work, in an event loop of its own; `open` runs once in that loop, `close` at the end."""
+    """The same for asynchronous work, in an event loop of its own; `begin` runs before the first turn, `close` at the end."""
 
     def __init__(
         self,
@@ -72,12 +72,15 @@ class AsyncWorker:
         work: Callable[[], Awaitable[int]],
         metrics: Metrics,
         *,
+        begin: Callable[[], Awaitable[object]],
         close: Callable[[], Awaitable[None]],
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self.name = name
         self._work = work
+        self._begin = begin
         self._close = close
+        self._begun = False
         self._metrics = metrics
         self._poll_seconds = poll_seconds
         self._lock = threading.Lock()
@@ -107,17 +110,20 @@ class AsyncWorker:
             await self._close()
 
     async def _turn(self, stop: threading.Event, something_new: asyncio.Event) -> None:
-        pause = self._poll_seconds
         try:
+            if not self._begun:
+                await self._begin()
+                self._begun = True
             while await self._work() and not stop.is_set():
                 pass
         except Exception:
-            # As above: what failed is repeated from the database.
+            # As above: what failed is repeated from the database, but not at every wake.
             log.exception("worker.failed", worker=self.name)
             self._metrics.worker_faults.labels(self.name).inc()
-            pause = BACK_OFF_SECONDS
+            await asyncio.to_thread(stop.wait, BACK_OFF_SECONDS)
+            return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(something_new.wait(), pause)
+            await asyncio.wait_for(something_new.wait(), self._poll_seconds)
 
 
 class Workers:

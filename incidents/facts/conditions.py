@@ -17,7 +17,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import cel
@@ -51,7 +51,7 @@ class InvalidCondition(TocsinError, ValueError):
 
 
 class ConditionFailed(TocsinError):
-    """A condition could not be evaluated for a reason other than an unknown fact: a fault of the pack, not of the facts."""
+    """A condition could not be evaluated, and not because a fact is unknown: a fault of the pack, not of the facts."""
 
     code = "condition-failed"
     title = "Condition failed"
@@ -105,9 +105,12 @@ class ConditionContext:
         self._levels = {scheme: dict(ranks) for scheme, ranks in (levels or {}).items()}
         self._cel: dict[tuple[tuple[str, int], ...], cel.Context] = {}
 
-    def variables(self, facts: Mapping[str, Any], ranks: Mapping[str, int]) -> dict[str, Any]:
-        """The variables of one evaluation."""
-        return {"facts": dict(facts), "grades": dict(ranks), "levels": self._levels, "regions": _regions()}
+    def variables(
+        self, facts: Mapping[str, Any], ranks: Mapping[str, int], roots: frozenset[str] = _ROOTS
+    ) -> dict[str, Any]:
+        """The variables of one evaluation; only those named in `roots`, because handing them over costs time."""
+        every = {"facts": facts, "grades": ranks, "levels": self._levels, "regions": _regions()}
+        return {name: value for name, value in every.items() if name in roots}
 
     def cel_context(self, ranks: Sequence[tuple[str, int]]) -> cel.Context:
         """The prepared context with these ranks; kept, because preparing costs more than evaluating."""
@@ -118,6 +121,7 @@ class ConditionContext:
         return self._cel[key]
 
 
+@cache
 def _regions() -> dict[str, list[str]]:
     return {name: list(codes) for name, codes in regions().items()}
 
@@ -131,13 +135,14 @@ class Condition:
     schemes: tuple[str, ...]
     _uses: tuple[Use, ...] = field(repr=False, compare=False)
     _program: cel.Program = field(repr=False, compare=False)
+    _roots: frozenset[str] = field(repr=False, compare=False)
 
     @staticmethod
     def compile(text: str, *, levels: Mapping[str, Mapping[str, int]] | None = None) -> Condition:
         """Compile and check a condition.
 
-        `levels` (scheme -> level -> rank) lets names of schemes and levels be checked too. Raises `InvalidCondition` for
-        a syntax fault, a name that is no fact, a comparison that does not fit the fact's type, or a forbidden function.
+        `levels` (scheme -> level -> rank) lets names of schemes and levels be checked too. Raises `InvalidCondition`
+        for a syntax fault, a name that is no fact, a comparison that does not fit the fact's type, or `has()`.
         """
         return _compiled(
             text, tuple(sorted((s, tuple(sorted(r.items()))) for s, r in levels.items())) if levels else None
@@ -208,7 +213,7 @@ class Condition:
         results = {}
         for trial in itertools.product(*(range(len(span)) for span in spans)):
             tried = {name: span[at] for name, span, at in zip(unknown, spans, trial, strict=True)}
-            results[trial] = self._run(context.variables(base | tried, ranks), context)
+            results[trial] = self._run(context.variables(base | tried, ranks, self._roots), context)
         return tuple(name for at, name in enumerate(unknown) if _matters(at, results))
 
     def _settled(self, name: str, context: ConditionContext) -> bool:
@@ -301,6 +306,7 @@ def _compiled(text: str, levels: tuple[tuple[str, tuple[tuple[str, int], ...]], 
         tuple(dict.fromkeys(path[0] for _, _, path in members(found, "grades"))),
         tuple(named),
         program,
+        frozenset(roots),
     )
     _try_types(condition, ranks or {})
     return condition
@@ -323,6 +329,6 @@ def _try_types(condition: Condition, levels: Mapping[str, Mapping[str, int]]) ->
     for trial in itertools.islice(itertools.product(*spans), _MAX_TRIALS):
         values = dict(zip(condition.facts, trial, strict=True))
         try:
-            condition._run(context.variables(values, ranks), context)
+            condition._run(context.variables(values, ranks, condition._roots), context)
         except ConditionFailed as fault:
             raise InvalidCondition(fault.detail) from fault

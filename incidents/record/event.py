@@ -24,7 +24,7 @@ Cause = Annotated[str, StringConstraints(pattern=r"^(command|event|timer):[0-9a-
 
 
 def _to_utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    return value if value.tzinfo is UTC else value.astimezone(UTC)
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(_to_utc)]

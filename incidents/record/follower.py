@@ -25,14 +25,16 @@ Handler = Callable[[Recorded], Sequence[Aggregate]]
 class Follower:
     """Reads the record from where it stopped and hands each event of the wanted kinds to a handler."""
 
-    def __init__(
-        self, record: Record, name: str, handler: Handler, *, kinds: Sequence[str], batch: int = 200
-    ) -> None:
+    def __init__(self, record: Record, name: str, handler: Handler, *, kinds: Sequence[str], batch: int = 200) -> None:
         self._record = record
         self.name = name
         self._handler = handler
         self._kinds = tuple(kinds)
         self._batch = batch
+
+    def is_caught_up(self) -> bool:
+        """Whether there is nothing new of the wanted kinds."""
+        return not self._record.read(self._record.position_of(self.name), 1, kinds=self._kinds)
 
     def run_once(self) -> int:
         """Handle one batch. Returns how many events were handled (0: nothing new of the wanted kinds)."""

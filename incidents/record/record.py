@@ -196,5 +196,3 @@ def open_record(url: str, registry: Registry) -> Record:
             "POSTGRES_PASSWORD": address.password or "",
         },
     )
-
-

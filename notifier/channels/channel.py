@@ -27,6 +27,7 @@ class Outgoing:
     """
 
     delivery_id: UUID
+    campaign_id: UUID
     message_key: UUID
     address: str = field(repr=False)
     content: RenderedSms | RenderedEmail = field(repr=False)

@@ -95,6 +95,7 @@ class EmailChannel:
             recipient=message.address,
             language=message.language,
             identifier=identifier,
+            campaign=message.campaign_id,
             at=self._clock.now(),
         )
         phase = _Phase()

@@ -28,6 +28,7 @@ def email_bytes(
     recipient: str,
     language: str,
     identifier: str,
+    campaign: UUID,
     at: datetime,
 ) -> bytes:
     """Headers and both bodies with CRLF line ends. InvalidInput for a line break in any header value."""
@@ -41,6 +42,7 @@ def email_bytes(
         "Message-ID": identifier,
         "Auto-Submitted": "auto-generated",  # RFC 3834: no vacation replies, please
         "Content-Language": language,
+        "X-Tocsin-Campaign": str(campaign),
     }
     if reply_to:
         headers["Reply-To"] = reply_to

@@ -61,7 +61,7 @@ class SmsChannel:
         self._http = http
         self._callbacks = callbacks
         self._table = table or outcome_table()
-        self._client = Client(settings.account_sid, settings.auth_token, http_client=http, environment={})
+        self._client = Client(settings.account_sid, settings.auth_token, http_client=http, environment={})  # type: ignore[no-untyped-call]
 
     async def send(self, message: Outgoing, about_to_write: AboutToWrite) -> Outcome:
         """Create one message. It is never posted twice: what is unclear comes back as ambiguous."""
@@ -73,7 +73,7 @@ class SmsChannel:
         else:
             create["from_"] = self._settings.sender
         if self._callbacks is not None:
-            create["status_callback"] = self._callbacks.url_for(message.delivery_id)
+            create["status_callback"] = self._callbacks.url_for(message.delivery_id, message.campaign_id)
         create["validity_period"] = self._settings.validity_seconds
         await about_to_write()
         try:

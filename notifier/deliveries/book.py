@@ -15,15 +15,15 @@ from typing import Any, Literal, cast
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, Engine, Row, or_, select, update
+from sqlalchemy import Connection, Engine, Row, and_, or_, select, update
 
 from incidents.clock import Clock
-from incidents.record.database import writing
+from incidents.record.database import reading, writing
 from notifier.campaigns.events import DeliveryPolicy
 from notifier.channels.channel import Found
 from notifier.channels.outcome import DeliveryState, Outcome, OutcomeTable, Verdict, outcome_table
 from notifier.deliveries.moves import Moves
-from notifier.deliveries.states import FINAL_RANK, RANK, Phase
+from notifier.deliveries.states import FINAL_RANK, RANK, TOLD, Phase
 from notifier.deliveries.tables import campaign_recipients, deliveries, sendings
 from notifier.deliveries.timing import Timing
 
@@ -96,8 +96,18 @@ class DeliveryBook:
         if limit <= 0:
             return []
         table = deliveries
+        due = and_(
+            table.c.phase.in_([phase.value for phase in _WORK]),
+            table.c.due_at <= self._clock.now(),
+            or_(table.c.lease_until.is_(None), table.c.lease_until < self._clock.now()),
+            or_(sendings.c.held_until.is_(None), sendings.c.held_until <= self._clock.now()),
+        )
+        of_sending = sendings.c.campaign_id == table.c.campaign_id
+        with reading(self._engine) as connection:  # an idle worker takes no lock
+            any_due = select(table.c.delivery_id).join(sendings, of_sending).where(due).limit(1)
+            if connection.execute(any_due).first() is None:
+                return []
         with self.transaction() as moves:
-            now = moves.now
             rows = moves.connection.execute(
                 select(
                     table,
@@ -106,18 +116,13 @@ class DeliveryBook:
                     sendings.c.drill,
                     sendings.c.policy,
                 )
-                .join(sendings, sendings.c.campaign_id == table.c.campaign_id)
+                .join(sendings, of_sending)
                 .join(
                     campaign_recipients,
                     (campaign_recipients.c.campaign_id == table.c.campaign_id)
                     & (campaign_recipients.c.recipient_id == table.c.recipient_id),
                 )
-                .where(
-                    table.c.phase.in_([phase.value for phase in _WORK]),
-                    table.c.due_at <= now,
-                    or_(table.c.lease_until.is_(None), table.c.lease_until < now),
-                    or_(sendings.c.held_until.is_(None), sendings.c.held_until <= now),
-                )
+                .where(due)
                 .order_by(table.c.due_at)
                 .limit(limit)
                 .with_for_update(of=table, skip_locked=True)
@@ -154,6 +159,16 @@ class DeliveryBook:
     def mark_writing(self, moves: Moves, claim: Claim, write_timeout: float) -> bool:
         """Note that from now on the message may be on its way. False: the claim was lost, write nothing."""
         until = moves.now + timedelta(seconds=write_timeout) + self.timing.margin
+        sibling = deliveries.alias()
+        told_already = (
+            select(sibling.c.delivery_id)
+            .where(
+                sibling.c.campaign_id == claim.campaign_id,
+                sibling.c.recipient_id == claim.recipient_id,
+                sibling.c.state.in_(TOLD),
+            )
+            .exists()
+        )
         marked = moves.connection.execute(
             update(deliveries)
             .where(
@@ -161,10 +176,18 @@ class DeliveryBook:
                 deliveries.c.lease_fence == claim.fence,
                 deliveries.c.phase == Phase.CLAIMED.value,
                 deliveries.c.rank <= RANK["claimed"],
+                ~told_already,
             )
             .values(phase=Phase.WRITING.value, written_at=moves.now, lease_until=until)
         )
-        return marked.rowcount == 1
+        if marked.rowcount == 1:
+            return True
+        row = self._held(moves, claim)
+        if row is not None and row.phase == Phase.CLAIMED:
+            # News came in between that the person is told: let go of the claim, and follow up calls it off.
+            moves.set_phase(row.delivery_id, Phase.READY, moves.now)
+            moves.follow_up(row.campaign_id, row.recipient_id)
+        return False
 
     def settle(
         self, moves: Moves, claim: Claim, outcome: Outcome, *, share: float, reconciles: bool, receipts: bool
@@ -221,8 +244,9 @@ class DeliveryBook:
         moves.set_phase(row.delivery_id, Phase.DONE)
         moves.follow_up(row.campaign_id, row.recipient_id)
 
-    def enter_check(self, moves: Moves, claim: Claim, found: list[Found]) -> None:
-        """Enter the answer to "what became of it?". Not found, asked often enough: unclear for ever."""
+    def enter_check(self, moves: Moves, claim: Claim, found: list[Found], *, can_tell: bool) -> None:
+        """Enter the answer to "what became of it?". Not found, asked often enough: unclear for ever; at once if the
+        channel cannot tell."""
         row = self._held(moves, claim)
         if row is None or row.phase != Phase.CHECKING:
             return
@@ -231,7 +255,7 @@ class DeliveryBook:
         if match is not None:
             moves.move(row, match.state, code=match.code, provider_id=match.provider_id)
             self._rest(moves, row.delivery_id, receipts=True)
-        elif row.checks + 1 < len(self.timing.check_delays):
+        elif can_tell and row.checks + 1 < len(self.timing.check_delays):
             delay = self.timing.check_delays[row.checks + 1]
             moves.set_phase(row.delivery_id, Phase.CHECKING, moves.now + delay, checks=row.checks + 1)
         else:
@@ -284,18 +308,12 @@ class DeliveryBook:
         gone: Any = deliveries.c.lease_until < self._clock.now()
         if own:
             gone = or_(gone, deliveries.c.lease_owner == self._worker)
+        with reading(self._engine) as connection:
+            leased = select(deliveries.c.delivery_id).where(deliveries.c.lease_owner.is_not(None), gone)
+            ids = list(connection.execute(leased.limit(limit)).scalars())
+        if not ids:
+            return 0
         with self.transaction() as moves:
-            ids = list(
-                moves.connection.execute(
-                    select(deliveries.c.delivery_id)
-                    .where(
-                        deliveries.c.phase.in_([Phase.CLAIMED.value, Phase.WRITING.value])
-                        | deliveries.c.lease_owner.is_not(None),
-                        gone,
-                    )
-                    .limit(limit)
-                ).scalars()
-            )
             for delivery in ids:
                 row = moves.lock(delivery)
                 if row is None or row.lease_until is None:

@@ -1,4 +1,4 @@
-"""One transaction's worth of moves: states forward only, the outbox row beside each, and what follows for the person."""
+"""The moves of one transaction: states forward only, an outbox row beside each, and what follows for the person."""
 
 from __future__ import annotations
 

@@ -96,23 +96,38 @@ def what_next(
     """
     live = [attempt for attempt in attempts if attempt.phase is not Phase.DONE]
     if any(attempt.state in TOLD for attempt in attempts):
-        waiting_to_try = [attempt for attempt in live if attempt.phase is Phase.READY]
-        call_off = tuple(attempt.delivery_id for attempt in waiting_to_try)
-        if any(attempt.state == "delivered" for attempt in attempts):
-            return Next("reached", call_off=call_off)
-        return Next("open" if len(live) > len(waiting_to_try) else "accepted", call_off=call_off)
+        return _once_told(attempts, live)
     if live:
         return Next("open")
-    unclear = [attempt for attempt in attempts if attempt.state == "ambiguous"]
-    if unclear and policy == "at_most_once":
-        return Next("ambiguous")
+    return _not_told(attempts, channels, policy, max_repeats, is_temporary)
+
+
+def _once_told(attempts: Sequence[Attempt], live: Sequence[Attempt]) -> Next:
+    call_off = tuple(attempt.delivery_id for attempt in live if attempt.phase is Phase.READY)
+    if any(attempt.state == "delivered" for attempt in attempts):
+        return Next("reached", call_off=call_off)
+    return Next("open" if len(live) > len(call_off) else "accepted", call_off=call_off)
+
+
+def _not_told(
+    attempts: Sequence[Attempt],
+    channels: Sequence[str],
+    policy: DeliveryPolicy,
+    max_repeats: int,
+    is_temporary: Callable[[str | None], bool],
+) -> Next:
     last = attempts[-1] if attempts else None
-    if last is not None and last.state == "ambiguous" and last.repeat < max_repeats:
+    unclear = any(attempt.state == "ambiguous" for attempt in attempts)
+    exhausted = Next("ambiguous" if unclear else "failed")
+    if unclear and policy == "at_most_once":
+        return exhausted
+    may_repeat = last is not None and last.repeat < max_repeats
+    if last is not None and may_repeat and last.state == "ambiguous":
         return Next("open", last.channel, last.repeat + 1)
     tried = {attempt.channel for attempt in attempts}
-    for channel in channels:
-        if channel not in tried:
-            return Next("open", channel)
-    if last is not None and last.state in NOT_TOLD and is_temporary(last.code) and last.repeat < max_repeats:
+    untried = next((channel for channel in channels if channel not in tried), None)
+    if untried is not None:
+        return Next("open", untried)
+    if last is not None and may_repeat and last.state in NOT_TOLD and is_temporary(last.code):
         return Next("open", last.channel, last.repeat + 1, delayed=True)
-    return Next("ambiguous" if unclear else "failed")
+    return exhausted

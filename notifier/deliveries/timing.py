@@ -31,6 +31,6 @@ class Timing(Model):
 
     def backoff(self, tries: int, share: float, at_least: float | None = None) -> timedelta:
         """The delay after so many failed tries: doubling, with `share` (0 to 1) choosing in its upper half."""
-        full = min(self.first_backoff * 2 ** min(tries, 20), self.most_backoff)
+        full: timedelta = min(self.first_backoff * 2 ** min(tries, 20), self.most_backoff)
         delay = full / 2 + full / 2 * share
         return max(delay, timedelta(seconds=min(at_least or 0.0, self.most_backoff.total_seconds())))

@@ -1,0 +1,32 @@
+"""Law as data: packs, periods, and the pure derivation of duties from facts. docs/law.md tells how."""
+
+from playbooks.law.calendars import Calendars, HolidayCalendars, WorkCalendar, standard_calendars
+from playbooks.law.derive import derive
+from playbooks.law.duty import Duty, DutyChanges, DutyStatus, Revision, diff
+from playbooks.law.law import Law, assemble, load_law, parse_pack
+from playbooks.law.pack import Pack, Party, Promptness, Recipient, RecipientKind, Rule, Stage, Status
+
+__all__ = [
+    "Calendars",
+    "Duty",
+    "DutyChanges",
+    "DutyStatus",
+    "HolidayCalendars",
+    "Law",
+    "Pack",
+    "Party",
+    "Promptness",
+    "Recipient",
+    "RecipientKind",
+    "Revision",
+    "Rule",
+    "Stage",
+    "Status",
+    "WorkCalendar",
+    "assemble",
+    "derive",
+    "diff",
+    "load_law",
+    "parse_pack",
+    "standard_calendars",
+]

@@ -27,7 +27,8 @@ from playbooks.law.duty import (
 from playbooks.law.forum import Seat, seat
 from playbooks.law.law import Law
 from playbooks.law.pack import Clock, Effect, Occasion, Pack, Party, Rule, Status, compiled
-from playbooks.law.periods import Counting, Deadline, OfficeHours, count_period
+from playbooks.law.period import Deadline, OfficeHours
+from playbooks.law.periods import Counting, count_period
 from playbooks.law.reminders import reminder_after
 
 _OWN = frozenset({Party.OPERATOR})
@@ -48,6 +49,7 @@ class _World:
     at: datetime
     submissions: Mapping[str, datetime]
     office: OfficeHours
+    times: Mapping[str, datetime]
     conditions: dict[str, Verdict] = field(default_factory=dict)
 
     def judge(self, condition: Condition) -> Verdict:
@@ -82,15 +84,22 @@ def derive(
 ) -> list[Duty]:
     """Work out every duty that `facts` raise under `law`, possible ones first.
 
-    `at` is the moment of judgement (with offset): it selects the rules in force while a clock is not known. `profile` joins
-    the facts of the organisation. `submissions` maps the id of a rule to the (latest) instant its notice or filing went
-    out; stages that count from it wait until then. `grades` holds levels decided by a person, by scheme id, which go
-    before computed ones. Raises `ValueError` when `at` has no offset.
+    `at` is the moment of judgement (with offset): it selects the rules in force while a clock is not known. `profile`
+    joins the facts of the organisation. `submissions` maps the id of a rule to the (latest) instant its notice or filing
+    went out; stages that count from it wait until then. `grades` holds levels decided by a person, by scheme id, which
+    go before computed ones. Raises `ValueError` when `at` has no offset.
     """
     if at.utcoffset() is None:
         raise ValueError("`at` needs an offset")
     world = _world(
-        join(profile, facts), law, calendar, at=at, profile=profile, submissions=submissions, grades=grades, office=office
+        join(profile, facts),
+        law,
+        calendar,
+        at=at,
+        profile=profile,
+        submissions=submissions,
+        grades=grades,
+        office=office,
     )
     duties: list[Duty] = []
     for pack, rule in law.rules():
@@ -134,6 +143,7 @@ def _world(
         at=at,
         submissions=dict(submissions or {}),
         office=office or OfficeHours(),
+        times={clock: t for clock, name in vocabulary().clocks.items() if (t := facts.instant(name)) is not None},
     )
 
 
@@ -193,7 +203,7 @@ def _time_of(event: str, zone: ZoneInfo, world: _World) -> datetime | None:
     if event == "year_end":
         found = next((t for e in ("discovered", "aware") if (t := _time_of(e, zone, world))), None)
         return found and datetime(found.astimezone(zone).year, 12, 31, 23, 59, 59, tzinfo=zone)
-    return world.facts.instant(vocabulary().clocks[event])
+    return world.times.get(event)
 
 
 def _start(clock: Clock, where: Seat, world: _World) -> _Start:
@@ -235,7 +245,6 @@ def _deadline(rule: Rule, start: _Start, where: Seat, world: _World) -> Deadline
     if rule.period.rollover is not None and rule.period.rollover.not_for is not None:
         # Relief is only counted on when it certainly applies.
         relief = world.judge(compiled(rule.period.rollover.not_for)).is_false
-    events = {event: t for event in vocabulary().clocks if (t := _time_of(event, where.zone, world)) is not None}
     own = ZoneInfo(world.profile.time_zone) if world.profile is not None else None
     counting = Counting(
         zone=where.zone,
@@ -243,7 +252,7 @@ def _deadline(rule: Rule, start: _Start, where: Seat, world: _World) -> Deadline
         own_zone=own,
         relief=relief,
         office=world.office,
-        events=events,
+        events=world.times,
     )
     return count_period(rule.period, begins, counting)
 
@@ -253,7 +262,7 @@ def _over(rule: Rule, deadline: Deadline | None, world: _World) -> bool:
     recurrence = rule.period.recurrence
     if recurrence is None or recurrence.until_event is None or deadline is None:
         return False
-    ended = world.facts.instant(vocabulary().clocks[recurrence.until_event])
+    ended = world.times.get(recurrence.until_event)
     return ended is not None and ended <= deadline.strict_due
 
 

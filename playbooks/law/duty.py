@@ -28,7 +28,7 @@ class Frozen(BaseModel):
 
 
 class DutyClock(Frozen):
-    """The event the deadline counts from. `at` is null until it is known; `assumed` names an event taken in its place."""
+    """The event the deadline counts from. `at` is null until known; `assumed` names the event taken in its place."""
 
     event: str
     at: datetime | None = None
@@ -62,8 +62,8 @@ class Reason(Frozen):
 class Duty(Frozen):
     """One duty. Instants are in `time_zone`.
 
-    A deadline that ends with a day (`ends_with_day`) is written as 00:00 of the next day: 2026-03-01T00:00 means the whole
-    of 28 February may be used.
+    A deadline that ends with a day (`ends_with_day`) is written as 00:00 of the next day: 2026-03-01T00:00 means that
+    the whole of 28 February may be used.
     """
 
     id: str
@@ -160,7 +160,7 @@ class DutyChanges(Frozen):
 
 
 def diff(on_record: Iterable[Duty], derived: Iterable[Duty]) -> DutyChanges:
-    """What must be recorded so that the record says what was derived. Pure; order follows `derived`, then the record."""
+    """What must be recorded so that the record says what was derived. In the order of `derived`, then of the record."""
     before = {duty.id: duty for duty in on_record}
     after = {duty.id: duty for duty in derived}
     revised = []

@@ -24,8 +24,8 @@ class Seat:
 def seat(forum: Forum, rule: Rule, facts: Facts, profile: OrganisationProfile | None) -> Seat:
     """The seat for one incident.
 
-    Within a region: the country of the main establishment, else an establishment there, else the only country of the region
-    that the incident concerns; otherwise the default of the pack.
+    Within a region: the country of the main establishment, else an establishment there, else the only country of the
+    region that the incident concerns; otherwise the default of the pack.
     """
     if forum.region is None:
         return Seat(ZoneInfo(rule.time_zone or forum.time_zone), forum.calendar, "pack")

@@ -1,4 +1,4 @@
-"""The schema of law packs: one folder per jurisdiction, one YAML file per instrument. docs/law.md explains it in words."""
+"""The schema of law packs: one folder per jurisdiction, one YAML file per instrument. In words: docs/law.md."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from incidents.facts.places import regions
 from incidents.facts.values import Unfit, instant
 from incidents.facts.vocabulary import vocabulary
 from incidents.grading.scheme import load_schemes
-from playbooks.law.periods import Period, Unit
+from playbooks.law.period import Period, Unit, duration
 
 Confidence = Literal["high", "medium", "low"]
 Evidence = Literal["text", "secondary", "background"]
@@ -155,9 +155,9 @@ class Contents(Frozen):
 class Clock(Frozen):
     """The event the period counts from, in one of three forms.
 
-    `event`: a clock of the fact vocabulary. `after`: the submission of another rule of the same instrument (the latest of
-    several). `end_of`: the end of another rule's period. `fallbacks` are tried in order when `event` is not known; the
-    duty then says that it assumed so.
+    `event`: a clock of the fact vocabulary. `after`: the submission of another rule of the same instrument (the latest
+    of several). `end_of`: the end of another rule's period. `fallbacks` are tried in order when `event` is not known;
+    the duty then says that it assumed so.
     """
 
     event: str | None = None
@@ -238,7 +238,8 @@ class Rule(Frozen):
     clock: Clock
     period: Period = Period()
     promptness: Promptness | None = None
-    reminder: str | None = Field(None, pattern=r"^P(?!$)(\d+D)?(T(\d+H)?(\d+M)?)?$")
+    reminder: str | None = None
+    """ISO 8601 duration after the clock at which a duty without a number rings."""
     wording: Texts = Field(default_factory=dict)
     """The words of the rule, short; `quote` languages hold original text, en may be a paraphrase."""
     contents: Contents
@@ -253,6 +254,13 @@ class Rule(Frozen):
     _trigger: Condition = PrivateAttr()
 
     _english = field_validator("who", "incident")(english)
+
+    @field_validator("reminder")
+    @classmethod
+    def _is_duration(cls, text: str | None) -> str | None:
+        if text is not None:
+            duration(text)
+        return text
 
     @field_validator("bound", "trigger")
     @classmethod
@@ -325,8 +333,8 @@ class Case(Frozen):
 class Forum(Frozen):
     """Where the authority sits, which gives the time zone and the calendar.
 
-    Either fixed (`time_zone`, `calendar`), or found in a `region` (main establishment there, else the one country of the
-    region that is concerned), with the fixed values as the default.
+    Either fixed (`time_zone`, `calendar`), or found in a `region` (main establishment there, else the one country of
+    the region that is concerned), with the fixed values as the default.
     """
 
     time_zone: str
@@ -375,6 +383,8 @@ class Pack(Frozen):
     """One file: an instrument, its rules and its cases."""
 
     schema_version: Literal[1] = Field(alias="schema")
+    definitions: Mapping[str, Any] = Field(default_factory=dict)
+    """Parts used more than once, written once with YAML anchors. Not read otherwise."""
     instrument: Instrument
     rules: tuple[Rule, ...] = Field(min_length=1)
     cases: tuple[Case, ...] = ()

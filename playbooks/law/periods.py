@@ -1,8 +1,8 @@
-"""Legal periods: from a start to `strict_due` and `legal_end`. Pure arithmetic; docs/law.md tells the rules in words.
+"""Counting legal periods: from a start to `strict_due` and `legal_end`. Pure; docs/law.md tells the rules in words.
 
-`strict_due` gives the entity nothing: hours are start + N elapsed hours, days are local date + N without any shift. Alarms
-use it. `legal_end` is the last moment under the rule's own family, and never earlier. A period of days or months ends at
-the end of a local day, which is written as 00:00 of the next day.
+`strict_due` gives the entity nothing: hours are start + N elapsed hours, days are local date + N without any shift.
+Alarms use it. `legal_end` is the last moment under the rule's own family, and never earlier. A period of days or months
+ends at the end of a local day, which is written as 00:00 of the next day.
 """
 
 from __future__ import annotations
@@ -11,175 +11,24 @@ import calendar as months
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-
 from playbooks.law.calendars import WorkCalendar, add_working_days, next_working_day
+from playbooks.law.period import MIDNIGHT_END, Cap, Deadline, Family, OfficeHours, Period, Rollover, Step, Unit, Until
 
-MIDNIGHT_END = "24:00"
-
-
-class Unit(StrEnum):
-    """What a period is counted in."""
-
-    MINUTES = "minutes"
-    HOURS = "hours"
-    CALENDAR_DAYS = "calendar_days"
-    BUSINESS_DAYS = "business_days"
-    OFFICE_HOURS = "office_hours"
-    WEEKS = "weeks"
-    MONTHS = "months"
-    YEARS = "years"
-    NONE = "none"
-
-
-class Family(StrEnum):
-    """The body of rules by which a period is counted."""
-
-    PLAIN = "plain"
-    """Elapsed hours; calendar days with the day of the event as day 0 and no shift; working days of the authority."""
-    EU_1182_71 = "eu-1182-71"
-    """Regulation 1182/71 art. 3: the hour of the event does not count; a last day off moves; two working days at least."""
-    UK_1182_71 = "uk-1182-71"
-    """The same reading in the United Kingdom (Data Protection Act 2018 s. 205)."""
-    DORA_2025_301 = "dora-2025-301"
-    """Delegated Regulation 2025/301 art. 5: elapsed hours, with its own cap and rollover instead of 1182/71."""
-    DAY_ONE_JP = "jp-day-one"
-    """Japan: the day of knowledge is day 1; a last day off moves to the next office day."""
-    NEXT_BUSINESS_DAY = "next-business-day"
-    """Calendar days whose last day may move to the next business day (arguable in some US states)."""
-    SEC_8K = "sec-8k"
-    """Form 8-K: US federal business days, filed by 17:30 New York time."""
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Cap(_Frozen):
-    """A second limit; the earlier of both binds. Without an amount the event itself is the limit."""
-
-    amount: int | None = Field(None, ge=0)
-    unit: Unit = Unit.NONE
-    event: str
-    dropped_if_start_after: bool = False
-    """Drop the cap where the start lies after its end (DORA 5(2): classified more than 24 hours after awareness)."""
-
-
-class Rollover(_Frozen):
-    """Relief when the end falls on a day off: until `at` of the next working day. `not_for` (CEL) takes it away."""
-
-    at: time | None = None
-    not_for: str | None = None
-
-
-class Until(_Frozen):
-    """An end fixed by the clock of a day: `at` (HH:MM, or 24:00) of the same day or of the next working day."""
-
-    day: str = Field(pattern=r"^(same|next_working_day)$")
-    at: str = MIDNIGHT_END
-
-    @field_validator("at")
-    @classmethod
-    def _clock(cls, at: str) -> str:
-        if at != MIDNIGHT_END:
-            time.fromisoformat(at)
-        return at
-
-
-class Recurrence(_Frozen):
-    """The duty comes again: every so often, until an event. `words` keeps a standard without a number."""
-
-    amount: int | None = Field(None, ge=1)
-    unit: Unit = Unit.NONE
-    until_event: str | None = None
-    words: str | None = None
-
-
-class Yardstick(_Frozen):
-    """A figure a regulator expects where the law gives none. Sets the internal reminder, never a legal date."""
-
-    amount_min: int | None = Field(None, ge=0)
-    amount_max: int | None = Field(None, ge=0)
-    unit: Unit
-    source: str
-
-
-class OfficeHours(_Frozen):
-    """Periods of an office day, in order and apart."""
-
-    periods: tuple[tuple[time, time], ...] = ((time(7, 30), time(11, 30)), (time(13, 30), time(17, 0)))
-
-    @model_validator(mode="after")
-    def _in_order(self) -> OfficeHours:
-        edges = [edge for period in self.periods for edge in period]
-        if not edges or edges != sorted(set(edges)):
-            raise ValueError("office periods must be in order and must not touch")
-        return self
-
-
-class Period(_Frozen):
-    """A legal period as its text gives it."""
-
-    amount: int | None = Field(None, ge=0)
-    unit: Unit = Unit.NONE
-    family: Family = Family.PLAIN
-    cap: Cap | None = None
-    rollover: Rollover | None = None
-    until: Until | None = None
-    before: str | None = None
-    """Counted backwards: the name of the planned event the duty must come before."""
-    recurrence: Recurrence | None = None
-    fixed_date: str | None = Field(None, pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")
-    end_of_day_at: time | None = None
-    yardstick: Yardstick | None = None
-    retention: bool = False
-    """The amount is how long a record is kept, not a time by which to act."""
-
-    @model_validator(mode="after")
-    def _counts_something(self) -> Period:
-        if (self.amount is None) != (self.unit is Unit.NONE):
-            raise ValueError("amount and unit go together; unit none has no amount")
-        if self.cap is not None and (self.cap.amount is None) != (self.cap.unit is Unit.NONE):
-            raise ValueError("cap: amount and unit go together")
-        return self
-
-    @property
-    def has_end(self) -> bool:
-        """Whether a start gives an end (as opposed to a word such as "promptly")."""
-        ends = self.amount is not None or self.until is not None or self.fixed_date is not None or self.cap is not None
-        return (ends or (self.recurrence is not None and self.recurrence.amount is not None)) and not self.retention
-
-
-class Step(_Frozen):
-    """One step of a computation, in words."""
-
-    en: str
-    zh: str
-
-
-class Deadline(_Frozen):
-    """Both ends of a period in the zone of the duty, and how they came about."""
-
-    strict_due: datetime
-    legal_end: datetime
-    steps: tuple[Step, ...] = ()
-    ends_with_day: bool = False
-    """Both ends are 24:00 of a day, written as 00:00 of the next."""
+_READ_WITH_1182 = (Family.EU_1182_71, Family.UK_1182_71)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counting:
-    """Where and with what a period is counted. `own_zone` is the entity's zone, where a rule compares it with another."""
+    """Where and with what a period is counted. `own_zone` is the entity's zone, where a rule compares the two."""
 
     zone: ZoneInfo
     calendar: WorkCalendar
     own_zone: ZoneInfo | None = None
     relief: bool = True
     """Whether a rollover applies to this entity."""
-    office: OfficeHours = OfficeHours()
+    office: OfficeHours = field(default_factory=OfficeHours)
     events: Mapping[str, datetime] = field(default_factory=dict)
 
 
@@ -255,8 +104,11 @@ def _counted(period: Period, start: datetime, counting: Counting) -> Deadline | 
     amount, unit = period.amount, period.unit
     if amount is None and period.recurrence is not None:
         amount, unit = period.recurrence.amount, period.recurrence.unit
-    if amount is None:
-        return None
+    return None if amount is None else _amount(amount, unit, period, start, counting)
+
+
+def _amount(amount: int, unit: Unit, period: Period, start: datetime, counting: Counting) -> Deadline:
+    local = start.astimezone(counting.zone)
     match unit:
         case Unit.MINUTES:
             return _short(amount, timedelta(minutes=amount), local, ("minutes", "分钟"))
@@ -285,11 +137,11 @@ def _zone(moment: datetime) -> ZoneInfo:
 
 def _hours(amount: int, family: Family, start: datetime) -> Deadline:
     plain = _short(amount, timedelta(hours=amount), start, ("hours", "小时"))
-    if family not in (Family.EU_1182_71, Family.UK_1182_71):
+    if family not in _READ_WITH_1182:
         return plain
     legal = _elapsed(_start_of_hour(start), timedelta(hours=amount + 1), _zone(start))
     step = Step(
-        en="The hour of the event does not count, so the last hour ends on the full hour (Regulation 1182/71 art. 3(1)).",
+        en="The hour of the event does not count, so the last one ends on the full hour (Regulation 1182/71 art. 3(1)).",
         zh="事件发生的当小时不计入，期限于整点届满（第 1182/71 号条例第 3 条第 1 款）。",
     )
     return Deadline(strict_due=plain.strict_due, legal_end=legal, steps=(*plain.steps, step))
@@ -321,16 +173,16 @@ def _days(amount: int, unit: Unit, family: Family, start: datetime, counting: Co
             )
         ]
     legal = last
-    if family in (Family.EU_1182_71, Family.UK_1182_71) and unit is Unit.CALENDAR_DAYS and amount >= 2:
+    if family in _READ_WITH_1182 and unit is Unit.CALENDAR_DAYS and amount >= 2:
         legal = _two_working_days(first, last, work)
         if legal != last:
             steps.append(
                 Step(
-                    en=f"A period of two days or more has at least two working days, so it runs to {legal} (art. 3(5)).",
+                    en=f"Two days or more include at least two working days, so it runs to {legal} (art. 3(5)).",
                     zh=f"两日以上的期限至少含两个工作日，顺延至 {legal}（第 3 条第 5 款）。",
                 )
             )
-    if family in (Family.EU_1182_71, Family.UK_1182_71, Family.DAY_ONE_JP, Family.NEXT_BUSINESS_DAY):
+    if family in (*_READ_WITH_1182, Family.DAY_ONE_JP, Family.NEXT_BUSINESS_DAY):
         moved = next_working_day(legal, work)
         if moved != legal:
             steps.append(
@@ -433,9 +285,7 @@ def _backwards(period: Period, event: datetime, counting: Counting) -> Deadline:
     return Deadline(strict_due=due, legal_end=due, steps=(step,))
 
 
-def _capped(
-    period: Period, cap: Cap, found: Deadline | None, start: datetime, counting: Counting
-) -> Deadline | None:
+def _capped(period: Period, cap: Cap, found: Deadline | None, start: datetime, counting: Counting) -> Deadline | None:
     event = counting.events.get(cap.event)
     if event is None:
         step = Step(

@@ -12,7 +12,7 @@ from incidents.grading.grade import GradeResult
 from playbooks.law.duty import DutyClock, DutyExemption, Reason
 from playbooks.law.forum import Seat
 from playbooks.law.pack import Pack, Rule
-from playbooks.law.periods import Deadline
+from playbooks.law.period import Deadline
 
 _CONFIDENCE_ZH = {"high": "高", "medium": "中", "low": "低"}
 

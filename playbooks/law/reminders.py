@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from playbooks.law.pack import Promptness, Rule
-from playbooks.law.periods import Unit, Yardstick
+from playbooks.law.period import Unit, Yardstick, duration
 
 DEFAULTS: Mapping[Promptness, timedelta] = MappingProxyType(
     {
@@ -23,17 +22,6 @@ DEFAULTS: Mapping[Promptness, timedelta] = MappingProxyType(
     }
 )
 """How long after its clock a duty without a number rings, by the word of the law. A choice of this project, not law."""
-
-_DURATION = re.compile(r"^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?)?$")
-
-
-def duration(text: str) -> timedelta:
-    """An ISO 8601 duration of days, hours and minutes. Raises `ValueError`."""
-    match = _DURATION.match(text)
-    if match is None or not any(match.groups()):
-        raise ValueError(f"“{text}” is not a duration such as PT24H or P3D")
-    days, hours, minutes = (int(part or 0) for part in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes)
 
 
 def _expected(yardstick: Yardstick) -> timedelta | None:

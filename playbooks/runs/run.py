@@ -163,12 +163,11 @@ class Run(Aggregate):
                     self._complete(step.id, SKIPPED, context)
                 if not verdict.is_true:
                     return
-            self._open(step, context)
+            # What is satisfied already needs no reminder.
+            self._open(step, context, remind=not _is_satisfied(step, view))
         if step.kind == "filings":
             self._advance_filings(step, view, context)
-        elif (step.kind == "task" and any(kind in view.happened for kind in step.done_on)) or (
-            step.kind == "facts" and view.known_facts.issuperset(step.facts)
-        ):
+        elif _is_satisfied(step, view):
             self._complete(step.id, "done", context)
 
     def _advance_filings(self, step: Step, view: RunView, context: Context) -> None:
@@ -195,7 +194,7 @@ class Run(Aggregate):
         if not any(state.is_open for state in covered.values()):
             self._complete(step.id, "done", context)
 
-    def _open(self, step: Step, context: Context) -> None:
+    def _open(self, step: Step, context: Context, *, remind: bool = True) -> None:
         self.emit(
             StepStarted,
             context,
@@ -209,7 +208,7 @@ class Run(Aggregate):
                 if value
             },
         )
-        if step.remind_after is not None:
+        if remind and step.remind_after is not None:
             rounds = self.steps[step.id].rounds
             self.emit(
                 TimerSet,
@@ -290,3 +289,10 @@ class Run(Aggregate):
     @folds(RunFinished)
     def _finished(self, event: RunFinished) -> None:
         self.finished = event.outcome
+
+
+def _is_satisfied(step: Step, view: RunView) -> bool:
+    """Whether what the step waits for has happened (tasks) or is known (facts)."""
+    if step.kind == "task":
+        return any(kind in view.happened for kind in step.done_on)
+    return step.kind == "facts" and view.known_facts.issuperset(step.facts)

@@ -18,9 +18,7 @@ from incidents.clock import Clock
 class Attempts:
     """Counts failures. Safe to use from many threads."""
 
-    def __init__(
-        self, clock: Clock, *, burst: int = 10, per_minute: float = 6.0, max_addresses: int = 10_000
-    ) -> None:
+    def __init__(self, clock: Clock, *, burst: int = 10, per_minute: float = 6.0, max_addresses: int = 10_000) -> None:
         self._clock = clock
         self._burst = float(burst)
         self._per_second = per_minute / 60

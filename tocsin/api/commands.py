@@ -48,9 +48,7 @@ class Command:
 
     def context(self, clock: Clock, happened_at: datetime | None = None) -> Context:
         """The context of the events that the command makes."""
-        return Context.of_command(
-            self.principal.actor, clock, command_id=self.command_id, happened_at=happened_at
-        )
+        return Context.of_command(self.principal.actor, clock, command_id=self.command_id, happened_at=happened_at)
 
 
 IdempotencyKey = Annotated[
@@ -78,9 +76,7 @@ class Commands:
     def __init__(self, permission: Permission) -> None:
         self.permission = permission
 
-    async def __call__(
-        self, request: Request, principal: Caller, idempotency_key: IdempotencyKey = None
-    ) -> Command:
+    async def __call__(self, request: Request, principal: Caller, idempotency_key: IdempotencyKey = None) -> Command:
         refuse_unless(principal, self.permission)
         if "if-match" in request.headers:
             raise ProblemRaised(
@@ -94,7 +90,7 @@ class Commands:
 class VersionedCommands(Commands):
     """The same for commands on something with a version, which take `If-Match`."""
 
-    async def __call__(  # type: ignore[override]
+    async def __call__(
         self,
         request: Request,
         principal: Caller,
@@ -152,7 +148,7 @@ class CommandRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         inner = super().get_route_handler()
-        if self.methods <= {"GET", "HEAD"}:
+        if self.methods is not None and self.methods <= {"GET", "HEAD"}:
             return inner
         takes_json = self.json_body and self.body_field is not None
 
@@ -163,13 +159,7 @@ class CommandRoute(APIRoute):
             if takes_json:
                 refuse_unfit(request.headers.get("content-type"), body)
             remembering = Remembering.of(door, principal, request, body)
-            answer = await remembering.recall()
-            if answer is None:
-                answer = await _answer(inner, request)
-                await remembering.keep(answer, getattr(request.state, "keep_as", None))
-                if self.waits and answer.status_code < 300:
-                    await run_in_threadpool(wait_until_shown, door)
-            return answer
+            return await answer_once(request, remembering, inner, waits=self.waits)
 
         return handle
 
@@ -179,6 +169,29 @@ class IntakeRoute(CommandRoute):
 
     waits = False
     json_body = False
+
+
+class PureRoute(CommandRoute):
+    """For questions that need a body: they record nothing, so nobody waits."""
+
+    waits = False
+
+
+async def answer_once(
+    request: Request,
+    remembering: Remembering,
+    produce: Callable[[Request], Coroutine[Any, Any, Response]],
+    *,
+    waits: bool = True,
+) -> Response:
+    """The answer given to this command before, or a new one, remembered if a repeat must get it again."""
+    answer = await remembering.recall()
+    if answer is None:
+        answer = await _answer(produce, request)
+        await remembering.keep(answer, getattr(request.state, "keep_as", None))
+        if waits and answer.status_code < 300:
+            await run_in_threadpool(wait_until_shown, remembering.door)
+    return answer
 
 
 async def _answer(inner: Callable[[Request], Coroutine[Any, Any, Response]], request: Request) -> Response:
@@ -214,9 +227,7 @@ class Remembering:
         return cls.of_digest(door, principal, request, hashlib.sha256(body).digest())
 
     @classmethod
-    def of_digest(
-        cls, door: Door, principal: Principal, request: Request, body_digest: bytes
-    ) -> Remembering:
+    def of_digest(cls, door: Door, principal: Principal, request: Request, body_digest: bytes) -> Remembering:
         """For a request whose body was digested (SHA-256) as it came in."""
         key = request.headers.get("idempotency-key")
         if key is not None and re.fullmatch(KEY_SHAPE, key) is None:

@@ -33,9 +33,7 @@ async def on_error(request: Request, error: Exception) -> Response:
     """An error of the application."""
     assert isinstance(error, TocsinError)  # noqa: S101 - registered for this class only
     if kind_of(error).status >= 500:
-        log.error(
-            "request.failed", fault=error.code, reason=error.detail, request_id=request_id_of(request.scope)
-        )
+        log.error("request.failed", fault=error.code, reason=error.detail, request_id=request_id_of(request.scope))
     return error_response(request.scope, error)
 
 

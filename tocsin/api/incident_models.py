@@ -33,9 +33,7 @@ class ReportIncident(RequestModel):
 class StateFacts(RequestModel):
     """Facts stated or revised."""
 
-    facts: Facts = Field(
-        description=_FACTS.description, examples=_FACTS.examples, min_length=1, max_length=300
-    )
+    facts: Facts = Field(description=_FACTS.description, examples=_FACTS.examples, min_length=1, max_length=300)
     source: Text = Field("", max_length=200, description="Where they come from, in your words.")
     happened_at: ZonedTime | None = None
 

@@ -18,7 +18,7 @@ from tocsin.api.scopes import door_of, request_id_of
 MEDIA_TYPE = "application/problem+json"
 MAX_FIELD = 120
 MAX_REASON = 600
-MAX_ERRORS = 200
+MAX_ERRORS = 1_000
 
 
 class ProblemField(BaseModel):

@@ -45,9 +45,7 @@ def _example(code: str) -> dict[str, Any]:
 ALWAYS = ("not-authenticated", "forbidden", "invalid-input", "too-many-attempts", "internal")
 READING = problems(*ALWAYS, "malformed-request")
 READING_ONE = problems(*ALWAYS, "malformed-request", "not-found")
-CREATING = problems(
-    *ALWAYS, "malformed-request", "conflict", "too-large", "unsupported-media-type", "request-timeout"
-)
+CREATING = problems(*ALWAYS, "malformed-request", "conflict", "too-large", "unsupported-media-type", "request-timeout")
 CHANGING = problems(
     *ALWAYS,
     "malformed-request",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
+import anyio
 from fastapi import Depends
 from starlette.requests import Request
 from starlette.types import Scope
@@ -28,6 +29,8 @@ class Door:
     probes: Mapping[str, Probe]
     show_within: float
     """Seconds an answer to a command waits for the read models to show what it did."""
+    uploads: anyio.CapacityLimiter
+    """How many uploads are held in memory at the same time; others wait for their turn."""
 
 
 def door_of(scope: Scope) -> Door:

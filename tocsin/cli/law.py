@@ -44,7 +44,10 @@ def duties(
         return
     show_table(
         ("status", "due", "recipient", "stage", "rule"),
-        [(d["status"], d["strict_due"] or d["promptness"], d["recipient"], d["stage"], d["rule"]) for d in found],
+        [
+            (d["status"], _when(d), d["recipient"]["name"]["en"], d["stage"], d["rule"])
+            for d in found
+        ],
     )
     typer.echo("Facts and figures with their sources; not legal advice. --json shows the reasons.")
 
@@ -89,6 +92,12 @@ def schema(
         raise InvalidInput(f"There is no schema {what!r}; there are: {', '.join(schemas)}.", field="what")
     del as_json  # a schema is JSON in any case; the option is there because every command has it
     say(schemas[what]())
+
+
+def _when(duty: dict[str, Any]) -> str:
+    due = duty["strict_due"] or duty["earliest_deadline"]
+    word = (duty["promptness"] or "").replace("_", " ")
+    return str(due)[:16].replace("T", " ") + str(due)[-6:] if due else word
 
 
 def _profile(path: Path | None) -> OrganisationProfile | None:

@@ -31,7 +31,8 @@ class Faults:
 
         try:
             await self._app(scope, receive, watching)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer and the log the reason
+        except Exception as error:
+            # Whatever it is, the caller gets an answer and the log gets the reason.
             log.exception("request.failed", fault=type(error).__name__, request_id=request_id_of(scope))
             if started:
                 raise  # half an answer is out: only a broken connection tells the caller

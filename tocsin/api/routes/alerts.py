@@ -77,9 +77,7 @@ def _accepts(*media: str, example: Any) -> dict[str, Any]:
     responses={**_POSTING, 200: {"model": Receipt, "description": "It was received before."}},
     openapi_extra=_accepts("application/json", example=_WAZUH),
 )
-def post_alert(
-    command: Posts, dialect: DialectName, raw: RawBody, services: Parts, response: Response
-) -> Receipt:
+def post_alert(command: Posts, dialect: DialectName, raw: RawBody, services: Parts, response: Response) -> Receipt:
     """One alert in the words of its source. The same alert again changes nothing and answers 200.
 
     It is linked to the open incident it belongs to, or declares one, or is kept as too mild.
@@ -111,9 +109,7 @@ def post_alerts(command: Posts, dialect: DialectName, raw: RawBody, services: Pa
     for one in receipts:
         _count(services, dialect, one.receipt.outcome if one.receipt else "refused")
     refused = sum(one.receipt is None for one in receipts)
-    return BatchAnswer(
-        taken=len(receipts) - refused, refused=refused, items=tuple(_item(one) for one in receipts)
-    )
+    return BatchAnswer(taken=len(receipts) - refused, refused=refused, items=tuple(_item(one) for one in receipts))
 
 
 @router.get("", summary="List alerts", dependencies=[READS], responses=READING)

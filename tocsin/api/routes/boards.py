@@ -32,9 +32,7 @@ def read_deadlines(
     services: Parts, include: Literal["open", "all"] = "open", limit: Limit = 100, cursor: Cursor = None
 ) -> Page[Deadline]:
     """Duties by strict deadline, with the share of each window that has passed."""
-    return deadlines(
-        services.engine, now=services.clock.now(), include=include, limit=limit, cursor=cursor
-    )
+    return deadlines(services.engine, now=services.clock.now(), include=include, limit=limit, cursor=cursor)
 
 
 @router.get("/recovery", summary="Recovery of all incidents", responses=READING)

@@ -52,14 +52,10 @@ def read_timeline(
 ) -> Page[TimelineItem]:
     """Every event of the incident, its duties, runs and campaigns, in the order they were recorded."""
     zone = ZoneInfo(services.profile.time_zone)
-    found = timeline(
-        services.engine, incident, newest_first=newest_first, minor=minor, limit=limit, cursor=cursor
-    )
+    found = timeline(services.engine, incident, newest_first=newest_first, minor=minor, limit=limit, cursor=cursor)
     return Page(
         items=tuple(
-            TimelineItem(
-                sentence=entry.words(language, zone), **entry.model_dump(exclude={"incident_id"})
-            )
+            TimelineItem(sentence=entry.words(language, zone), **entry.model_dump(exclude={"incident_id"}))
             for entry in found.items
         ),
         next_cursor=found.next_cursor,

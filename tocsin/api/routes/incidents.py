@@ -58,7 +58,9 @@ def report(
 @router.get("", summary="List incidents", dependencies=[READS], responses=READING)
 def list_incidents(
     services: Parts,
-    state: Annotated[list[State] | None, Query(description="One or more; `open` means neither closed nor merged.")] = None,
+    state: Annotated[
+        list[State] | None, Query(description="One or more; `open` means neither closed nor merged.")
+    ] = None,
     scheme: Annotated[Word | None, Query(description="A grading scheme, such as `cn-2025`.")] = None,
     level: Annotated[Word | None, Query(description="A level of any scheme, or of `scheme`.")] = None,
     assignee: Annotated[Word | None, Query()] = None,
@@ -152,9 +154,7 @@ def add_note(
 
 
 @router.post("/{incident}/assignee", summary="Assign", responses=CHANGING)
-def assign(
-    command: Handles, incident: IncidentId, body: Assign, services: Parts, response: Response
-) -> IncidentState:
+def assign(command: Handles, incident: IncidentId, body: Assign, services: Parts, response: Response) -> IncidentState:
     """Give the incident an owner."""
     changed = services.incidents.assign(
         incident, command.context(services.clock), body.assignee, expected_version=command.expected_version
@@ -163,9 +163,7 @@ def assign(
 
 
 @router.post("/{incident}/merge", summary="Merge into another incident", responses=CHANGING)
-def merge(
-    command: Handles, incident: IncidentId, body: Merge, services: Parts, response: Response
-) -> IncidentState:
+def merge(command: Handles, incident: IncidentId, body: Merge, services: Parts, response: Response) -> IncidentState:
     """This incident turned out to be part of another; work goes on there."""
     changed = services.incidents.merge(
         incident,

@@ -1,0 +1,80 @@
+"""`python -m bench`: every measurement, ours against the bare library, side by side in one run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from bench.machine import machine
+from bench.rebuild import rebuild
+from bench.record import read, save_batches, save_single
+from bench.rounds import Comparison
+
+MEASUREMENTS: tuple[tuple[Callable[[Path, int, int], Comparison], int, int], ...] = (
+    (save_single, 4_000, 50),
+    (save_batches, 40_000, 1_000),
+    (read, 40_000, 1_000),
+    (rebuild, 20_000, 200),
+)
+"""Each with its number of events, in full and quick."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, and return 0; with `--strict`, 1 when an aim was missed."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--runs", type=int, default=3, help="runs of each side (default 3)")
+    parser.add_argument("--quick", action="store_true", help="few events: does it work, not how fast is it")
+    parser.add_argument("--json", metavar="FILE", help="write the figures to FILE too (- for standard output alone)")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when a ratio is below its aim")
+    given = parser.parse_args(arguments)
+    if given.runs < 1:
+        parser.error("--runs must be at least 1")
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as name:
+        folder = Path(name)
+        facts = machine(folder)
+        found = [measure(folder, quick if given.quick else full, given.runs) for measure, full, quick in MEASUREMENTS]
+    figures = {"machine": facts, "runs": given.runs, "quick": given.quick, "figures": [_plain(one) for one in found]}
+    if given.json == "-":
+        print(json.dumps(figures, indent=2))
+    else:
+        _print(facts, given.runs, found)
+        if given.json:
+            Path(given.json).write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
+    return 1 if given.strict and not all(one.reached for one in found) else 0
+
+
+def _plain(one: Comparison) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "unit": "events/s",
+        "ours": {"median": round(one.ours.median), "spread": round(one.ours.spread, 3), "runs": list(one.ours.rates)},
+        "bare": {"median": round(one.bare.median), "spread": round(one.bare.spread, 3), "runs": list(one.bare.rates)},
+        "ratio": round(one.ratio, 2),
+        "aim": one.aim,
+        "reached": one.reached,
+    }
+
+
+def _print(facts: dict[str, str], runs: int, found: list[Comparison]) -> None:
+    print("  ".join(f"{name}: {value}" for name, value in facts.items()))
+    print(
+        f"\nEvents per second, median of {runs} runs, turn by turn; +- is the widest run's distance from the median.\n"
+    )
+    print(f"{'':32} {'ours':>16} {'bare':>16} {'ratio':>7} {'aim':>5}")
+    for one in found:
+        ours = f"{one.ours.median:,.0f} +-{one.ours.spread:.0%}"
+        bare = f"{one.bare.median:,.0f} +-{one.bare.spread:.0%}"
+        mark = "" if one.reached else "  below the aim"
+        print(f"{one.name:32} {ours:>16} {bare:>16} {one.ratio:>7.2f} {one.aim:>5}{mark}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,22 @@
+"""Deliveries: claimed before they are tried, settled after, reconciled where nobody knows, recorded exactly once."""
+
+from notifier.deliveries.book import Claim, DeliveryBook
+from notifier.deliveries.engine import DeliveryEngine
+from notifier.deliveries.finishing import Finisher, counters
+from notifier.deliveries.notices import Notices
+from notifier.deliveries.planning import Planner, sending_follower
+from notifier.deliveries.relay import DeliveryRelay
+from notifier.deliveries.timing import Timing
+
+__all__ = [
+    "Claim",
+    "DeliveryBook",
+    "DeliveryEngine",
+    "DeliveryRelay",
+    "Finisher",
+    "Notices",
+    "Planner",
+    "Timing",
+    "counters",
+    "sending_follower",
+]

@@ -1,0 +1,53 @@
+"""The notice of a campaign, ready to be written to each person. Read once per campaign: it is frozen since approval."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from incidents.errors import Conflict
+from incidents.record import Record
+from notifier.campaigns.campaign import Campaign
+from notifier.templates import Rendered, Template, Templates, render, text_digest
+
+KEPT = 16
+"""Campaigns kept in memory; sending touches few at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """The approved words of one campaign."""
+
+    template: Template
+    values: Mapping[str, Any]
+
+    def write(self, language: str, channel: str, person_name: str, reference: str) -> Rendered:
+        """The notice for one person by one channel."""
+        return render(self.template, language, channel, self.values, person_name, reference)
+
+
+class Notices:
+    """Notices by campaign."""
+
+    def __init__(self, record: Record, templates: Templates) -> None:
+        self._record = record
+        self._templates = templates
+        self._kept: OrderedDict[UUID, Notice] = OrderedDict()
+
+    def of(self, campaign_id: UUID) -> Notice:
+        """The notice. Conflict when the template's files are no longer those that were approved (promise 6)."""
+        if campaign_id in self._kept:
+            self._kept.move_to_end(campaign_id)
+            return self._kept[campaign_id]
+        campaign = self._record.load(Campaign, campaign_id)
+        template = self._templates.get(campaign.template)
+        approved = campaign.requested_digests
+        if approved is None or text_digest(template, campaign.values, campaign.languages) != approved[0]:
+            raise Conflict(f"The words of campaign {campaign_id} are not the approved ones: it is not sent.")
+        notice = self._kept[campaign_id] = Notice(template, campaign.values)
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return notice

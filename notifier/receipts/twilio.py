@@ -1,0 +1,153 @@
+"""Twilio's status callbacks: is it Twilio, is it about a delivery of ours, is it new; then the delivery moves.
+
+Order is not guaranteed, repeats happen, unknown fields and states may come: each has its place here.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import NoReturn
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection, insert, select
+from twilio.request_validator import RequestValidator, add_port, remove_port
+
+from incidents.errors import Forbidden, InvalidInput
+from notifier.channels.outcome import OutcomeTable, outcome_table
+from notifier.deliveries.book import DeliveryBook
+from notifier.receipts.callback_url import CallbackUrls
+from notifier.receipts.tables import receipts
+
+log = structlog.get_logger(__name__)
+
+MAX_PARAMETERS = 100
+Parameters = Mapping[str, str | Sequence[str]]
+
+
+class ReceiptResult(StrEnum):
+    """What a genuine receipt did."""
+
+    MOVED = "moved"
+    """The delivery moved forward."""
+    STALE = "stale"
+    """The delivery was there or further already."""
+    DUPLICATE = "duplicate"
+    """This very receipt came before."""
+    UNKNOWN_STATUS = "unknown_status"
+    """Twilio uses a status we do not know: nothing changed."""
+    UNKNOWN_DELIVERY = "unknown_delivery"
+    """We made the address but have no such delivery (another database, or long ago)."""
+
+
+class TwilioReceipts:
+    """Takes receipts in. `auth_tokens`: the primary and, during a rotation, the secondary."""
+
+    def __init__(
+        self,
+        book: DeliveryBook,
+        callbacks: CallbackUrls,
+        auth_tokens: Sequence[str],
+        table: OutcomeTable | None = None,
+    ) -> None:
+        if not auth_tokens:
+            raise ValueError("receipts need an auth token to check signatures")
+        self._book = book
+        self._callbacks = callbacks
+        self._validators = [RequestValidator(token) for token in auth_tokens]  # type: ignore[no-untyped-call]
+        self._table = table or outcome_table()
+        self.counts: Counter[str] = Counter()
+        """Receipts by result, and `forged`."""
+
+    def accept(self, url: str, params: Parameters, signature: str | None) -> ReceiptResult:
+        """Take one callback in. Synchronous; answer 204 to any result.
+
+        `url` is the request's address; only its path and query are used, under the public address from the settings,
+        because behind a proxy the host that the server sees is not the one Twilio signed. `params` are the form's
+        fields, as strings or lists. Forbidden when the signature or our own proof in the address is wrong;
+        InvalidInput when the body is not a status callback.
+        """
+        parts = urlsplit(url)
+        public = f"{self._callbacks.public_url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+        if len(params) > MAX_PARAMETERS or not self._is_signed(public, params, signature or ""):
+            self._refuse("signature")
+        delivery_id = self._delivery(parts.query)
+        sid, status = _first(params, "MessageSid") or _first(params, "SmsSid"), _first(params, "MessageStatus")
+        if not sid or not status or len(sid) > 64 or len(status) > 32:
+            raise InvalidInput("The body is no message status callback.", field="MessageStatus")
+        result = self._enter(delivery_id, sid, status, _first(params, "ErrorCode"))
+        self.counts[result.value] += 1
+        return result
+
+    def _enter(self, delivery_id: UUID, sid: str, status: str, code: str | None) -> ReceiptResult:
+        state = self._table.twilio_status.get(status)
+        if state is None:
+            log.warning("receipt.unknown-status", delivery=str(delivery_id), status=status)
+            return ReceiptResult.UNKNOWN_STATUS
+        code = code if code and code.isdigit() and len(code) <= 8 else None
+        with self._book.transaction() as moves:
+            if self._is_known(moves.connection, sid, status):
+                return ReceiptResult.DUPLICATE
+            moved = self._book.receive(moves, delivery_id, sid, state, code)
+            if moved is None:
+                log.warning("receipt.unknown-delivery", delivery=str(delivery_id))
+                return ReceiptResult.UNKNOWN_DELIVERY
+            moves.connection.execute(
+                insert(receipts).values(
+                    provider_id=sid, status=status, delivery_id=delivery_id, received_at=moves.now, code=code
+                )
+            )
+        return ReceiptResult.MOVED if moved else ReceiptResult.STALE
+
+    def _is_known(self, connection: Connection, sid: str, status: str) -> bool:
+        found = connection.execute(
+            select(receipts.c.status).where(receipts.c.provider_id == sid, receipts.c.status == status)
+        )
+        return found.first() is not None
+
+    def _is_signed(self, url: str, params: Parameters, signature: str) -> bool:
+        """As RequestValidator.validate does, with and without the port, but compared in constant time."""
+        given, fields = signature.encode("utf-8", "replace"), _MultiFields(params)
+        parsed = urlsplit(url)
+        valid = False
+        for validator in self._validators:
+            for candidate in (remove_port(parsed), add_port(parsed)):  # type: ignore[no-untyped-call]
+                computed = validator.compute_signature(candidate, fields)  # type: ignore[no-untyped-call]
+                valid |= hmac.compare_digest(computed.encode(), given)
+        return valid
+
+    def _delivery(self, query: str) -> UUID:
+        fields = parse_qs(query, max_num_fields=20)
+        try:
+            delivery_id, mac = UUID(fields["delivery"][0]), fields["mac"][0]
+        except (KeyError, ValueError):
+            self._refuse("address")
+        if not self._callbacks.is_ours(delivery_id, mac):
+            self._refuse("proof")
+        return delivery_id
+
+    def _refuse(self, what: str) -> NoReturn:
+        self.counts["forged"] += 1
+        log.warning("receipt.forged", wrong=what)
+        raise Forbidden(f"The receipt's {what} is not genuine. Nothing was changed.", field=what)
+
+
+class _MultiFields(dict[str, list[str]]):
+    """Form fields in the shape that RequestValidator reads repeated ones from."""
+
+    def __init__(self, params: Parameters) -> None:
+        super().__init__({name: [value] if isinstance(value, str) else list(value) for name, value in params.items()})
+
+    def getall(self, name: str) -> list[str]:
+        return self[name]
+
+
+def _first(params: Parameters, name: str) -> str | None:
+    value = params.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    return value[0] if value else None

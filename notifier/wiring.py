@@ -1,0 +1,112 @@
+"""The notifier put together: one call at the front door gives every part that talks to the outside or runs a loop."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from incidents.clock import Clock
+from incidents.record import Follower, Record
+from notifier.audience import Audiences, ImportLimits, RowChecker, language_chooser
+from notifier.campaigns.service import CampaignService
+from notifier.channels.channel import Channel
+from notifier.deliveries import (
+    DeliveryBook,
+    DeliveryEngine,
+    DeliveryRelay,
+    Finisher,
+    Notices,
+    Planner,
+    Timing,
+    sending_follower,
+)
+from notifier.receipts.callback_url import CallbackUrls
+from notifier.receipts.twilio import TwilioReceipts
+from notifier.templates import Templates
+from notifier.vault import MasterKeys, Vault
+
+DEFAULT_TEMPLATE = "personal-data-breach"
+
+
+@dataclass(frozen=True, slots=True)
+class Notifier:
+    """The parts. `follower` and `relay` are synchronous loops (`run_once`), `engine` an asynchronous one."""
+
+    vault: Vault
+    audiences: Audiences
+    templates: Templates
+    campaigns: CampaignService
+    book: DeliveryBook
+    engine: DeliveryEngine
+    relay: DeliveryRelay
+    follower: Follower
+    receipts: TwilioReceipts | None
+
+
+def build_notifier(
+    engine: Engine,
+    record: Record,
+    clock: Clock,
+    *,
+    keys: MasterKeys,
+    channels: Mapping[str, Channel],
+    drill_channels: Mapping[str, Channel],
+    worker: str,
+    rng: random.Random,
+    callbacks: CallbackUrls | None = None,
+    twilio_tokens: Sequence[str] = (),
+    timing: Timing | None = None,
+    limits: ImportLimits | None = None,
+    extra_numbers: Sequence[str] = (),
+    template_root: Path | None = None,
+    channel_order: Sequence[str] = ("sms", "email"),
+    batch: int = 64,
+) -> Notifier:
+    """Wire the notifier.
+
+    `worker` names this process among those running at the same time on one database, the same after a restart.
+    `extra_numbers` are patterns of E.164 numbers accepted beyond the real ones: the simulated ranges, where
+    channels are simulated, and nothing elsewhere. The tables must exist.
+    """
+    vault = Vault(engine, keys, clock)
+    templates = Templates(template_root)
+    manifest = templates.get(DEFAULT_TEMPLATE).manifest
+    choose = language_chooser(manifest.languages, manifest.fallbacks, manifest.default_language)
+    audiences = Audiences(
+        engine, vault, clock, RowChecker(choose, extra_numbers=extra_numbers), limits or ImportLimits()
+    )
+    book = DeliveryBook(engine, clock, worker=worker, timing=timing)
+    planner = Planner(
+        engine,
+        record,
+        audiences,
+        clock,
+        reference_key=keys.derive("notice-reference"),
+        channel_order=channel_order,
+    )
+    return Notifier(
+        vault=vault,
+        audiences=audiences,
+        templates=templates,
+        campaigns=CampaignService(record, audiences, templates),
+        book=book,
+        engine=DeliveryEngine(
+            book,
+            planner,
+            Notices(record, templates),
+            Finisher(engine, record, clock),
+            vault,
+            clock,
+            channels=channels,
+            drill_channels=drill_channels,
+            rng=rng,
+            batch=batch,
+        ),
+        relay=DeliveryRelay(engine, record, clock),
+        follower=sending_follower(record, planner),
+        receipts=TwilioReceipts(book, callbacks, twilio_tokens) if callbacks is not None and twilio_tokens else None,
+    )

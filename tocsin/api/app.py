@@ -1,0 +1,108 @@
+"""The HTTP application: routes, limits, problems, and nothing that knows how its parts were made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+import anyio
+from fastapi import APIRouter, FastAPI
+from starlette.middleware import Middleware
+
+from incidents.alerts.dialects import LIMITS
+from tocsin.api.attempts import Attempts
+from tocsin.api.error_handlers import add_error_handlers
+from tocsin.api.middleware.envelope import Envelope
+from tocsin.api.middleware.faults import Faults
+from tocsin.api.middleware.limits import BodyLimit, Limits
+from tocsin.api.openapi import describe
+from tocsin.api.routes import (
+    alerts,
+    audiences,
+    boards,
+    campaigns,
+    duties,
+    health,
+    incident_views,
+    incidents,
+    keys,
+    receipts,
+    runs,
+    schemas,
+    simulation,
+)
+from tocsin.api.scopes import Door, Probe
+from tocsin.services import Services
+from tocsin.settings import Settings
+
+UPLOADS_AT_ONCE = 2
+_FORM_BYTES = 65_536
+"""What a multipart form may add around a file."""
+
+
+def create_app(
+    services: Services,
+    *,
+    extra_routers: Sequence[APIRouter] = (),
+    probes: Mapping[str, Probe] | None = None,
+    show_within: float = 0.5,
+) -> FastAPI:
+    """The application over these services.
+
+    `extra_routers` are mounted as they are (the outbox of the demo). `probes` are further parts that `/readyz` asks,
+    by name. An answer to a command waits up to `show_within` seconds for the read models.
+    """
+    settings = services.settings
+    app = FastAPI(
+        title="Tocsin",
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        middleware=[
+            Middleware(Envelope, https=urlsplit(settings.public_url).scheme == "https"),
+            Middleware(Limits, bodies=_body_limits(settings)),
+            Middleware(Faults),
+        ],
+    )
+    app.state.door = Door(
+        services=services,
+        attempts=Attempts(services.clock),
+        probes=dict(probes or {}),
+        show_within=show_within,
+        uploads=anyio.CapacityLimiter(UPLOADS_AT_ONCE),
+    )
+    add_error_handlers(app)
+    for module in (
+        alerts,
+        incidents,
+        incident_views,
+        duties,
+        simulation,
+        runs,
+        campaigns,
+        audiences,
+        boards,
+        receipts,
+        keys,
+        schemas,
+        health,
+    ):
+        app.include_router(module.router)
+    for router in extra_routers:
+        app.include_router(router)
+    describe(app)
+    return app
+
+
+def _body_limits(settings: Settings) -> tuple[BodyLimit, ...]:
+    def limit(pattern: str, max_bytes: int) -> BodyLimit:
+        return BodyLimit(re.compile(pattern), max_bytes)
+
+    return (
+        limit(r"^/v1/alerts/[^/]+/batch$", LIMITS.max_batch_bytes),
+        limit(r"^/v1/alerts/", settings.intake.max_bytes),
+        limit(r"^/v1/campaigns/[^/]+/audience$", settings.audience.max_bytes + _FORM_BYTES),
+        limit(r"^/v1/receipts/", _FORM_BYTES),
+        limit(r"^/(login|logout|outbox)", _FORM_BYTES),
+    )

@@ -1,0 +1,65 @@
+"""Receipts of providers. No key: each provider signs what it sends."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from incidents.errors import Forbidden, NotFound, TocsinError
+from tocsin.api.problems import ProblemRaised
+from tocsin.api.responses import problems
+from tocsin.api.scopes import Parts
+from tocsin.services import Services
+
+router = APIRouter(prefix="/v1/receipts", tags=["receipts"])
+
+MAX_FIELDS = 100
+_FORM = {
+    "schema": {
+        "type": "object",
+        "properties": {"MessageSid": {"type": "string"}, "MessageStatus": {"type": "string"}},
+        "required": ["MessageSid", "MessageStatus"],
+    }
+}
+
+
+@router.post(
+    "/twilio",
+    status_code=204,
+    summary="Twilio's status callback",
+    responses=problems("malformed-request", "forbidden", "invalid-input", "not-found", "too-large"),
+    openapi_extra={
+        "security": [],
+        "requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": _FORM}},
+    },
+)
+async def twilio(
+    request: Request,
+    services: Parts,
+    signature: Annotated[str | None, Header(alias="X-Twilio-Signature", max_length=200)] = None,
+) -> Response:
+    """A delivery's new state, signed by Twilio. Forged ones are refused and counted; repeats change nothing."""
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != "application/x-www-form-urlencoded":
+        raise ProblemRaised("unsupported-media-type", "Send the callback as application/x-www-form-urlencoded.")
+    form = await request.form(max_files=0, max_fields=MAX_FIELDS)
+    params = {name: [str(value) for value in form.getlist(name)] for name in form}
+    await run_in_threadpool(_accept, services, str(request.url), params, signature)
+    return Response(status_code=204)
+
+
+def _accept(services: Services, url: str, params: dict[str, list[str]], signature: str | None) -> None:
+    if services.receipts is None:
+        raise NotFound("No text messages are sent from here, so there are no receipts to take.")
+    try:
+        result = services.receipts.accept(url, params, signature)
+    except TocsinError as error:
+        _count(services, "forged" if isinstance(error, Forbidden) else "invalid")
+        raise
+    _count(services, result.value)
+
+
+def _count(services: Services, outcome: str) -> None:
+    services.metrics.receipts.labels(provider="twilio", outcome=outcome).inc()

@@ -1,0 +1,88 @@
+"""The background work of an embedded service: which workers there are, and what each repeats."""
+
+from __future__ import annotations
+
+import threading
+from uuid import uuid4
+
+from incidents.record import Follower
+from playbooks.automation import Automation
+from tocsin.alarms import Alarms
+from tocsin.bridges import CampaignBridge
+from tocsin.services import Services
+from tocsin.workers import AsyncWorker, RepeatingWorker, Worker, Workers
+
+ALARM_SECONDS = 5.0
+"""Between two looks at the clocks. A deadline is called out at most this much late."""
+
+
+class ProjectionWorker:
+    """Drives the projections, which have a loop of their own."""
+
+    name = "projections"
+
+    def __init__(self, services: Services) -> None:
+        self._runner = services.projections
+
+    def run(self, stop: threading.Event) -> None:
+        self._runner.follow(stop)
+
+    def wake(self) -> None:
+        self._runner.wake()
+
+
+class Background:
+    """The followers and workers of one process, built but not started."""
+
+    def __init__(self, services: Services) -> None:
+        sending = services.sending
+        self._followers = [_automation(services), _bridge(services), sending.follower]
+        alarms = Alarms(services.engine, services.duties, services.runs, services.clock, uuid4)
+        workers: list[Worker] = [
+            *(RepeatingWorker(f.name, f.run_once, services.metrics) for f in self._followers),
+            RepeatingWorker("alarms", alarms.run_once, services.metrics, poll_seconds=ALARM_SECONDS),
+            RepeatingWorker("delivery-relay", sending.relay.run_once, services.metrics),
+            AsyncWorker(
+                "sender",
+                sending.engine.run_once,
+                services.metrics,
+                begin=sending.engine.recover,
+                close=sending.engine.close,
+                poll_seconds=0.5,
+            ),
+            ProjectionWorker(services),
+        ]
+        self.workers = Workers(workers, services.record)
+
+    def fault(self) -> str | None:
+        """What is wrong with the workers, for readiness; None when nothing is."""
+        dead = self.workers.dead()
+        return f"these workers have ended: {', '.join(dead)}" if dead else None
+
+    def is_settled(self) -> bool:
+        """Whether everything that follows by itself from what is recorded has been recorded too."""
+        return all(follower.is_caught_up() for follower in self._followers)
+
+
+def _automation(services: Services) -> Follower:
+    return Automation(
+        services.record,
+        law=services.law,
+        calendar=services.calendars,
+        profile=services.profile,
+        playbooks=services.playbooks,
+        clock=services.clock,
+    ).follower()
+
+
+def _bridge(services: Services) -> Follower:
+    return CampaignBridge(
+        services.record,
+        campaigns=services.campaigns,
+        runs=services.runs,
+        duties=services.duties,
+        templates=services.templates,
+        profile=services.profile,
+        clock=services.clock,
+        policy=services.settings.delivery_policy,
+    ).follower()
