@@ -73,7 +73,7 @@ class Rows:
     def flush(self) -> None:
         """Write all changed rows with one statement, executed over many."""
         if self._changed:
-            self._connection.execute(self._upsert(), list(self._changed.values()))
+            self._connection.execute(self._upsert(), [_storable(row) for row in self._changed.values()])
             self._changed = {}
 
     def _key(self, row: Row) -> Key:
@@ -93,6 +93,12 @@ class Rows:
 def append(connection: Connection, table: Table, generation: int, rows: list[Row]) -> None:
     """Add rows that cannot be there yet, all with the same columns."""
     if rows:
-        for row in rows:
-            row["generation"] = generation
-        connection.execute(insert(table), rows)
+        connection.execute(insert(table), [_storable(row) | {"generation": generation} for row in rows])
+
+
+def _storable(row: Row) -> Row:
+    # PostgreSQL has no place for NUL in a text, and an event that holds one must not stop a projection for ever.
+    for name, value in row.items():
+        if isinstance(value, str) and "\x00" in value:
+            row = {**row, name: value.replace("\x00", "\ufffd")}
+    return row

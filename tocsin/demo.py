@@ -77,8 +77,8 @@ def run_demo(
     channels: Channels | None = None,
 ) -> None:
     """Serve the demo until a signal. `channels` names stand-ins that run in a process of their own."""
-    set_up_logs("warning" if sys.stderr.isatty() else "info")
     prepare_folder(folder, fresh=fresh)
+    set_up_logs("warning" if sys.stderr.isatty() else "info")
     store = OutboxStore(folder / "outbox.sqlite")
     with _simulated_channels(store, channels) as simulated:
         settings = demo_settings(folder, port, simulated)

@@ -68,5 +68,8 @@ class Services:
     law: Law
     calendars: Calendars
     sending: Sending
-    receipts: TwilioReceipts | None = None
-    """None when no SMS provider is set."""
+
+    @property
+    def receipts(self) -> TwilioReceipts | None:
+        """Where provider receipts go in; None when no SMS provider is set."""
+        return self.sending.receipts

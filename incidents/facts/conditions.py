@@ -317,7 +317,7 @@ _MACROS: Final = frozenset({"exists", "all", "exists_one", "filter", "map"})
 
 def _try_types(condition: Condition, levels: Mapping[str, Mapping[str, int]]) -> None:
     """Run the condition on sample values of its facts, so that a wrong type shows now and not during an incident."""
-    if set(condition.schemes) - set(levels):
+    if (condition._roots & {"grades", "levels"} and not levels) or set(condition.schemes) - set(levels):
         return
     spans = [
         _trial_values(vocabulary()[name], [u for u in condition._uses if u.fact == name]) for name in condition.facts

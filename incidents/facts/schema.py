@@ -177,3 +177,9 @@ def facts_page() -> str:
             if spec.group == group.id:
                 lines += _entry(spec)
     return "\n".join(lines).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(facts_page())

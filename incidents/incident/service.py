@@ -199,7 +199,7 @@ class IncidentService:
                 override_reason=reason,
             )
 
-        return self.change(incident_id, context, decide)
+        return self.change(incident_id, context, decide, expected_version=expected_version)
 
 
 def _check_version(incident: Incident, expected: int | None) -> None:

@@ -120,7 +120,7 @@ class EventMapper(Mapper[UUID]):
     def _read(cls: type[Event], stored: StoredEvent) -> Event:
         # The stream's columns are spliced in as JSON so that one validate_json call does everything.
         head = b'{"originator_id":"%s","originator_version":%d,' % (
-            stored.originator_id.hex.encode(),  # pydantic reads it with and without dashes; this is faster
+            cast(UUID, stored.originator_id).hex.encode(),  # read with and without dashes; this is faster
             stored.originator_version,
         )
         return cls.__pydantic_validator__.validate_json(head + stored.state[1:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, String, Table, Text, Uuid
+from sqlalchemy import Column, Index, Integer, Table, Text, Uuid
 
 from incidents.record.database import UtcDateTime, metadata
 from projections.rows import generation_column
@@ -15,13 +15,13 @@ alert_list = Table(
     generation_column(),
     Column("alert_id", Uuid, primary_key=True),
     Column("incident_id", Uuid),
-    Column("outcome", String(32), nullable=False),
-    Column("dialect", String(64), nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("dialect", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("rule", Text, nullable=False),
     Column("title", Text, nullable=False),
     Column("severity_id", Integer, nullable=False),
-    Column("digest", String(64), nullable=False),
+    Column("digest", Text, nullable=False),
     Column("correlation_key", Text, nullable=False),
     Column("detected_at", UtcDateTime, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),

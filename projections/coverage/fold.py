@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from incidents.record import Event, Recorded
 from notifier.campaigns import events as campaigns
+from notifier.deliveries.states import RANK
 from projections.coverage.tables import NAME, coverage_campaigns, coverage_cells, coverage_deliveries
 from projections.projection import Projection, incident_of
 from projections.rows import Row, Rows
@@ -18,6 +19,7 @@ from projections.rows import Row, Rows
 REACHED, IN_FLIGHT, AMBIGUOUS, TRYING, FAILED = "reached", "in_flight", "ambiguous", "trying", "failed"
 
 OUTCOME_OF_STATE = {
+    "planned": TRYING,
     "claimed": TRYING,
     "accepted": IN_FLIGHT,
     "sent": IN_FLIGHT,
@@ -28,18 +30,6 @@ OUTCOME_OF_STATE = {
     "rejected": FAILED,
 }
 """What a delivery's state means for its recipient."""
-
-_RANK_OF_STATE = {
-    "claimed": 0,
-    "ambiguous": 1,
-    "accepted": 2,
-    "sent": 3,
-    "failed": 4,
-    "undelivered": 4,
-    "rejected": 4,
-    "delivered": 5,
-}
-"""States move forward only: a late `sent` cannot undo `delivered`; a receipt settles what was ambiguous."""
 
 _BEST_FIRST = (REACHED, IN_FLIGHT, AMBIGUOUS, TRYING, FAILED)
 """With several deliveries to one recipient, the first of these that any of them has is the recipient's outcome."""
@@ -203,7 +193,7 @@ def _apply(deliveries: Rows, campaign: UUID, move: campaigns.DeliveryMove, mine:
             moved_at=int(move.at.timestamp() * 1000),
         )
         mine.append(row)
-    elif _RANK_OF_STATE[move.state] > _RANK_OF_STATE[before["state"]]:
+    elif RANK[move.state] > RANK[before["state"]]:
         deliveries.put(
             campaign,
             move.recipient,

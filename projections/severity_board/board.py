@@ -227,7 +227,7 @@ def _entries(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[Boa
     return [
         BoardEntry(
             **{name: row[name] for name in _PLAIN},
-            severity=SEVERITIES[row["severity_rank"]] if 0 <= row["severity_rank"] < 7 else SEVERITIES[0],
+            severity=SEVERITIES[row["severity_rank"]],
             grades=tuple(grades[row["incident_id"]]),
             next_duty=_next_duty(row),
             persons_affected=(row["persons_stated"] if row["persons_stated"] is not None else row["persons_counted"]),

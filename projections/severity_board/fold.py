@@ -26,7 +26,11 @@ STATE_AFTER: dict[type[Event], str] = {
     incident.IncidentMerged: "merged",
 }
 
+WORST_SEVERITY = 6
+"""OCSF `severity_id` of a fatal event."""
+
 _UNKNOWN = "unknown"
+_MOST = 2**63 - 1
 
 
 class SeverityBoard(Projection):
@@ -86,8 +90,12 @@ def _reported(row: Row, event: Any) -> Row:
 def _alert_linked(row: Row, event: Any) -> Row:
     return {
         "alerts": row["alerts"] + 1,
-        "severity_rank": max(row["severity_rank"], event.alert.severity_id),
+        "severity_rank": max(row["severity_rank"], _severity_rank(event.alert.severity_id)),
     }
+
+
+def _severity_rank(severity_id: int) -> int:
+    return severity_id if 0 <= severity_id <= WORST_SEVERITY else 0  # OCSF 99 is "other", not worse than all
 
 
 def _assigned(_row: Row, event: Any) -> Row:
@@ -107,10 +115,10 @@ def _facts(_row: Row, event: Any) -> Row:
     facts: dict[str, Any] = event.facts
     if "persons_affected" in facts:
         stated = facts["persons_affected"]
-        values["persons_stated"] = None if stated == _UNKNOWN else int(stated)
+        values["persons_stated"] = None if stated == _UNKNOWN else min(int(stated), _MOST)
     if "persons_by_country" in facts:
         counted = facts["persons_by_country"]
-        values["persons_counted"] = None if counted == _UNKNOWN else sum(int(n) for n in counted.values())
+        values["persons_counted"] = None if counted == _UNKNOWN else min(sum(map(int, counted.values())), _MOST)
     return values
 
 

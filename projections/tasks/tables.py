@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, String, Table, Text, Uuid
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, Table, Text, Uuid
 
 from incidents.record.database import UtcDateTime, metadata
 from projections.rows import generation_column
@@ -15,14 +15,14 @@ task_runs = Table(
     generation_column(),
     Column("run_id", Uuid, primary_key=True),
     Column("incident_id", Uuid, nullable=False),
-    Column("playbook", String(64), nullable=False, default=""),
+    Column("playbook", Text, nullable=False, default=""),
     Column("playbook_title", JSON),
-    Column("definition_digest", String(128), nullable=False, default=""),
+    Column("definition_digest", Text, nullable=False, default=""),
     Column("drill", Boolean, nullable=False, default=False),
     Column("started_at", UtcDateTime, nullable=False),
-    Column("started_by", String(80), nullable=False, default=""),
+    Column("started_by", Text, nullable=False, default=""),
     Column("finished_at", UtcDateTime),
-    Column("outcome", String(64)),
+    Column("outcome", Text),
     Column("steps_open", Integer, nullable=False, default=0),
     Column("steps_done", Integer, nullable=False, default=0),
     Index("ix_task_runs_started", "generation", "started_at", "run_id"),
@@ -34,17 +34,17 @@ task_steps = Table(
     metadata,
     generation_column(),
     Column("run_id", Uuid, primary_key=True),
-    Column("step", String(255), primary_key=True),
+    Column("step", Text, primary_key=True),
     Column("opened_position", BigInteger, primary_key=True),
     Column("incident_id", Uuid, nullable=False),
-    Column("step_kind", String(32), nullable=False),
+    Column("step_kind", Text, nullable=False),
     Column("title", JSON),
     Column("details", JSON),
     Column("since", UtcDateTime, nullable=False),
     Column("open", Boolean, nullable=False, default=True),
     Column("done_at", UtcDateTime),
-    Column("done_by", String(80)),
-    Column("outcome", String(64)),
+    Column("done_by", Text),
+    Column("outcome", Text),
     Column("comment", Text, nullable=False, default=""),
     Column("remind_at", UtcDateTime),
     Column("reminded_at", UtcDateTime),

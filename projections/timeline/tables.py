@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, String, Table, Uuid
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Integer, Table, Text, Uuid
 
 from incidents.record.database import UtcDateTime, metadata
 from projections.rows import generation_column
@@ -19,10 +19,10 @@ timeline_entries = Table(
     Column("originator_version", Integer, nullable=False),
     Column("recorded_at", UtcDateTime, nullable=False),
     Column("happened_at", UtcDateTime, nullable=False),
-    Column("actor", String(80), nullable=False),
-    Column("kind", String(64), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("kind", Text, nullable=False),
     Column("minor", Boolean, nullable=False),
     Column("parameters", JSON, nullable=False),
-    Column("cause", String(128), nullable=False),
+    Column("cause", Text, nullable=False),
     Index("ix_timeline_entries_incident", "generation", "incident_id", "position"),
 )

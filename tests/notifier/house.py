@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -13,17 +14,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import notifier.audience.tables
-import notifier.deliveries.tables
-import notifier.receipts.tables
-import notifier.vault.tables
 from fastapi import FastAPI, Request, Response
+from sqlalchemy import Engine, create_engine, make_url, select
+
 from incidents.clock import Clock, SystemClock
 from incidents.errors import Forbidden
 from incidents.record import Context, Record, Registry, open_record
 from incidents.record.database import metadata, open_engine
-from sqlalchemy import Engine, select
-
 from notifier.audience import Audience
 from notifier.campaigns.events import EVENTS
 from notifier.campaigns.service import CampaignView
@@ -77,6 +74,19 @@ VALUES: dict[str, Any] = {
     "contact_point": {"en": "Data Protection Officer", "zh-Hans": "个人信息保护负责人", "vi": "Cán bộ bảo vệ dữ liệu"},
     "contact_email": "privacy@harbour.example",
 }
+
+
+def database_address(folder: Path) -> str:
+    """A fresh database: SQLite in the folder, or on the PostgreSQL server that `TOCSIN_TEST_POSTGRES` names."""
+    server = os.environ.get("TOCSIN_TEST_POSTGRES")
+    if not server:
+        return f"sqlite:///{folder / 'house.sqlite'}"
+    name = f"tocsin_test_{uuid4().hex}"
+    admin = create_engine(make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    admin.dispose()
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
 def create_tables(engine: Engine) -> None:
@@ -168,9 +178,7 @@ def receipts_app(house: House) -> FastAPI:
         accept = house.notifier.receipts
         assert accept is not None
         try:
-            await asyncio.to_thread(
-                accept.accept, str(request.url), params, request.headers.get("X-Twilio-Signature")
-            )
+            await asyncio.to_thread(accept.accept, str(request.url), params, request.headers.get("X-Twilio-Signature"))
         except Forbidden as error:
             house.forged.append(error.detail)
             return Response(status_code=403)
@@ -194,7 +202,7 @@ async def open_house(
 ) -> AsyncIterator[House]:
     """Open everything; `channels` replaces the real ones."""
     clock = SystemClock()
-    address = url or f"sqlite:///{folder / 'house.sqlite'}"
+    address = url or database_address(folder)
     database = open_engine(address)
     create_tables(database)
     store = OutboxStore(folder / "outbox.sqlite")

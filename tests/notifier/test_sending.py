@@ -32,7 +32,10 @@ def test_everybody_is_told_once_in_their_own_language(tmp_path: Path) -> None:
     async def story(house: House) -> None:
         numbers = ordinary_numbers("GB")
         rows = [
-            *((f"Person {i}", next(numbers), f"p{i}@example.com", ("en", "zh-CN", "vi")[i % 3], "GB") for i in range(20)),
+            *(
+                (f"Person {i}", next(numbers), f"p{i}@example.com", ("en", "zh-CN", "vi")[i % 3], "GB")
+                for i in range(20)
+            ),
             *((f"Mail {i}", "", f"m{i}@example.com", "vi", "VN") for i in range(10)),
         ]
         view = house.started(rows)
@@ -92,9 +95,7 @@ def test_without_callbacks_the_list_tells_what_became_of_a_lost_answer(tmp_path:
 
 
 @pytest.mark.parametrize("outcome", ["request-lost", "error-not-accepted", "unavailable"])
-def test_what_nobody_can_tell_is_marked_and_told_again_or_not_as_the_policy_says(
-    tmp_path: Path, outcome: str
-) -> None:
+def test_what_nobody_can_tell_is_marked_and_told_again_or_not_as_the_policy_says(tmp_path: Path, outcome: str) -> None:
     async def story(house: House) -> None:
         again = house.started([("Ann", simulated_number(outcome), "ann@example.com", "en", "GB")])
         never = house.started(

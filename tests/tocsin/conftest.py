@@ -10,6 +10,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import structlog
+import structlog.testing
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient, Response
@@ -34,6 +36,13 @@ PROFILE = OrganisationProfile.parse(
         "incident_contact": {"name": "Incident desk", "email": "desk@lantern.example"},
     }
 )
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[Any]]:
+    """What was logged, as events; nothing is rendered."""
+    with structlog.testing.capture_logs() as entries:
+        yield entries
 
 
 @pytest.fixture

@@ -42,12 +42,19 @@ def demo(
     port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1.")] = 8000,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what an earlier demo left.")] = False,
     story: Annotated[bool, typer.Option("--story/--no-story", help="Play the night on an empty database.")] = True,
+    twilio_url: Annotated[
+        str | None, typer.Option("--twilio-url", help="Use stand-ins of another process (python -m notifier.standins).")
+    ] = None,
+    smtp_port: Annotated[int | None, typer.Option("--smtp-port", help="Their SMTP port.")] = None,
     as_json: Json = False,
 ) -> None:
     """Serve on this machine with simulated channels, and play one night's story on an empty database."""
-    from tocsin.demo import run_demo
+    from tocsin.demo import Channels, run_demo
 
-    run_demo(folder, port=port, fresh=fresh, story=story, announce_json=as_json)
+    if (twilio_url is None) != (smtp_port is None):
+        raise InvalidInput("Give --twilio-url and --smtp-port together.", field="--smtp-port")
+    channels = Channels(twilio_url, smtp_port) if twilio_url and smtp_port else None
+    run_demo(folder, port=port, fresh=fresh, story=story, announce_json=as_json, channels=channels)
 
 
 @projections.command("rebuild")

@@ -1,0 +1,29 @@
+"""The measurements run and say what they must; how fast they are is not a test."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+def test_the_measurements_run() -> None:
+    command = [sys.executable, "-m", "bench", "--quick", "--runs", "1", "--json", "-"]
+    found = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    assert {"cores", "python", "sqlite", "synchronous", "journal_mode"} <= set(found["machine"])
+    names = [figure["name"] for figure in found["figures"]]
+    assert names == [
+        "save, one event per transaction",
+        "save, 1000 events per transaction",
+        "read, in order",
+        "rebuild of two read models",
+    ]
+    for figure in found["figures"]:
+        assert figure["ratio"] > 0
+        assert len(figure["ours"]["runs"]) == len(figure["bare"]["runs"]) == 1

@@ -1,0 +1,119 @@
+"""Settings come from file and environment, name every fault, and refuse what is unsafe for real people."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from incidents.errors import InvalidInput
+from tocsin.docs import pages
+from tocsin.settings import DEMO_MASTER_KEY, DEMO_TWILIO_TOKEN, Settings, faults, load_settings
+
+KEY = f"k1:{base64.b64encode(os.urandom(32)).decode()}"
+SAFE: dict[str, Any] = {
+    "public_url": "https://tocsin.example.com",
+    "vault": {"master_keys": KEY},
+    "smtp": {"mode": "smtp", "host": "mail.example.com", "sender": "incident@example.com"},
+}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No file or variable of the machine decides a test."""
+    for name in list(os.environ):
+        if name.startswith("TOCSIN_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def fields(settings: Settings) -> set[str]:
+    return {fault.field for fault in faults(settings)}
+
+
+def test_a_safe_configuration_has_no_fault() -> None:
+    assert faults(load_settings(**SAFE)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"sms": {"mode": "simulated"}}, "sms.mode"),
+        ({"smtp": {"mode": "simulated"}}, "smtp.mode"),
+        ({"smtp": {"mode": "none"}}, "sms.mode"),
+        ({"smtp": {"mode": "smtp", "host": "mail.example.com"}}, "smtp.sender"),
+        ({"smtp": {**SAFE["smtp"], "tls": "none"}}, "smtp.tls"),
+        ({"vault": {}}, "vault.master_keys"),
+        ({"vault": {"master_keys": "k1:c2hvcnQ="}}, "vault.master_keys"),
+        ({"vault": {"master_keys": f"k:{base64.b64encode(DEMO_MASTER_KEY).decode()}"}}, "vault.master_keys"),
+        ({"vault": {"master_keys": f"k:{base64.b64encode(bytes(32)).decode()}"}}, "vault.master_keys"),
+        ({"public_url": "http://tocsin.example.com"}, "public_url"),
+        ({"host": "0.0.0.0"}, "host"),  # noqa: S104 - that it is refused is the point
+        ({"sms": {"mode": "twilio", "auth_token": DEMO_TWILIO_TOKEN}}, "sms.auth_token"),
+        ({"sms": {"mode": "twilio", "base_url": "http://api.twilio.com"}}, "sms.base_url"),
+    ],
+)
+def test_what_is_unsafe_is_named(change: dict[str, Any], field: str) -> None:
+    assert field in fields(load_settings(**{**SAFE, **change}))
+
+
+def test_variables_go_before_the_file(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (elsewhere / "tocsin.toml").write_text('port = 8100\n[sms]\nsender = "+15550100"\n')
+    monkeypatch.setenv("TOCSIN_PORT", "8200")
+    monkeypatch.setenv("TOCSIN_SMS__ACCOUNT_SID", "AC1")
+
+    settings = load_settings()
+
+    assert (settings.port, settings.sms.sender, settings.sms.account_sid) == (8200, "+15550100", "AC1")
+
+
+def test_a_secret_is_read_from_the_file_that_is_named(elsewhere: Path) -> None:
+    (elsewhere / "key").write_text(KEY + "\n")
+    (elsewhere / "tocsin.toml").write_text('[vault]\nmaster_keys_file = "key"\n')
+
+    assert load_settings().master_keys().current == "k1"
+
+
+def test_a_secret_given_twice_is_refused(elsewhere: Path) -> None:
+    (elsewhere / "key").write_text(KEY)
+
+    with pytest.raises(InvalidInput) as caught:
+        load_settings(vault={"master_keys": KEY, "master_keys_file": "key"})
+
+    assert "not both" in caught.value.errors[0].reason
+
+
+@pytest.mark.parametrize(
+    ("toml", "field"),
+    [
+        ("port = 99999", "port"),
+        ("prot = 8000", "prot"),
+        ('[smtp]\ntls = "maybe"', "smtp.tls"),
+        ('[vault]\nmaster_keys_file = "nowhere"', "vault"),
+        ("port = [", "settings"),
+    ],
+)
+def test_a_wrong_setting_is_named(elsewhere: Path, toml: str, field: str) -> None:
+    (elsewhere / "tocsin.toml").write_text(toml)
+
+    with pytest.raises(InvalidInput) as caught:
+        load_settings()
+
+    assert caught.value.errors[0].field == field
+
+
+def test_no_secret_is_shown(elsewhere: Path) -> None:
+    settings = load_settings(**{**SAFE, "sms": {"mode": "twilio", "auth_token": "very-secret"}})
+
+    assert "very-secret" not in repr(settings)
+    assert KEY not in repr(settings)
+
+
+def test_the_generated_pages_are_current() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    for name, text in pages().items():
+        assert (docs / name).read_text("utf-8") == text, f"docs/{name} is stale: run `make docs`"

@@ -1,0 +1,66 @@
+"""Writes the pages under `docs/` that are made from code and data. `python -m tocsin.docs`; a test holds them current."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from tocsin.settings import Settings
+
+SETTINGS_HEAD = """# Settings
+
+Made from the code by `make docs`. How settings are read: [operate.md](operate.md).
+
+| setting | variable | default | meaning |
+| --- | --- | --- | --- |
+"""
+
+
+def settings_page() -> str:
+    """Every setting with its variable, default and meaning."""
+    rows = [
+        f"| `{name}` | `TOCSIN_{name.upper().replace('.', '__')}` | {_shown(field)} | {_cell(field.description or '')} |"
+        for name, field in _fields(Settings)
+    ]
+    return SETTINGS_HEAD + "\n".join(rows) + "\n"
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _fields(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def _shown(field: FieldInfo) -> str:
+    value: Any = field.default
+    if isinstance(value, SecretStr):
+        return "none"
+    return f"`{value}`" if value not in (None, "") else "none"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def pages() -> dict[str, str]:
+    """File name under `docs/` to content."""
+    from incidents.facts.schema import facts_page
+
+    return {"settings.md": settings_page(), "facts.md": facts_page()}
+
+
+def main() -> None:
+    """Write all pages into the `docs` folder of the present directory."""
+    for name, text in pages().items():
+        (Path("docs") / name).write_text(text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
