@@ -93,14 +93,13 @@ def run_demo(
         ) as services:
             background = Background(services)
             keys = _demo_keys(services, folder)
-            play = threading.Thread(
-                target=_play, args=(Story(services, clock, settled=background.is_settled),), name="story", daemon=True
-            )
+            night = Story(services, clock, settled=background.is_settled)
+            to_play = story and night.prepare()
 
             def when_up() -> None:
                 _announce(settings, keys, as_json=announce_json)
-                if story:
-                    play.start()
+                if to_play:
+                    threading.Thread(target=_play, args=(night,), name="story", daemon=True).start()
 
             serve(services, background, extra_routers=[create_outbox_router(store)], when_up=when_up)
     store.close()
@@ -185,9 +184,8 @@ def _demo_keys(services: Services, folder: Path) -> dict[str, str]:
 
 def _play(story: Story) -> None:
     try:
-        if story.is_due():
-            story.play()
-            log.info("story.over")
+        story.play()
+        log.info("story.over")
     except Exception:
         # The service goes on without its story; what was played stays, and the next start goes on from there.
         log.exception("story.stopped")

@@ -149,12 +149,18 @@ def _bound_uses(found: list[Token]) -> Iterator[Use]:
 
 def faults(found: list[Token], words: Vocabulary) -> Iterator[str]:
     """Sentences about what does not fit the vocabulary: unknown facts, wrong types, words that do not exist."""
-    for use in uses(found):
+    named = uses(found)
+    asked = {(use.fact, literal.text) for use in named if use.relation == "contains" for literal in use.literals}
+    for use in named:
         spec = words.get(use.fact)
         if spec is None:
             yield f"there is no fact “{use.fact}”.{words.suggestion(use.fact)}"
-        else:
-            yield from _use_faults(use, spec)
+            continue
+        yield from _use_faults(use, spec)
+        counts = spec.type in (FactType.COUNT_BY_COUNTRY, FactType.COUNT_BY_PROVINCE)
+        if counts and use.key is not None and (use.fact, use.key) not in asked:
+            # A count that is known and does not name the place means none there; without the question it is an error.
+            yield f"before facts.{use.fact}['{use.key}'] ask “'{use.key}' in facts.{use.fact} &&”."
 
 
 def _use_faults(use: Use, spec: FactSpec) -> Iterator[str]:

@@ -27,37 +27,28 @@ def _shape(spec: FactSpec) -> dict[str, Any]:
     whole = {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER}
     country = {"$ref": "#/$defs/country"}
     province = {"type": "string", "pattern": _SUBDIVISION}
-    counts: dict[str, Any] = {"type": "object", "maxProperties": MAX_ITEMS, "additionalProperties": whole}
-    match spec.type:
-        case FactType.INT:
-            return whole
-        case FactType.DECIMAL:
-            return _number()
-        case FactType.BOOL:
-            return {"type": "boolean"}
-        case FactType.ENUM:
-            return {"enum": list(spec.values)}
-        case FactType.SET:
-            return {"type": "array", "items": {"enum": list(spec.values)}, "maxItems": MAX_ITEMS}
-        case FactType.COUNTRY:
-            return country
-        case FactType.COUNTRIES:
-            return {"type": "array", "items": country, "maxItems": MAX_ITEMS}
-        case FactType.PROVINCES:
-            return {"type": "array", "items": province, "maxItems": MAX_ITEMS}
-        case FactType.COUNT_BY_COUNTRY:
-            return {**counts, "propertyNames": country}
-        case FactType.COUNT_BY_PROVINCE:
-            return {**counts, "propertyNames": province}
-        case FactType.MONEY:
-            return {
-                "type": "object",
-                "maxProperties": MAX_ITEMS,
-                "propertyNames": {"$ref": "#/$defs/currency"},
-                "additionalProperties": _number(),
-            }
-        case FactType.INSTANT:
-            return {"type": "string", "format": "date-time"}
+    words = {"enum": list(spec.values)}
+    counts = {"type": "object", "maxProperties": MAX_ITEMS, "additionalProperties": whole}
+    items = {"type": "array", "maxItems": MAX_ITEMS}
+    shapes: dict[FactType, dict[str, Any]] = {
+        FactType.INT: whole,
+        FactType.DECIMAL: _number(),
+        FactType.BOOL: {"type": "boolean"},
+        FactType.ENUM: words,
+        FactType.SET: {**items, "items": words},
+        FactType.COUNTRY: country,
+        FactType.COUNTRIES: {**items, "items": country},
+        FactType.PROVINCES: {**items, "items": province},
+        FactType.COUNT_BY_COUNTRY: {**counts, "propertyNames": country},
+        FactType.COUNT_BY_PROVINCE: {**counts, "propertyNames": province},
+        FactType.MONEY: {
+            **counts,
+            "propertyNames": {"$ref": "#/$defs/currency"},
+            "additionalProperties": _number(),
+        },
+        FactType.INSTANT: {"type": "string", "format": "date-time"},
+    }
+    return shapes[spec.type]
 
 
 def json_schema() -> dict[str, Any]:
@@ -112,10 +103,10 @@ _TYPES = {
 
 _INTRODUCTION = """# Facts
 
-<!-- Generated from incidents/facts/vocabulary.yaml by incidents.facts.schema.facts_page(). Do not edit by hand. -->
+<!-- Made from incidents/facts/vocabulary.yaml by `make docs`. Do not edit by hand. -->
 
-A fact is a typed statement about an incident, or about the organisation it happened to, that a law or a playbook may ask
-about. A facts document is an object, fact name → value, in JSON, YAML or TOML:
+A fact is a typed statement about an incident, or about the organisation it happened to, that a law or a playbook may
+ask about. A facts document is an object, fact name → value, in JSON, YAML or TOML:
 
 ```json
 {
@@ -130,8 +121,8 @@ about. A facts document is an object, fact name → value, in JSON, YAML or TOML
 }
 ```
 
-- A fact that is absent, null or `"unknown"` is **unknown**. Unknown is not "no" and not zero: a duty that hangs on an unknown
-  fact is *possible*, and says which facts would settle it.
+- A fact that is absent, null or `"unknown"` is **unknown**. Unknown is not "no" and not zero: a duty that hangs on an
+  unknown fact is *possible*, and says which facts would settle it.
 - Sets and counts are complete: what is not named is not so (or none). Leave the fact out while you do not know.
 - Amounts of money are by currency and are never converted. State 0 for "none".
 - A time needs its offset. It is kept as stated.
@@ -177,9 +168,3 @@ def facts_page() -> str:
             if spec.group == group.id:
                 lines += _entry(spec)
     return "\n".join(lines).rstrip() + "\n"
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.stdout.write(facts_page())

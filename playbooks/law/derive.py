@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from incidents.facts.conditions import Condition, ConditionContext, Outcome, RankRange, Verdict
@@ -21,7 +22,6 @@ from playbooks.law.duty import (
     DutyContent,
     DutyExemption,
     DutyStatus,
-    Reason,
     in_order,
 )
 from playbooks.law.forum import Seat, seat
@@ -85,9 +85,9 @@ def derive(
     """Work out every duty that `facts` raise under `law`, possible ones first.
 
     `at` is the moment of judgement (with offset): it selects the rules in force while a clock is not known. `profile`
-    joins the facts of the organisation. `submissions` maps the id of a rule to the (latest) instant its notice or filing
-    went out; stages that count from it wait until then. `grades` holds levels decided by a person, by scheme id, which
-    go before computed ones. Raises `ValueError` when `at` has no offset.
+    joins the facts of the organisation. `submissions` maps the id of a rule to the (latest) instant its notice or
+    filing went out; stages that count from it wait until then. `grades` holds levels decided by a person, by scheme id,
+    which go before computed ones. Raises `ValueError` when `at` has no offset.
     """
     if at.utcoffset() is None:
         raise ValueError("`at` needs an offset")
@@ -285,13 +285,12 @@ def _written(
     status: DutyStatus,
     verdicts: tuple[Verdict, Verdict],
 ) -> Sequence[Duty]:
-    instrument = pack.instrument
     certain = status is DutyStatus.DUE
     reminder = reminder_after(rule, start.at) if deadline is None and start.at is not None else None
     settle_by = tuple(dict.fromkeys(f for verdict in verdicts for f in verdict.open_facts))
     possible = status is DutyStatus.POSSIBLE
     clock = DutyClock(event=start.event, at=start.at, assumed=start.assumed)
-    why: tuple[Reason, ...] = (
+    why = (
         *reasons.of_rule(pack, rule),
         *reasons.of_conditions(rule, verdicts, world.context, world.grades, possible=possible),
         *reasons.of_exemptions(exemptions),
@@ -300,40 +299,48 @@ def _written(
         *reasons.of_pack(pack, rule),
     )
     common = Duty(
-        id="",
-        rule=rule.id,
-        instrument=instrument.name,
-        instrument_id=instrument.id,
-        instrument_title=instrument.title,
-        article=rule.article,
-        jurisdiction=instrument.jurisdiction,
-        party=rule.party,
+        **_of_rule(pack, rule),
         recipient=rule.recipients[0],
-        recipient_note=rule.recipient_note,
-        stage=rule.stage,
         status=status,
         clock=clock,
         strict_due=deadline.strict_due if deadline and certain else None,
         legal_end=deadline.legal_end if deadline and certain else None,
         ends_with_day=deadline.ends_with_day if deadline else False,
         time_zone=where.zone.key,
-        promptness=rule.promptness,
         reminder_at=reminder if certain else None,
-        recurs=rule.period.recurrence is not None,
         contents=_contents(rule, world),
-        contents_basis=rule.contents.basis,
-        channels=rule.channels,
         exemptions=exemptions,
         settle_by=settle_by if possible else (),
         earliest_deadline=(deadline.strict_due if deadline else reminder) if possible else None,
-        confidence=rule.confidence,
-        evidence=rule.evidence,
-        note=rule.note,
-        penalties=rule.penalties,
-        pack_version=instrument.version,
         why=why,
     )
     return [
         common.model_copy(update={"id": f"{rule.id}:{recipient.role}:{rule.stage}", "recipient": recipient})
         for recipient in rule.recipients
     ]
+
+
+def _of_rule(pack: Pack, rule: Rule) -> dict[str, Any]:
+    """What a duty takes over from its rule and instrument as it stands."""
+    instrument = pack.instrument
+    return {
+        "id": rule.id,
+        "rule": rule.id,
+        "instrument": instrument.name,
+        "instrument_id": instrument.id,
+        "instrument_title": instrument.title,
+        "article": rule.article,
+        "jurisdiction": instrument.jurisdiction,
+        "party": rule.party,
+        "recipient_note": rule.recipient_note,
+        "stage": rule.stage,
+        "promptness": rule.promptness,
+        "recurs": rule.period.recurrence is not None,
+        "contents_basis": rule.contents.basis,
+        "channels": rule.channels,
+        "confidence": rule.confidence,
+        "evidence": rule.evidence,
+        "note": rule.note,
+        "penalties": rule.penalties,
+        "pack_version": instrument.version,
+    }

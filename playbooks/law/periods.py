@@ -141,7 +141,7 @@ def _hours(amount: int, family: Family, start: datetime) -> Deadline:
         return plain
     legal = _elapsed(_start_of_hour(start), timedelta(hours=amount + 1), _zone(start))
     step = Step(
-        en="The hour of the event does not count, so the last one ends on the full hour (Regulation 1182/71 art. 3(1)).",
+        en="The hour of the event does not count; the last one ends on the full hour (Regulation 1182/71 art. 3(1)).",
         zh="事件发生的当小时不计入，期限于整点届满（第 1182/71 号条例第 3 条第 1 款）。",
     )
     return Deadline(strict_due=plain.strict_due, legal_end=legal, steps=(*plain.steps, step))

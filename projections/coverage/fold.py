@@ -31,6 +31,8 @@ OUTCOME_OF_STATE = {
 }
 """What a delivery's state means for its recipient."""
 
+_RANK: dict[str, int] = {str(state): rank for state, rank in RANK.items()}
+
 _BEST_FIRST = (REACHED, IN_FLIGHT, AMBIGUOUS, TRYING, FAILED)
 """With several deliveries to one recipient, the first of these that any of them has is the recipient's outcome."""
 
@@ -193,7 +195,7 @@ def _apply(deliveries: Rows, campaign: UUID, move: campaigns.DeliveryMove, mine:
             moved_at=int(move.at.timestamp() * 1000),
         )
         mine.append(row)
-    elif RANK[move.state] > RANK[before["state"]]:
+    elif _RANK[move.state] > _RANK[before["state"]]:
         deliveries.put(
             campaign,
             move.recipient,

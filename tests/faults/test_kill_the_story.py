@@ -86,6 +86,7 @@ def one_night(folder: Path, kills: list[float]) -> tuple[dict[str, object], dict
             time.sleep(seconds)  # the moment of death, not a synchronisation
             tocsin.kill()
         tocsin.start()
+        tocsin.announced()
         wait_for(lambda: ended(tocsin), "the night to end")
         settled = wait_for(lambda: all_settled(world), "the last receipts")
         assert settled

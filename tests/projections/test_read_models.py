@@ -417,3 +417,37 @@ def test_the_alert_list(installation: Installation, teller: Teller) -> None:
     assert one.reference == reference_of(it)
     assert alerts(installation.engine, incident_id=uuid4()).items == ()
     assert one.received_at < board_entry(installation.engine, it).opened_at, "when it first came in"
+
+
+def test_no_text_can_stop_the_projections(installation: Installation, teller: Teller) -> None:
+    it = open_incident(teller, "before\x00after")
+    teller.tell(it, incident.NoteAdded, text="a\x00b")
+    teller.tell(it, incident.IncidentAssigned, assignee="x" * 5_000)
+    teller.tell(it, incident.FactsStated, facts={"persons_affected": 10**30})
+    teller.tell(it, incident.AlertLinked, alert=summary(1, teller.now, severity=99))
+    one = duty("d", teller.now, stage="s" * 300, jurisdiction="j" * 300, rule="r" * 300, confidence="c" * 300)
+    teller.tell(uuid4(), duties.DutyIdentified, incident_id=it, duty=one)
+    show(installation)
+    entry = board_entry(installation.engine, it)
+    assert entry.title == "before\ufffdafter"
+    assert entry.assignee == "x" * 5_000
+    assert entry.persons_affected == 2**63 - 1
+    assert entry.severity == "unknown", "OCSF 99 says other, not worst"
+    assert deadlines(installation.engine, now=teller.now).items[0].rule == "r" * 300
+    assert timeline(installation.engine, it).items[1].parameters["text"].startswith("a")
+
+
+def test_a_receipt_moves_a_delivery_forward_only(installation: Installation, teller: Teller) -> None:
+    it, at = open_incident(teller), teller.now
+    for states, outcome in (
+        (("delivered", "failed"), "reached"),
+        (("failed", "delivered"), "failed"),
+        (("delivered", "sent", "claimed"), "reached"),
+        (("ambiguous", "accepted"), "in_flight"),
+        (("claimed", "ambiguous", "undelivered"), "failed"),
+    ):
+        campaign = uuid4()
+        for state in states:
+            record_moves(teller, it, campaign, move("a", state, at))
+        show(installation)
+        assert getattr(campaign_coverage(installation.engine, campaign).outcomes, outcome) == 1, states

@@ -33,6 +33,9 @@ from tocsin.api.routes import (
     simulation,
 )
 from tocsin.api.scopes import Door, Probe
+from tocsin.console.console import create_console
+from tocsin.console.pages import Pages
+from tocsin.console.problem_pages import ProblemPages
 from tocsin.services import Services
 from tocsin.settings import Settings
 
@@ -53,7 +56,7 @@ def create_app(
     `extra_routers` are mounted as they are (the outbox of the demo). `probes` are further parts that `/readyz` asks,
     by name. An answer to a command waits up to `show_within` seconds for the read models.
     """
-    settings = services.settings
+    settings, pages = services.settings, Pages()
     app = FastAPI(
         title="Tocsin",
         openapi_url="/openapi.json",
@@ -70,6 +73,7 @@ def create_app(
         attempts=Attempts(services.clock),
         probes=dict(probes or {}),
         show_within=show_within,
+        problem_page=ProblemPages(pages),
         uploads=anyio.CapacityLimiter(UPLOADS_AT_ONCE),
     )
     add_error_handlers(app)
@@ -89,7 +93,7 @@ def create_app(
         health,
     ):
         app.include_router(module.router)
-    for router in extra_routers:
+    for router in (create_console(pages), *extra_routers):
         app.include_router(router)
     describe(app)
     return app

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -81,11 +80,16 @@ def problem_response(
         errors=problem_fields(errors),
         request_id=request_id_of(scope),
     )
-    door_of(scope).services.metrics.refused.labels(problem=kind.code).inc()
+    door = door_of(scope)
+    door.services.metrics.refused.labels(problem=kind.code).inc()
     body = json.dumps(problem.model_dump(mode="json"), ensure_ascii=False).encode("utf-8")
     extra = dict(headers or {})
     if kind.status == 401:
         extra.setdefault("WWW-Authenticate", 'Bearer realm="tocsin"')
+    page = door.problem_page(scope, kind, problem.detail)
+    if page is not None:
+        page.headers.update(extra)
+        return page
     return Response(body, kind.status, extra, MEDIA_TYPE)
 
 
@@ -122,9 +126,3 @@ def _clean(text: str, limit: int) -> str:
     text = "".join(" " if ord(char) < 32 or ord(char) == 127 else char for char in text)
     text = mask_contacts(text)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
-def document_of(response: Response) -> dict[str, Any]:
-    """The document in a problem answer (for pages that show it)."""
-    found: dict[str, Any] = json.loads(bytes(response.body))
-    return found

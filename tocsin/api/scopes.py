@@ -9,15 +9,19 @@ from typing import Annotated
 import anyio
 from fastapi import Depends
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Scope
 
 from tocsin.api.attempts import Attempts
+from tocsin.api.problem_catalog import ProblemKind
 from tocsin.services import Services
 
 REQUEST_ID = "tocsin.request_id"
 
 Probe = Callable[[], str | None]
 """Answers None when a part is fit to serve, else the reason why it is not. Must answer within a second."""
+
+ProblemPage = Callable[[Scope, ProblemKind, str], Response | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Door:
     probes: Mapping[str, Probe]
     show_within: float
     """Seconds an answer to a command waits for the read models to show what it did."""
+    problem_page: ProblemPage
+    """Makes the page of a problem for a person, or None for a program."""
     uploads: anyio.CapacityLimiter
     """How many uploads are held in memory at the same time; others wait for their turn."""
 

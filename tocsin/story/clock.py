@@ -20,8 +20,8 @@ class StoryClock:
         with self._lock:
             return self._real.now() - self._behind
 
-    def begin_at(self, instant: datetime) -> None:
-        """Set the clock back to the story's beginning. Only before anything is recorded with it."""
+    def set_back_to(self, instant: datetime) -> None:
+        """Set the clock back to where the story is. Only before anything is recorded with it."""
         with self._lock:
             self._behind = max(timedelta(0), self._real.now() - instant)
 

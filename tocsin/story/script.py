@@ -81,25 +81,33 @@ class Story:
         self._pause = pause
         self._began: datetime | None = None
 
-    def is_due(self) -> bool:
-        """Whether the database is empty, or holds a night that was interrupted."""
-        if self.services.record.head() == 0:
+    def prepare(self) -> bool:
+        """Whether there is something to play: the database is empty, or holds a night that was interrupted.
+
+        Sets the clock to where the night is. To be called before anything else runs by this clock: a deadline of
+        the night would count as missed if the automation woke up in the present.
+        """
+        record = self.services.record
+        first = record.read(0, 1)
+        if not first:
+            self._began = self.services.clock.now() - NIGHT
+            self._clock.set_back_to(self._began)
             return True
-        (first,) = self.services.record.read(0, 1)
-        return first.event.cause == _command(SCENES[0]) and not self._is_over()
+        if first[0].event.cause != _command(SCENES[0]):
+            return False
+        self._began = first[0].event.recorded_at
+        if self._is_over():
+            return False
+        (last,) = record.read(record.head() - 1, 1)
+        self._clock.set_back_to(last.event.recorded_at)
+        return True
 
     def play(self) -> None:
         """Play what has not been played yet; the clock shows the real time afterwards."""
-        first = self.services.record.read(0, 1)
-        if first:
-            self._began = first[0].event.recorded_at
-        else:
-            self._began = self.services.clock.now() - NIGHT
-            self._clock.begin_at(self._began)
         try:
             for scene in SCENES:
                 self.wait_for("the automation", lambda: True if self._settled() else None)
-                self._clock.move_on_to(self._began + timedelta(minutes=scene.minute))
+                self._clock.move_on_to(self.began + timedelta(minutes=scene.minute))
                 context = Context(actor=scene.actor, cause=_command(scene), recorded_at=self._clock.now())
                 scene.play(self, context)
                 log.info("story.scene", scene=scene.name)
@@ -161,8 +169,6 @@ class Story:
         return str(duty_id) if is_open else None
 
     def _is_over(self) -> bool:
-        (first,) = self.services.record.read(0, 1)
-        self._began = first.event.recorded_at
         incident = self.services.record.load(Incident, self.incident_id())
         return incident.has_done(Context(actor=LAN, cause=_command(SCENES[-1]), recorded_at=self.began))
 

@@ -108,6 +108,7 @@ def test_sets_maps_money_regions_and_times() -> None:
         ("facts.persons_affected > '5'", "does not fit"),
         ("facts.persons_by_country >= 5", "compare one entry"),
         ("facts.persons_by_country['China'] >= 5", "no entry “China”"),
+        ("facts.persons_by_country['CN'] >= 5", "ask “'CN' in facts.persons_by_country &&”"),
         ("facts.persons_affected['CN'] >= 5", "has no entries"),
         ("'china' in facts.countries", "does not fit"),
         ("'hunan' in facts.provinces", "does not fit"),

@@ -1,4 +1,4 @@
-"""Everything the research tables of duties ask about an incident can be said in the vocabulary and asked in a condition."""
+"""Everything the research tables ask about an incident can be said in the vocabulary and asked in a condition."""
 
 from __future__ import annotations
 
@@ -29,21 +29,22 @@ def as_condition(field: str, op: str, value: Any) -> str:
     for word in value if isinstance(value, list) else [value]:
         words[word] = said.get("values", {}).get(word, word)
     quoted = ", ".join(f"'{word}'" for word in words.values())
-    match said["kind"], op:
-        case "bool", _:
-            return f"{fact} == {str(value).lower()}"
-        case "number", "between":
-            return f"{fact} >= {value[0]} && {fact} < {value[1]}"
-        case "number", _:
-            return f"{fact} {op} {value * said.get('scale', 1)}"
-        case "set", _:
-            return f"{fact}.exists(x, x in [{quoted}])"
-        case "enum", ">=":
-            ladder = list(vocabulary()[said["fact"]].values)
-            upwards = ", ".join(f"'{word}'" for word in ladder[ladder.index(words[value]) :])
-            return f"{fact} in [{upwards}]"
-        case _:
-            return f"{fact} in [{quoted}]"
+    kind = said["kind"]
+    if kind == "bool":
+        return f"{fact} == {str(value).lower()}"
+    if kind == "number" and op == "between":
+        text = f"{fact} >= {value[0]} && {fact} < {value[1]}"
+    elif kind == "number":
+        text = f"{fact} {op} {value * said.get('scale', 1)}"
+    elif kind == "set":
+        text = f"{fact}.exists(x, x in [{quoted}])"
+    elif op == ">=":
+        ladder = list(vocabulary()[said["fact"]].values)
+        upwards = ", ".join(f"'{word}'" for word in ladder[ladder.index(words[value]) :])
+        text = f"{fact} in [{upwards}]"
+    else:
+        text = f"{fact} in [{quoted}]"
+    return text
 
 
 def compiles(text: str) -> Condition:

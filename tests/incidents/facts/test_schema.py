@@ -66,4 +66,4 @@ def test_the_profile_fits_its_schema() -> None:
 
 def test_the_page_is_current() -> None:
     page = (ROOT / "docs" / "facts.md").read_text(encoding="utf-8")
-    assert page == facts_page(), "run: python -m incidents.facts.schema > docs/facts.md"
+    assert page == facts_page(), "run `make docs`"

@@ -179,7 +179,7 @@ def test_the_highest_level_met_wins() -> None:
     assert result.level == "particularly_major"
     assert result.settled
     assert result.open == ()
-    assert [state.criterion for state in result.met][0] == "loss-particularly-major"
+    assert result.met[0].criterion == "loss-particularly-major"
 
 
 def test_what_is_not_known_stays_open_with_the_facts_that_settle_it() -> None:
@@ -252,7 +252,12 @@ levels:
   - {id: p4, rank: 1, title: {en: P4}}
   - {id: p1, rank: 4, title: {en: P1}}
 criteria:
-  - {id: many-users, level: p1, status: final, when: facts.users_affected >= 1000, text: {en: Many users}, confidence: high}
+  - id: many-users
+    level: p1
+    status: final
+    when: facts.users_affected >= 1000
+    text: {en: Many users}
+    confidence: high
 """
 
 

@@ -1,0 +1,171 @@
+"""The packs that come with Tocsin, the loader and the linter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from incidents.errors import InvalidInput
+from playbooks.law import assemble, load_law, parse_pack
+from playbooks.law.lint import lint
+from playbooks.law.pack import Party, RecipientKind, Stage, Status
+from tests.playbooks.law.samples import CHAIN
+from tests.reference import needs_reference, table
+
+LAW = load_law()
+
+
+@pytest.mark.parametrize("pack", LAW.packs, ids=lambda pack: pack.instrument.id)
+def test_a_pack_is_sound_and_its_cases_hold(pack: object) -> None:
+    faults = [f"{fault.field}: {fault.reason}" for fault in lint(LAW) if fault.field.startswith(pack.instrument.id)]  # type: ignore[attr-defined]
+    assert not faults
+
+
+def test_chinese_law_is_told_in_chinese() -> None:
+    for pack, rule in LAW.rules():
+        texts = [rule.who, rule.incident, *(item.text for item in rule.contents.items)]
+        texts += [recipient.name for recipient in rule.recipients] + [e.words for e in rule.exemptions]
+        assert all(text.get("zh") for text in texts), rule.id
+        assert pack.instrument.short.get("zh")
+
+
+def test_notices_to_people_name_their_items_in_three_languages() -> None:
+    for rule_id in ("cn-ndsr-11-interested-parties", "cn-pipl-57-individuals"):
+        found = LAW.rule(rule_id)
+        assert found is not None
+        assert all({"en", "zh", "vi"} <= set(item.text) for item in found[1].contents.items)
+
+
+def test_escalations_are_not_duties_of_the_operator() -> None:
+    for name in (
+        "cn-measures-4-cii-protection-dept-30min",
+        "cn-measures-4-central-organ-escalation-1h",
+        "cn-measures-4-other-escalation-1h",
+    ):
+        found = LAW.rule(name)
+        assert found is not None
+        assert found[1].party is Party.AUTHORITY
+
+
+ARTICLES = {  # every record of the first packs in the research tables
+    "cn-ndsr-10": 3, "cn-ndsr-11": 3, "cn-measures-": 13, "cn-pipl-57": 3, "cn-hn-21": 2, "cn-hn-26": 2, "eu-gdpr-3": 6,
+}  # fmt: skip
+STAGES = {"cn-hn-21-plan": Stage.LOG}  # not a notification: a duty to act that is logged
+
+
+@pytest.mark.parametrize("prefix", ARTICLES)
+def test_the_first_packs_are_complete(prefix: str) -> None:
+    assert sum(rule.id.startswith(prefix) for _, rule in LAW.rules()) == ARTICLES[prefix]
+
+
+@needs_reference
+def test_the_first_packs_say_what_the_research_says() -> None:
+    records = [*table("obligations-cn-vn.yaml"), *table("obligations-world.yaml")]
+    wanted = [r for r in records if r["id"].startswith(tuple(ARTICLES)) and r["status"] == "in_force"]
+    assert {record["id"] for record in wanted} == {rule.id for _, rule in LAW.rules()}
+    for record in wanted:
+        found = LAW.rule(record["id"])
+        assert found is not None
+        pack, rule = found
+        deadline = record["deadline"]
+        assert (rule.period.amount, rule.period.unit) == (deadline["amount"], deadline["unit"]), rule.id
+        assert rule.article == record["article"], rule.id
+        assert rule.confidence == record["confidence"], rule.id
+        assert rule.stage == STAGES.get(rule.id, record["stage"]), rule.id
+        assert str(rule.in_force_from or pack.instrument.in_force_from) == record["in_force_from"]
+        assert pack.instrument.jurisdiction == record["jurisdiction"]
+        assert rule.contents.basis == record.get("contents_basis", rule.contents.basis)
+        if record["id"] not in ("cn-measures-4-cii-1h", "cn-measures-4-central-organ-2h", "cn-measures-4-other-4h"):
+            assert len(rule.contents.items) == len(record["contents"]), rule.id
+        if "promptness" in deadline:
+            assert rule.promptness == deadline["promptness"], rule.id
+
+
+def test_kinds_of_recipient_fit_the_stage() -> None:
+    for _, rule in LAW.rules():
+        kinds = {recipient.kind for recipient in rule.recipients}
+        if rule.stage is Stage.INDIVIDUAL:
+            assert kinds == {RecipientKind.INDIVIDUALS}
+        if rule.stage is Stage.LOG:
+            assert kinds == {RecipientKind.INTERNAL}
+
+
+FAULTS = [
+    ("    article: '1'\n", "", "chain.yaml: rules.zz-initial.article", "Field required"),
+    ("event: classified", "event: clasified", "rules.zz-initial.clock", "no clock event “clasified”"),
+    ("after: [zz-initial]", "after: [zz-first]", "pack", "no other rule “zz-first”"),
+    ("family: dora-2025-301\n", "family: dora\n", "rules.zz-initial.period.family", "Input should be"),
+    ("trigger: facts.serious_incident", "trigger: facts.serious", "rules.zz-initial.trigger", "Did you mean"),
+    ("not_for: \"'bank' in", "not_for: \"'bnk' in", "rules.zz-initial", "Did you mean “bank”"),
+    ("amount: 4\n", "amount: four\n", "rules.zz-initial.period.amount", "valid integer"),
+    ("reminder: PT30M", "reminder: 30 minutes", "rules.zz-own-reminder.reminder", "not a duration"),
+    ("id: zz-final\n", "id: zz-initial\n", "pack", "stands twice"),
+    ("jurisdiction: EU", "jurisdiction: Europe", "instrument.jurisdiction", "pattern"),
+    ("region: eea", "region: europe", "instrument.forum.region", "no region"),
+    ("checked_on: 2026-11-22", "checked_on: yesterday", "instrument.checked_on", "date"),
+    ("short: {en: Chain act}", "short: {zh: 法}", "instrument.short", "at least the language en"),
+    ("in_force_to: 2026-06-30", "in_force_to: 2025-06-30", "rules.zz-old-law", "lies before"),
+    ("promptness: prompt\n    reminder", "reminder", "rules.zz-own-reminder", "needs a promptness"),
+    ("schema: 1", "schema: 1\nextra: true", "extra", "Extra inputs"),
+    ("schema: 1", "schema: [", "chain.yaml", "not valid YAML"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "place", "says"), FAULTS, ids=[str(n) for n in range(len(FAULTS))])
+def test_a_faulty_pack_is_refused_with_file_rule_and_field(old: str, new: str, place: str, says: str) -> None:
+    assert old in CHAIN
+    with pytest.raises(InvalidInput) as caught:
+        parse_pack(CHAIN.replace(old, new, 1), name="chain.yaml")
+    assert any(place in fault.field and says in fault.reason for fault in caught.value.errors), caught.value.errors
+    assert "chain.yaml" in caught.value.errors[0].field
+
+
+def test_folders_of_ones_own_add_to_the_law(tmp_path: Path) -> None:
+    (tmp_path / "zz").mkdir()
+    (tmp_path / "zz" / "chain.yaml").write_text(CHAIN, encoding="utf-8")
+    law = load_law(tmp_path)
+    assert law.rule("zz-initial") is not None
+    assert law.rule("eu-gdpr-33-1-authority") is not None
+    alone = load_law(tmp_path, built_in=False)
+    assert [pack.instrument.id for pack in alone.packs] == ["zz-chain"]
+    assert "zz-chain 7" in alone.version()
+    with pytest.raises(InvalidInput, match="no folder"):
+        load_law(tmp_path / "nowhere")
+    (tmp_path / "again.yaml").write_text(CHAIN, encoding="utf-8")
+    with pytest.raises(InvalidInput, match="defined twice"):
+        load_law(tmp_path)
+
+
+CASE = """
+cases:
+  - id: a-case
+    about: A major incident of a bank.
+    at: '2026-09-12T00:00:00+02:00'
+    facts: {countries: [DE], roles: [bank], serious_incident: true, classified_at: '2026-09-11T22:00:00+02:00'}
+    expect:
+      zz-initial: {status: due, strict_due: '2026-09-12T03:00:00+02:00'}
+      zz-intermediate: {status: due}
+      zz-final: {status: none}
+"""
+
+
+def test_the_linter_runs_the_cases_and_asks_for_missing_ones() -> None:
+    law = assemble([parse_pack(CHAIN + CASE, name="chain.yaml")])
+    found = {(fault.field, fault.reason) for fault in lint(law)}
+    case = "zz-chain: case a-case"
+    assert (case, "zz-intermediate: expected due, got waiting_for_clock") in found
+    assert (case, "zz-final: expected no duty, got waiting_for_clock") in found
+    wrong = "zz-initial: expected strict_due 2026-09-12T03:00:00+02:00, got 2026-09-12T02:00:00+02:00"
+    assert (case, wrong) in found
+    assert ("zz-chain: zz-declaration", "No case triggers this rule.") in found
+    assert ("zz-chain: zz-initial", "No case just fails to trigger this rule.") in found
+    faulty = CASE.replace("roles: [bank]", "rolls: [bank]")
+    broken = lint(assemble([parse_pack(CHAIN + faulty, name="chain.yaml")]))
+    assert any("There is no fact “rolls”" in fault.reason for fault in broken)
+
+
+def test_everything_derived_by_default_is_in_force() -> None:
+    for pack, rule in LAW.rules():
+        status = rule.status or pack.instrument.status
+        assert status in (Status.IN_FORCE, Status.VOLUNTARY)

@@ -1,0 +1,90 @@
+"""What the board page shows, gathered from the read models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from incidents.errors import NotFound
+from projections.deadlines.deadlines import Deadline, deadline, deadlines
+from projections.severity_board.board import BoardEntry, board
+from projections.tasks.tasks import Task, tasks
+from tocsin.services import Services
+
+ROWS = 40
+SIDE_ROWS = 10
+_CLOSED = ("closed", "merged")
+_SILENT = frozenset({"settled", "late"})
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRow:
+    """One incident, and the clock that runs out first (None: none is running)."""
+
+    entry: BoardEntry
+    clock: Deadline | None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The figures above the board. `more`: they count the rows shown, and there are others."""
+
+    incidents: int
+    missed: int
+    duties: int
+    tasks: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BoardPage:
+    """Everything on the page."""
+
+    rows: tuple[BoardRow, ...]
+    next_cursor: str | None
+    totals: Totals
+    deadlines: tuple[Deadline, ...]
+    tasks: tuple[Task, ...]
+    closed: tuple[BoardEntry, ...]
+    behind: int
+
+
+def gather(services: Services, now: datetime, *, search: str | None, cursor: str | None) -> BoardPage:
+    """The page's content. InvalidInput for a cursor or a search that cannot be."""
+    engine = services.engine
+    page = board(engine, state="open", search=search, cursor=cursor, limit=ROWS)
+    waiting = tasks(engine, limit=SIDE_ROWS)
+    due = deadlines(engine, now=now, limit=SIDE_ROWS * 5).items
+    closed = board(engine, state=list(_CLOSED), search=search, sort="updated", limit=6)
+    return BoardPage(
+        rows=tuple(BoardRow(entry, _clock(services, entry, now)) for entry in page.items),
+        next_cursor=page.next_cursor,
+        totals=Totals(
+            incidents=len(page.items),
+            missed=sum(entry.duties_missed for entry in page.items),
+            duties=sum(entry.duties_open for entry in page.items),
+            tasks=len(waiting.items),
+            more=page.next_cursor is not None or cursor is not None,
+        ),
+        deadlines=_loudest(due),
+        tasks=waiting.items,
+        closed=closed.items if cursor is None else (),
+        behind=max((lag.behind for lag in services.projections.lag()), default=0),
+    )
+
+
+def _clock(services: Services, entry: BoardEntry, now: datetime) -> Deadline | None:
+    if entry.next_duty is None:
+        return None
+    try:
+        return deadline(services.engine, entry.incident_id, entry.next_duty.duty_id, now=now)
+    except NotFound:
+        return None  # the two read models are a moment apart; the next refresh shows it
+
+
+def _loudest(found: tuple[Deadline, ...]) -> tuple[Deadline, ...]:
+    """Clocks that run before those that may."""
+    open_now = [one for one in found if one.colour not in _SILENT]
+    running = [one for one in open_now if one.strict_due is not None]
+    others = [one for one in open_now if one.strict_due is None]
+    return tuple((running + others)[:SIDE_ROWS])

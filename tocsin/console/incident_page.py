@@ -1,0 +1,117 @@
+"""What the page of one incident shows, gathered from the record and the read models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from incidents.errors import NotFound
+from incidents.facts import vocabulary
+from incidents.incident.incident import Incident
+from incidents.incident.known import known_facts
+from incidents.reference import reference_of
+from projections.coverage.coverage import CampaignCoverage, campaigns_of
+from projections.deadlines.deadlines import Deadline, deadlines
+from projections.recovery.recovery import PHASES, RecoveryStatus, recovery_of
+from projections.tasks.tasks import Task, tasks
+from projections.timeline.timeline import TimelineEntry, timeline
+from tocsin.services import Services
+
+TIMELINE_ROWS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class FactShown:
+    """One fact; `own`: stated for this incident, not told by the lifecycle or the profile."""
+
+    name: str
+    value: Any
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FactGroup:
+    """Facts under one heading."""
+
+    labels: dict[str, str]
+    facts: tuple[FactShown, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseShown:
+    """One phase of the lifecycle; `at` is None while it is not reached."""
+
+    phase: str
+    at: datetime | None
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentPage:
+    """Everything on the page."""
+
+    incident: Incident
+    reference: str
+    merged_into: str | None
+    phases: tuple[PhaseShown, ...]
+    recovery: RecoveryStatus | None
+    facts: tuple[FactGroup, ...]
+    open_duties: tuple[Deadline, ...]
+    settled_duties: tuple[Deadline, ...]
+    tasks: tuple[Task, ...]
+    campaigns: tuple[CampaignCoverage, ...]
+    entries: tuple[TimelineEntry, ...]
+    more_entries: str | None
+
+
+def gather(services: Services, incident_id: UUID, now: datetime, *, cursor: str | None) -> IncidentPage:
+    """The page's content. NotFound when there is no such incident."""
+    engine = services.engine
+    incident = services.record.load(Incident, incident_id)
+    duties = deadlines(engine, now=now, incident_id=incident_id, include="all", limit=200).items
+    story = timeline(engine, incident_id, newest_first=True, minor=False, limit=TIMELINE_ROWS, cursor=cursor)
+    return IncidentPage(
+        incident=incident,
+        reference=reference_of(incident_id),
+        merged_into=reference_of(incident.merged_into) if incident.merged_into else None,
+        phases=_phases(incident),
+        recovery=_recovery(services, incident_id),
+        facts=_facts(services, incident),
+        open_duties=_running_first([duty for duty in duties if duty.colour not in {"settled", "late"}]),
+        settled_duties=tuple(duty for duty in duties if duty.colour in {"settled", "late"}),
+        tasks=tasks(engine, incident_id=incident_id, limit=50).items,
+        campaigns=campaigns_of(engine, incident_id),
+        entries=story.items,
+        more_entries=story.next_cursor,
+    )
+
+
+def _running_first(duties: Sequence[Deadline]) -> tuple[Deadline, ...]:
+    return tuple(sorted(duties, key=lambda duty: duty.strict_due is None))
+
+
+def _phases(incident: Incident) -> tuple[PhaseShown, ...]:
+    times = {phase.value: at for phase, at in incident.phase_times.items()}
+    return tuple(PhaseShown(phase, times.get(phase), incident.phase.value == phase) for phase in PHASES)
+
+
+def _recovery(services: Services, incident_id: UUID) -> RecoveryStatus | None:
+    try:
+        return recovery_of(services.engine, incident_id)
+    except NotFound:
+        return None  # the read model has not seen it yet
+
+
+def _facts(services: Services, incident: Incident) -> tuple[FactGroup, ...]:
+    known = known_facts(incident, services.profile).known()
+    words = vocabulary()
+    groups = []
+    for group in words.groups:
+        names = [spec.name for spec in words if spec.group == group.id and spec.name in known]
+        if names:
+            shown = tuple(FactShown(name, known[name], name in incident.facts) for name in names)
+            groups.append(FactGroup({"en": group.en, "zh": group.zh}, shown))
+    return tuple(groups)
