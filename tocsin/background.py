@@ -36,10 +36,10 @@ class Background:
 
     def __init__(self, services: Services) -> None:
         sending = services.sending
-        self._followers = [_automation(services), _bridge(services), sending.follower]
+        self.followers = [_automation(services), _bridge(services), sending.follower]
         alarms = Alarms(services.engine, services.duties, services.runs, services.clock, uuid4)
         workers: list[Worker] = [
-            *(RepeatingWorker(f.name, f.run_once, services.metrics) for f in self._followers),
+            *(RepeatingWorker(f.name, f.run_once, services.metrics) for f in self.followers),
             RepeatingWorker("alarms", alarms.run_once, services.metrics, poll_seconds=ALARM_SECONDS),
             RepeatingWorker("delivery-relay", sending.relay.run_once, services.metrics),
             AsyncWorker(
@@ -61,7 +61,7 @@ class Background:
 
     def is_settled(self) -> bool:
         """Whether everything that follows by itself from what is recorded has been recorded too."""
-        return all(follower.is_caught_up() for follower in self._followers)
+        return all(follower.is_caught_up() for follower in self.followers)
 
 
 def _automation(services: Services) -> Follower:

@@ -57,10 +57,7 @@ def read_records(source: BinaryIO, limits: ImportLimits) -> Iterator[Record]:
 
 def _columns(header: str) -> list[str]:
     """The column order. The header is not repeated in errors: without one, it is somebody's contact."""
-    try:
-        names = [name.strip().lower() for name in next(csv.reader([header], strict=True), [])]
-    except csv.Error:
-        names = []
+    names = [name.strip().lower() for name in _cells(header) or []]
     if sorted(names) != sorted(COLUMNS):
         hint = " It seems to be separated by semicolons; use commas." if header.count(";") >= 4 else ""
         raise InvalidInput(
@@ -73,17 +70,28 @@ def _columns(header: str) -> list[str]:
 def _record(row: int, text: str, broken: str | None, columns: list[str]) -> Record:
     if broken is not None:
         return Record(row, {}, broken)
-    try:
-        cells = next(csv.reader(io.StringIO(text, newline=""), strict=True), [])
-    except csv.Error:
+    cells = _cells(text)
+    if cells is None:
         return Record(row, {}, "has a quote in the wrong place (RFC 4180: double it and quote the whole field)")
     if len(cells) != len(columns):
         return Record(row, {}, f"has {len(cells)} fields instead of {len(columns)}")
     return Record(row, dict(zip(columns, cells, strict=True)))
 
 
+def _cells(text: str) -> list[str] | None:
+    try:
+        return next(csv.reader(io.StringIO(text, newline=""), strict=True), [])
+    except csv.Error:
+        return None
+
+
+def _is_open(text: str) -> bool:
+    """Whether the text ends inside a quoted field, so that the next line belongs to it."""
+    return text.count('"') % 2 == 1 and _cells(text) is None
+
+
 def _texts(lines: Iterator[str], limits: ImportLimits) -> Iterator[tuple[str, str | None]]:
-    """Physical lines joined to records: a record is whole when its quotes are even."""
+    """Physical lines joined to records."""
     waiting: deque[str] = deque()
 
     def pull() -> str | None:
@@ -93,19 +101,18 @@ def _texts(lines: Iterator[str], limits: ImportLimits) -> Iterator[tuple[str, st
         if not first:
             yield "", f"is longer than {limits.record_bytes} bytes"
             continue
-        parts, quotes = [first], first.count('"')
-        while quotes % 2 and len(parts) < limits.record_lines:
+        parts = [first]
+        while (still_open := _is_open("".join(parts))) and len(parts) < limits.record_lines:
             more = pull()
             if not more:
                 break
             parts.append(more)
-            quotes += more.count('"')
-        if quotes % 2 == 0:
-            yield "".join(parts), None
-        else:
+        if still_open:
             # The quote is never closed: give the line up and read the ones behind it afresh.
             waiting.extendleft(reversed(parts[1:]))
             yield "", "opens a quote that is never closed"
+        else:
+            yield "".join(parts), None
 
 
 def _lines(source: BinaryIO, limits: ImportLimits) -> Iterator[str]:

@@ -220,9 +220,9 @@ class Run(Aggregate):
             )
 
     def _complete(self, step_id: str, outcome: str, context: Context, *, comment: str = "") -> None:
-        state = self.steps.get(step_id)
-        if state is not None and state.outcome is not None and not state.open:
+        if self._done(step_id):
             return
+        state = self.steps.get(step_id)
         if state is not None and state.timer is not None:
             self.emit(
                 TimerCancelled, context, incident_id=self.incident_id, timer_id=state.timer.timer_id, step=step_id

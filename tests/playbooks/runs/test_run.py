@@ -109,6 +109,21 @@ def test_an_approval_faster_than_the_plan_still_counts(run: Run, analyst: Contex
     assert "notify-people" in open_steps(run)
 
 
+def test_an_approval_right_after_a_rejection_counts_before_its_step_is_open_again(
+    run: Run, analyst: ContextMaker
+) -> None:
+    ready = view("triaged", "contained", facts=NEEDED, a=DutyState(duty("a")))
+    run.advance(ready, analyst())
+    for what in ("approval-requested", "rejected", "approval-requested", "approved"):
+        run.campaign_moved("draft-notice", what, analyst())
+        if what == "approval-requested" and run.steps.get("approve-notice") is None:
+            run.advance(ready, analyst())
+    run.advance(ready, analyst())
+
+    assert run.steps["approve-notice"].outcome == "approved"
+    assert "notify-people" in open_steps(run)
+
+
 def test_filings_wait_until_each_duty_is_settled_in_some_way(run: Run, analyst: ContextMaker) -> None:
     duties = {
         "due": DutyState(duty("due")),

@@ -1,0 +1,224 @@
+"""Bridges, alarms and workers over real services: runs open campaigns, campaigns move runs, clocks are loud."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from incidents.clock import ManualClock
+from incidents.record import Context
+from notifier.campaigns.campaign import Campaign, CampaignStatus
+from notifier.campaigns.events import CampaignDrafted
+from playbooks.duties.events import DutyMissed, DutyWarned
+from playbooks.runs.events import TimerFired
+from playbooks.runs.run import Run
+from tests.conftest import NIGHT, ContextMaker
+from tocsin.alarms import Alarms
+from tocsin.background import Background
+from tocsin.bridges import campaign_of_step
+from tocsin.observability.metrics import Metrics
+from tocsin.services import Services
+from tocsin.workers import RepeatingWorker, Workers
+
+FACTS = {
+    "event_kinds": ["personal_data_breach"],
+    "data_classes": ["personal", "health"],
+    "data_events": ["leaked"],
+    "persons_affected": 2,
+    "persons_by_country": {"DE": 2},
+    "countries": ["DE"],
+    "risk_to_persons": "high",
+    "direct_loss": {"CNY": 0},
+}
+CSV = b"name,phone,email,language,country\nAnna Weber,,anna@example.org,en,DE\nBen Novak,,ben@example.org,en,DE\n"
+
+
+@pytest.fixture
+def settle(services: Services) -> Callable[[], None]:
+    """Do everything that follows by itself, in this thread."""
+    background = Background(services)
+
+    def run() -> None:
+        while not background.is_settled():
+            for follower in background.followers:
+                follower.drain()
+        services.projections.drain()
+
+    return run
+
+
+@pytest.fixture
+def incident_id(services: Services, analyst: ContextMaker, settle: Callable[[], None]) -> UUID:
+    incident = services.incidents.report(uuid4(), analyst(), title="Bulk export")
+    services.incidents.triage(incident.id, analyst())
+    services.incidents.state_facts(incident.id, analyst(), FACTS)
+    settle()
+    return incident.id
+
+
+def run_of(services: Services, incident_id: UUID) -> Run:
+    return services.record.load(Run, Run.id_for(incident_id, "personal-data-breach"))
+
+
+def campaign_id_of(services: Services, incident_id: UUID) -> UUID:
+    campaign_id = campaign_of_step(services.record, Run.id_for(incident_id, "personal-data-breach"), "draft-notice")
+    assert campaign_id is not None
+    return campaign_id
+
+
+def test_a_run_opens_one_draft_that_says_what_is_known(services: Services, incident_id: UUID) -> None:
+    campaign = services.record.load(Campaign, campaign_id_of(services, incident_id))
+
+    assert campaign.run_id == Run.id_for(incident_id, "personal-data-breach")
+    assert campaign.values["organisation"]["zh-Hans"] == "灯笼银行"
+    assert campaign.values["data_kinds"]["en"] == ["Health"]
+    assert "nature_of_breach" in campaign.required_items
+    assert "eu-gdpr-34-individuals:eu.affected_individuals:individual" in campaign.duties
+
+
+def test_the_draft_is_opened_once_however_often_the_event_is_seen(
+    services: Services, incident_id: UUID, clock: ManualClock
+) -> None:
+    from tocsin.background import _bridge
+
+    handler = _bridge(services)._handler
+    for recorded in services.record.read(0, 1000, kinds=["run.step-started"]):
+        assert list(handler(recorded)) == []
+
+    drafted = services.record.read(0, 1000, kinds=[CampaignDrafted.kind])
+    assert len(drafted) == 1
+
+
+def test_approval_moves_the_run_and_rejection_sends_it_back(
+    services: Services,
+    incident_id: UUID,
+    analyst: ContextMaker,
+    clock: ManualClock,
+    settle: Callable[[], None],
+) -> None:
+    campaign_id = campaign_id_of(services, incident_id)
+    second = ContextMaker(clock, "user:qiang")
+    audience = services.audiences.import_csv(io.BytesIO(CSV), analyst())
+    services.campaigns.attach_audience(analyst(), campaign_id, audience.audience_id)
+    values = services.record.load(Campaign, campaign_id).values
+    services.campaigns.revise_text(analyst(), campaign_id, {**values, **words()})
+    services.campaigns.request_approval(analyst(), campaign_id)
+    settle()
+    assert "approve-notice" in run_of(services, incident_id).open_steps()
+
+    services.campaigns.reject(second(), campaign_id, reason="Say what people can do.")
+    settle()
+    assert "draft-notice" in run_of(services, incident_id).open_steps()
+
+    services.campaigns.revise_text(analyst(), campaign_id, {**values, **words("Change your password.")})
+    services.campaigns.request_approval(analyst(), campaign_id)
+    view = services.campaigns.view(campaign_id)
+    services.campaigns.approve(
+        second(), campaign_id, text_digest=view.text_digest, audience_digest=view.audience_digest
+    )
+    settle()
+
+    run = run_of(services, incident_id)
+    assert run.steps["approve-notice"].outcome == "approved"
+    assert services.record.load(Campaign, campaign_id).status is CampaignStatus.STARTED
+
+    campaign = services.record.load(Campaign, campaign_id)
+    campaign.finish(Context.of_command("system:notifier", clock), {"reached": 2})
+    services.record.commit(campaign)
+    settle()
+    register = services.duties.register(incident_id)
+    assert run_of(services, incident_id).steps["notify-people"].outcome == "sent"
+    assert register.duties["eu-gdpr-34-individuals:eu.affected_individuals:individual"].fulfilled_at == NIGHT
+
+
+def words(advice: str = "Be wary of calls.") -> dict[str, object]:
+    texts = {
+        "incident_summary": "A table was copied.",
+        "cause": "A stolen password.",
+        "risk": "No misuse is known.",
+        "consequences": "Somebody may pose as us.",
+    }
+    languages = ("en", "zh-Hans", "vi")
+    lists = {"measures_taken": ["locked the account"], "advice": [advice], "data_kinds": ["health"]}
+    return {
+        **{name: dict.fromkeys(languages, text) for name, text in texts.items()},
+        **{name: dict.fromkeys(languages, entries) for name, entries in lists.items()},
+    }
+
+
+def test_clocks_are_loud_before_and_after(
+    services: Services, incident_id: UUID, clock: ManualClock, settle: Callable[[], None]
+) -> None:
+    alarms = Alarms(services.engine, services.duties, services.runs, clock, uuid4)
+    heard = []
+    for hours in (1, 36, 37, 58, 69, 73):
+        clock.move_to(NIGHT + timedelta(hours=hours))
+        position = services.record.head()
+        alarms.run_once()
+        heard += [
+            (hours, event.percent if isinstance(event, DutyWarned) else "missed")
+            for recorded in services.record.read(position, 100, kinds=[DutyWarned.kind, DutyMissed.kind])
+            if isinstance(event := recorded.event, DutyWarned | DutyMissed) and event.duty_id.startswith("eu-gdpr-33-1")
+        ]
+        settle()
+
+    assert heard == [(36, 50), (58, 80), (69, 95), (73, "missed")]
+
+
+def test_a_task_that_waits_too_long_is_called_out_once(
+    services: Services, incident_id: UUID, clock: ManualClock, settle: Callable[[], None]
+) -> None:
+    alarms = Alarms(services.engine, services.duties, services.runs, clock, uuid4)
+    clock.advance(timedelta(hours=4, minutes=1))
+    alarms.run_once()
+    settle()
+    alarms.run_once()
+
+    fired = [r.event for r in services.record.read(0, 1000, kinds=[TimerFired.kind])]
+    assert [event.step for event in fired if isinstance(event, TimerFired)] == ["contain"]
+
+
+def test_a_worker_survives_a_failure_and_is_counted(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tocsin.workers.BACK_OFF_SECONDS", 0.01)
+    succeeded = threading.Event()
+    failures = iter([True, True, False])
+
+    def work() -> int:
+        if next(failures, False):
+            raise OSError("disk full")
+        succeeded.set()
+        return 0
+
+    metrics = Metrics()
+    workers = Workers([RepeatingWorker("shaky", work, metrics, poll_seconds=0.01)], services.record)
+    workers.start()
+    assert succeeded.wait(20)
+    assert workers.dead() == []
+    assert workers.stop()
+
+    assert metrics.worker_faults.labels("shaky")._value.get() == 2
+
+
+def test_a_commit_wakes_the_workers(services: Services, analyst: ContextMaker) -> None:
+    turns: list[int] = []
+    woken = threading.Event()
+
+    def work() -> int:
+        turns.append(1)
+        if len(turns) > 1:
+            woken.set()
+        return 0
+
+    workers = Workers([RepeatingWorker("sleepy", work, Metrics(), poll_seconds=3600)], services.record)
+    workers.start()
+    while not turns:
+        pass
+    services.incidents.report(uuid4(), analyst(), title="Wake up")
+
+    assert woken.wait(20)
+    assert workers.stop()
