@@ -54,6 +54,4 @@ class ContextMaker:
         self._actor = actor
 
     def __call__(self, command_id: UUID | None = None, happened_at: datetime | None = None) -> Context:
-        return Context.of_command(
-            self._actor, self._clock, command_id=command_id or uuid4(), happened_at=happened_at
-        )
+        return Context.of_command(self._actor, self._clock, command_id=command_id or uuid4(), happened_at=happened_at)

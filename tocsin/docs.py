@@ -1,4 +1,4 @@
-"""Writes the pages under `docs/` that are made from code and data. `python -m tocsin.docs`; a test holds them current."""
+"""Writes the pages under `docs/` that are made from code and data (`make docs`); a test holds them current."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Made from the code by `make docs`. How settings are read: [operate.md](operate.m
 def settings_page() -> str:
     """Every setting with its variable, default and meaning."""
     rows = [
-        f"| `{name}` | `TOCSIN_{name.upper().replace('.', '__')}` | {_shown(field)} | {_cell(field.description or '')} |"
+        f"| `{name}` | `{_variable(name)}` | {_shown(field)} | {_cell(field.description or '')} |"
         for name, field in _fields(Settings)
     ]
     return SETTINGS_HEAD + "\n".join(rows) + "\n"
@@ -36,6 +36,10 @@ def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fie
             yield from _fields(inner, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", field
+
+
+def _variable(name: str) -> str:
+    return f"TOCSIN_{name.upper().replace('.', '__')}"
 
 
 def _shown(field: FieldInfo) -> str:

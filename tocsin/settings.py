@@ -82,7 +82,9 @@ class SmtpSettings(Section):
     host: str = Field("127.0.0.1", description="Relay's host.")
     port: int = Field(587, ge=1, le=65535, description="Relay's port.")
     tls: Literal["starttls", "implicit", "none"] = Field("starttls", description="How the connection is encrypted.")
-    ca_file: Path | None = Field(None, description="Certificates to trust besides the system's, if the relay has its own.")
+    ca_file: Path | None = Field(
+        None, description="Certificates to trust besides the system's, if the relay has its own."
+    )
     username: str = Field("", description="User for AUTH; empty for none.")
     password: SecretStr = Field(SecretStr(""), description="Password for AUTH. A secret.")
     password_file: Path | None = Field(None, description="File that holds `password`.")

@@ -64,7 +64,7 @@ class RepeatingWorker:
 
 
 class AsyncWorker:
-    """The same for asynchronous work, in an event loop of its own; `begin` runs before the first turn, `close` at the end."""
+    """The same for asynchronous work, in a loop of its own; `begin` runs before the first turn, `close` at the end."""
 
     def __init__(
         self,

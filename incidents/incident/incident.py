@@ -144,9 +144,7 @@ class Incident(Aggregate):
     def state_facts(self, context: Context, changes: Mapping[str, Any], *, source: str = "") -> None:
         """State or revise facts (already validated and normalised). Records only what really changes."""
         self._check("state facts", context)
-        changed = {
-            name: value for name, value in changes.items() if self.facts.get(name, UNKNOWN) != value
-        }
+        changed = {name: value for name, value in changes.items() if self.facts.get(name, UNKNOWN) != value}
         if not changed:
             return
         revised = tuple(sorted(name for name in changed if name in self.facts))

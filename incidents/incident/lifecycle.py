@@ -21,9 +21,7 @@ class Phase(StrEnum):
     MERGED = "merged"
 
 
-OPEN_PHASES = frozenset(
-    {Phase.REPORTED, Phase.TRIAGED, Phase.CONTAINED, Phase.ERADICATED, Phase.RECOVERED}
-)
+OPEN_PHASES = frozenset({Phase.REPORTED, Phase.TRIAGED, Phase.CONTAINED, Phase.ERADICATED, Phase.RECOVERED})
 
 TRANSITIONS: dict[str, frozenset[Phase]] = {
     "triage": frozenset({Phase.REPORTED}),

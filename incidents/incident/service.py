@@ -80,7 +80,10 @@ class IncidentService:
         """Confirm that it is real."""
         assessment = _text(assessment, "assessment")
         return self.change(
-            incident_id, context, lambda incident: incident.triage(context, assessment), expected_version=expected_version
+            incident_id,
+            context,
+            lambda incident: incident.triage(context, assessment),
+            expected_version=expected_version,
         )
 
     def move(

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Strin
 from incidents.clock import Clock
 
 Actor = Annotated[str, StringConstraints(pattern=r"^(user|system|siem|provider):[A-Za-z0-9._-]{1,64}$")]
-"""Who acted: `user:` a person's key, `siem:` a detector's key, `provider:` a channel's receipt, `system:` Tocsin itself."""
+"""Who acted: `user:` a person's key, `siem:` a detector's key, `provider:` a channel's receipt, `system:` ourselves."""
 
 Cause = Annotated[str, StringConstraints(pattern=r"^(command|event|timer):[0-9a-f-]{36}(/[0-9]+)?$")]
 """`command:<uuid>`, `timer:<uuid>`, or `event:<originator id>/<originator version>`."""

@@ -117,13 +117,14 @@ class EventMapper(Mapper[UUID]):
             ) from error
 
     @staticmethod
-    def _read(cls: type[Event], stored: StoredEvent) -> Event:
+    def _read(event_class: type[Event], stored: StoredEvent) -> Event:
         # The stream's columns are spliced in as JSON so that one validate_json call does everything.
         head = b'{"originator_id":"%s","originator_version":%d,' % (
             cast(UUID, stored.originator_id).hex.encode(),  # read with and without dashes; this is faster
             stored.originator_version,
         )
-        return cls.__pydantic_validator__.validate_json(head + stored.state[1:])
+        event: Event = event_class.__pydantic_validator__.validate_json(head + stored.state[1:])
+        return event
 
 
 class _NoTranscoder(Transcoder):

@@ -77,13 +77,14 @@ class Record(Application[UUID]):
     def find(self, kind: type[A], aggregate_id: UUID, *, version: int | None = None) -> A | None:
         """Rebuild an aggregate, or None when no event names it."""
         try:
-            return self.repository.get(
+            found: A | None = self.repository.get(
                 aggregate_id,
                 version=version,
                 projector_func=cast(Any, kind.project),
             )
         except AggregateNotFoundError:
             return None
+        return found
 
     def commit(self, *aggregates: Aggregate | None, tracking: Tracking | None = None) -> list[int]:
         """Save all pending events of these aggregates in one transaction, with a follower's position if given.

@@ -33,7 +33,7 @@ class Step(Model):
     id: StepId
     kind: StepKind
     title: dict[str, str]
-    help: dict[str, str] = {}
+    help: dict[str, str] = Field(default_factory=dict)
     after: tuple[StepId, ...] = ()
     when: str | None = None
     """CEL over facts; unknown facts keep the step waiting until they are known."""
@@ -71,7 +71,7 @@ class Playbook(Model):
     id: StepId
     version: int = Field(ge=1)
     title: dict[str, str]
-    description: dict[str, str] = {}
+    description: dict[str, str] = Field(default_factory=dict)
     starts_when: str
     """CEL over facts and grades: when true, a run starts by itself."""
     steps: tuple[Step, ...] = Field(min_length=1)
@@ -95,9 +95,7 @@ class Playbook(Model):
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON: two runs with one digest followed the same plan."""
-        canonical = json.dumps(
-            self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        )
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def step(self, step_id: str) -> Step:
@@ -118,8 +116,7 @@ def parse_playbook(text: str, *, name: str = "playbook") -> Playbook:
         return Playbook.model_validate(data)
     except ValidationError as error:
         faults = [
-            FieldFault(".".join(str(part) for part in fault["loc"]) or name, fault["msg"])
-            for fault in error.errors()
+            FieldFault(".".join(str(part) for part in fault["loc"]) or name, fault["msg"]) for fault in error.errors()
         ]
         raise InvalidInput(f"{name} is not a playbook.", errors=faults) from error
 

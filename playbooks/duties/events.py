@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from pydantic import Field
+
 from incidents.record.event import Event, Instant, Model
 
 
@@ -40,9 +42,9 @@ class DutyOnRecord(Model):
     """For a possible duty: when it would have to be done if the unknown facts fell that way."""
     ends_with_day: bool = False
     """The deadline ends with a local day: `strict_due` is 00:00 of the next one."""
-    recipient_names: dict[str, str] = {}
-    instrument_titles: dict[str, str] = {}
-    content_texts: dict[str, dict[str, str]] = {}
+    recipient_names: dict[str, str] = Field(default_factory=dict)
+    instrument_titles: dict[str, str] = Field(default_factory=dict)
+    content_texts: dict[str, dict[str, str]] = Field(default_factory=dict)
     """What each item of `contents` asks for, by language."""
     exemptions: tuple[dict[str, Any], ...] = ()
     note: str = ""

@@ -97,9 +97,7 @@ class DutyRegister(Aggregate):
             raise IllegalTransition(f"Duty {duty_id} is not waived.")
         self.emit(WaiverOverturned, context, incident_id=incident_id, duty_id=duty_id, reason=reason)
 
-    def fulfil(
-        self, incident_id: UUID, duty_id: str, submitted_at: datetime, how: str, context: Context
-    ) -> None:
+    def fulfil(self, incident_id: UUID, duty_id: str, submitted_at: datetime, how: str, context: Context) -> None:
         """Record that the filing was made or the notice sent; whether it was late is settled here for ever."""
         state = self._open(duty_id)
         if submitted_at > context.recorded_at:
@@ -130,9 +128,7 @@ class DutyRegister(Aggregate):
             percent = window_used(started, due, context.recorded_at)
             passed = [step for step in WARN_AT if step <= percent]
             if passed and passed[-1] > state.warned:
-                self.emit(
-                    DutyWarned, context, incident_id=incident_id, duty_id=duty_id, percent=passed[-1]
-                )
+                self.emit(DutyWarned, context, incident_id=incident_id, duty_id=duty_id, percent=passed[-1])
             if context.recorded_at > due and not state.missed:
                 self.emit(DutyMissed, context, incident_id=incident_id, duty_id=duty_id, strict_due=due)
 
@@ -173,9 +169,7 @@ class DutyRegister(Aggregate):
     def _revised(self, event: DutyRevised) -> None:
         state = self.duties[event.duty.duty_id]
         moved = state.duty.strict_due != event.duty.strict_due or state.duty.clock_at != event.duty.clock_at
-        self.duties[event.duty.duty_id] = replace(
-            state, duty=event.duty, warned=0 if moved else state.warned
-        )
+        self.duties[event.duty.duty_id] = replace(state, duty=event.duty, warned=0 if moved else state.warned)
 
     @folds(DutyLifted)
     def _lifted(self, event: DutyLifted) -> None:
@@ -191,9 +185,7 @@ class DutyRegister(Aggregate):
 
     @folds(DutyFulfilled)
     def _fulfilled(self, event: DutyFulfilled) -> None:
-        self.duties[event.duty_id] = replace(
-            self.duties[event.duty_id], fulfilled_at=event.submitted_at
-        )
+        self.duties[event.duty_id] = replace(self.duties[event.duty_id], fulfilled_at=event.submitted_at)
         self.submissions[event.rule] = event.submitted_at
 
     @folds(DutyWarned)

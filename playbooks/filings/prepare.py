@@ -48,7 +48,7 @@ def prepare(
     prepared_at: datetime,
     language: str = "en",
 ) -> PreparedFiling:
-    """Prepare the draft of one filing. Times are shown in the zone of the duty. InvalidInput for an unknown language."""
+    """Prepare the draft of one filing, with times in the zone of the duty. InvalidInput for an unknown language."""
     if language not in LANGUAGES:
         raise InvalidInput(f"Filings are prepared in {', '.join(LANGUAGES)}.", field="language")
     zone = ZoneInfo(duty.time_zone)
@@ -113,7 +113,7 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return ImmutableSandboxedEnvironment(
         loader=PackageLoader("playbooks.filings"),
         undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - plain text, never HTML
+        autoescape=False,
         trim_blocks=True,
         lstrip_blocks=True,
     )

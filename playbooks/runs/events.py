@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from pydantic import Field
+
 from incidents.record.event import Event, Instant
 
 
@@ -26,17 +28,17 @@ class StepStarted(Event, kind="run.step-started"):
     step_kind: str
     title: dict[str, str]
     """Language tag to text."""
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = Field(default_factory=dict)
 
 
 class StepCompleted(Event, kind="run.step-completed"):
-    """A step is done, with its outcome (`done`, `approved`, `rejected`, `sent`, `filed`, `timed-out`, `skipped` ...)."""
+    """A step is done, with its outcome (`done`, `approved`, `rejected`, `sent`, `filed`, `skipped`)."""
 
     incident_id: UUID
     step: str
     outcome: str
     comment: str = ""
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = Field(default_factory=dict)
 
 
 class TimerSet(Event, kind="run.timer-set"):

@@ -21,7 +21,7 @@ from notifier.campaigns.campaign import Campaign, CampaignStatus
 from notifier.campaigns.events import CampaignDrafted, DeliveriesRecorded
 from playbooks.duties.register import DutyRegister
 from playbooks.runs.run import Run
-from tests.world import Told, Tocsin, World, wait_for, world_and_tocsin
+from tests.world import Tocsin, Told, World, wait_for, world_and_tocsin
 from tocsin.story.people import BAD_NUMBER, BOUNCING, people
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -7,6 +7,7 @@ import contextlib
 import json
 import random
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -105,9 +106,11 @@ def run(folder: Path, story: Callable[[House, str], Awaitable[None]]) -> None:
 
 
 async def finished(house: House, campaign_id: UUID, seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while house.notifier.campaigns.view(campaign_id).status.value != "finished":
-            await asyncio.sleep(0.05)
+    """Poll until the other process has recorded the end."""
+    deadline = time.monotonic() + seconds
+    while house.notifier.campaigns.view(campaign_id).status.value != "finished":
+        assert time.monotonic() < deadline, house.deliveries()
+        await asyncio.sleep(0.05)
 
 
 @pytest.mark.slow

@@ -43,7 +43,8 @@ def test_contacts_come_back_as_they_went_in(vault: Vault) -> None:
 
 def test_more_ids_than_one_query_takes(vault: Vault) -> None:
     ids = vault.add([Contact(name=f"P{i}") for i in range(1203)])
-    assert [vault.read_many(ids)[rid].name for rid in ids] == [f"P{i}" for i in range(1203)]
+    found = vault.read_many(ids)
+    assert [found[rid].name for rid in ids] == [f"P{i}" for i in range(1203)]
 
 
 def test_the_database_file_holds_no_plain_contact(vault: Vault, engine: Engine, database_url: str) -> None:

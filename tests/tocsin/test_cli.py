@@ -58,7 +58,9 @@ def test_duties_for_people_is_a_table(facts: str) -> None:
 
 def test_grade_names_what_is_met_and_what_is_open(tmp_path: Path) -> None:
     path = tmp_path / "facts.json"
-    path.write_text(json.dumps({"data_classes": ["personal"], "data_events": ["leaked"], "persons_affected": 1_000_000}))
+    path.write_text(
+        json.dumps({"data_classes": ["personal"], "data_events": ["leaked"], "persons_affected": 1_000_000})
+    )
 
     answer = json.loads(run("grade", "--scheme", "cn-2025", "--facts", str(path), "--json").output)
 

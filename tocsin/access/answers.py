@@ -75,7 +75,5 @@ class Answers:
         """Drop answers older than a week. Returns how many."""
         with writing(self._engine) as connection:
             return connection.execute(
-                delete(remembered_answers).where(
-                    remembered_answers.c.answered_at < self._clock.now() - KEEP_FOR
-                )
+                delete(remembered_answers).where(remembered_answers.c.answered_at < self._clock.now() - KEEP_FOR)
             ).rowcount

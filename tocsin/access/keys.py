@@ -1,7 +1,7 @@
 """API keys: made, checked, listed, revoked. The secret is shown once and never stored.
 
-A key reads `tocsin_<id>_<secret>`: 40 random bits to find it by, 256 to prove it. A digest is enough for a secret of that
-size (no dictionary holds it), and it is compared in constant time.
+A key reads `tocsin_<id>_<secret>`: 40 random bits to find it by, 256 to prove it. A digest is enough for a secret
+of that size (no dictionary holds it), and it is compared in constant time.
 """
 
 from __future__ import annotations

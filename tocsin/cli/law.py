@@ -44,10 +44,7 @@ def duties(
         return
     show_table(
         ("status", "due", "recipient", "stage", "rule"),
-        [
-            (d["status"], _when(d), d["recipient"]["name"]["en"], d["stage"], d["rule"])
-            for d in found
-        ],
+        [(d["status"], _when(d), d["recipient"]["name"]["en"], d["stage"], d["rule"]) for d in found],
     )
     typer.echo("Facts and figures with their sources; not legal advice. --json shows the reasons.")
 

@@ -22,7 +22,9 @@ from tocsin.cli.output import Json, one_line_errors, say, show_table
 TIMEOUT = 30.0
 
 Url = Annotated[str, typer.Option("--url", envvar="TOCSIN_URL", help="Where the service is.")]
-Key = Annotated[str, typer.Option("--key", envvar="TOCSIN_KEY", help="API key; better as the variable.", show_default=False)]
+Key = Annotated[
+    str, typer.Option("--key", envvar="TOCSIN_KEY", help="API key; better as the variable.", show_default=False)
+]
 HERE = "http://127.0.0.1:8000"
 
 alert = typer.Typer(help="Alerts.", no_args_is_help=True)

@@ -56,9 +56,11 @@ def init(
     if as_json:
         say({"written": written})
         return
-    for path in written:
-        typer.echo(f"wrote {path}")
-    typer.echo("Next: fill in the organisation and a channel, then `tocsin config check`. Keep a copy of the key apart.")
+    for name in written:
+        typer.echo(f"wrote {name}")
+    typer.echo(
+        "Next: fill in the organisation and a channel, then `tocsin config check`. Keep a copy of the key apart."
+    )
 
 
 @one_line_errors

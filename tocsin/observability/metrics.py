@@ -10,9 +10,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.alerts = Counter(
-            "tocsin_alerts_total", "Alerts received.", ["dialect", "outcome"], registry=self.registry
-        )
+        self.alerts = Counter("tocsin_alerts_total", "Alerts received.", ["dialect", "outcome"], registry=self.registry)
         self.refused = Counter(
             "tocsin_refused_total", "Requests refused, by kind of problem.", ["problem"], registry=self.registry
         )

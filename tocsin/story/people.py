@@ -14,7 +14,10 @@ from dataclasses import astuple, dataclass
 
 from notifier.standins.outcomes import ordinary_numbers, simulated_number
 
-_CHINESE = ("王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗", ("秀英", "伟", "芳", "娜", "敏", "静", "强", "磊", "洋", "艳", "勇", "军"))
+_CHINESE = (
+    "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗",
+    ("秀英", "伟", "芳", "娜", "敏", "静", "强", "磊", "洋", "艳", "勇", "军"),
+)
 _VIETNAMESE = (
     ("Nguyễn", "Trần", "Lê", "Phạm", "Hoàng", "Phan", "Vũ", "Đặng", "Bùi", "Đỗ"),
     ("Thị Hoa", "Văn Minh", "Thu Hà", "Quốc Anh", "Ngọc Lan", "Đức Long", "Thanh Mai"),

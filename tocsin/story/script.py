@@ -274,7 +274,9 @@ def _eradicate(story: Story, context: Context) -> None:
 
 
 def _recover(story: Story, context: Context) -> None:
-    story.services.incidents.move(story.incident_id(), context, "recover", comment="Orders flow again; watch continues.")
+    story.services.incidents.move(
+        story.incident_id(), context, "recover", comment="Orders flow again; watch continues."
+    )
 
 
 SCENES: tuple[Scene, ...] = (

@@ -142,9 +142,7 @@ def test_a_persons_grade_stands_against_the_computed_one(analyst: ContextMaker) 
     incident = incident_in(Phase.TRIAGED, analyst)
 
     def computed(level: str) -> None:
-        incident.grade(
-            analyst(), scheme="cn-2025", scheme_version="1", level=level, met=("x",), open_criteria=()
-        )
+        incident.grade(analyst(), scheme="cn-2025", scheme_version="1", level=level, met=("x",), open_criteria=())
 
     computed("general")
     incident.grade(

@@ -26,9 +26,7 @@ def incident(service: IncidentService, analyst: ContextMaker) -> Incident:
     return service.report(uuid4(), analyst(), title="Stolen backup tape", facts={"persons_affected": 40})
 
 
-def test_a_repeated_command_has_one_effect(
-    service: IncidentService, incident: Incident, analyst: ContextMaker
-) -> None:
+def test_a_repeated_command_has_one_effect(service: IncidentService, incident: Incident, analyst: ContextMaker) -> None:
     command = uuid4()
 
     first = service.add_note(incident.id, analyst(command), "Called the courier.")

@@ -40,9 +40,7 @@ class Shadow:
         return stable_id("shadow", str(incident_id))
 
 
-def test_effects_and_position_are_saved_together(
-    record: Record, analyst: ContextMaker, clock: ManualClock
-) -> None:
+def test_effects_and_position_are_saved_together(record: Record, analyst: ContextMaker, clock: ManualClock) -> None:
     incidents = [report(record, analyst) for _ in range(3)]
     shadow = Shadow(record, clock)
 
@@ -85,9 +83,7 @@ def test_a_handler_that_fails_leaves_the_position_before_its_event(
     assert record.position_of("shadow") == record.head()
 
 
-def test_two_followers_of_one_name_have_one_effect(
-    record: Record, analyst: ContextMaker, clock: ManualClock
-) -> None:
+def test_two_followers_of_one_name_have_one_effect(record: Record, analyst: ContextMaker, clock: ManualClock) -> None:
     report(record, analyst)
     slow, quick = Shadow(record, clock), Shadow(record, clock)
 
