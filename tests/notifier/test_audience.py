@@ -111,7 +111,7 @@ def test_a_file_as_spreadsheets_write_it(desk: Desk, analyst: ContextMaker) -> N
         ('"A\nB",+8613800138000,,zh,CN', "name", "line break"),
         ("Ann,+8613800138000,,zh", "row", "4 fields"),
         ("Ann,+8613800138000,,zh,CN,extra", "row", "6 fields"),
-        ('"An"n,+8613800138000,,zh,CN', "row", "never closed"),
+        ('"An"n,+8613800138000,,zh,CN', "row", "quote"),
         ('"Ann,+8613800138000,,zh,CN', "row", "never closed"),
         ('"Ann" B,+8613800138000,,zh,CN', "row", "quote"),
         (f"{'x' * 400},+8613800138000,,zh,CN", "name", "longer"),

@@ -75,16 +75,18 @@ def test_up_down_and_up_again(engine: Engine) -> None:
 
 
 def test_programs_that_start_at_once_migrate_once(engine: Engine, empty_url: str) -> None:
-    start = threading.Barrier(3)
+    engines = [open_engine(empty_url) for _ in range(3)]
+    for mine in engines:
+        run.current(mine)  # connected: what races below is the migration
+    start = threading.Barrier(len(engines))
 
-    def migrate() -> None:
-        mine = open_engine(empty_url)
+    def migrate(mine: Engine) -> None:
         start.wait()
         run.upgrade(mine)
         mine.dispose()
 
-    with ThreadPoolExecutor(3) as pool:
-        for future in [pool.submit(migrate) for _ in range(3)]:
+    with ThreadPoolExecutor(len(engines)) as pool:
+        for future in [pool.submit(migrate, mine) for mine in engines]:
             future.result()
     assert run.differences(engine) == []
 

@@ -309,6 +309,15 @@ def test_a_rebuild_replaces_one_that_was_given_up(installation: Installation, no
     assert [(at.generation, at.state) for at in books.on_record()] == [(3, LIVE)]
 
 
+def test_rows_that_are_behind_the_live_ones_are_not_shown(installation: Installation, notes: Notes) -> None:
+    write_notes(installation.record, installation.clock, ["a", "b"])
+    runner_of(installation, notes).drain()
+    books = Generations(installation.engine, {notes.name: notes}, installation.clock)
+    books.start_rebuild([notes.name])
+    assert not books.promote(notes.name, installation.record.head())
+    assert counts(installation.engine) == {"all": 2}
+
+
 def test_events_of_other_kinds_do_not_count_as_lag(installation: Installation, notes: Notes) -> None:
     write_notes(installation.record, installation.clock, ["a"])
     stream = Aggregate(uuid4())

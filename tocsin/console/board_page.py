@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from incidents.errors import NotFound
 from projections.deadlines.deadlines import Deadline, deadline, deadlines
 from projections.severity_board.board import BoardEntry, board
 from projections.tasks.tasks import Task, tasks
+from projections.timeline.timeline import TimelineEntry, timeline
 from tocsin.services import Services
 
 ROWS = 40
-SIDE_ROWS = 10
+SIDE_ROWS = 8
+LATELY_ROWS = 10
+LATELY_OF = 5
 _CLOSED = ("closed", "merged")
 _SILENT = frozenset({"settled", "late"})
 
@@ -46,6 +51,11 @@ class BoardPage:
     deadlines: tuple[Deadline, ...]
     tasks: tuple[Task, ...]
     closed: tuple[BoardEntry, ...]
+    lately: tuple[TimelineEntry, ...]
+    """The newest entries of the incidents on top."""
+    references: Mapping[UUID, str]
+    recipients: Mapping[str, Mapping[str, str]]
+    """Names of recipients, by duty."""
     behind: int
 
 
@@ -54,7 +64,7 @@ def gather(services: Services, now: datetime, *, search: str | None, cursor: str
     engine = services.engine
     page = board(engine, state="open", search=search, cursor=cursor, limit=ROWS)
     waiting = tasks(engine, limit=SIDE_ROWS)
-    due = deadlines(engine, now=now, limit=SIDE_ROWS * 5).items
+    due = deadlines(engine, now=now, limit=200).items
     closed = board(engine, state=list(_CLOSED), search=search, sort="updated", limit=6)
     return BoardPage(
         rows=tuple(BoardRow(entry, _clock(services, entry, now)) for entry in page.items),
@@ -69,6 +79,9 @@ def gather(services: Services, now: datetime, *, search: str | None, cursor: str
         deadlines=_loudest(due),
         tasks=waiting.items,
         closed=closed.items if cursor is None else (),
+        lately=_lately(services, [entry.incident_id for entry in page.items]),
+        references={entry.incident_id: entry.reference for entry in page.items},
+        recipients={duty.duty_id: duty.recipient_names for duty in due},
         behind=max((lag.behind for lag in services.projections.lag()), default=0),
     )
 
@@ -83,8 +96,22 @@ def _clock(services: Services, entry: BoardEntry, now: datetime) -> Deadline | N
 
 
 def _loudest(found: tuple[Deadline, ...]) -> tuple[Deadline, ...]:
-    """Clocks that run before those that may."""
+    """What is owed, the first to run out on top; what has no time at all comes last."""
     open_now = [one for one in found if one.colour not in _SILENT]
-    running = [one for one in open_now if one.strict_due is not None]
-    others = [one for one in open_now if one.strict_due is None]
-    return tuple((running + others)[:SIDE_ROWS])
+    return tuple(sorted(open_now, key=pressing)[:SIDE_ROWS])
+
+
+def pressing(duty: Deadline) -> tuple[int, float]:
+    """Order of open duties: clocks that run, then those that may; by deadline, or reminder where there is no number."""
+    moment = duty.strict_due or duty.reminder_at or duty.earliest_deadline
+    sure = 0 if duty.status in {"due", "missed"} else 1
+    return sure, moment.timestamp() if moment is not None else float("inf")
+
+
+def _lately(services: Services, incidents: list[UUID]) -> tuple[TimelineEntry, ...]:
+    entries = [
+        entry
+        for incident_id in incidents[:LATELY_OF]
+        for entry in timeline(services.engine, incident_id, newest_first=True, minor=False, limit=LATELY_ROWS).items
+    ]
+    return tuple(sorted(entries, key=lambda entry: -entry.position)[:LATELY_ROWS])

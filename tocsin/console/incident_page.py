@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,9 +18,11 @@ from projections.deadlines.deadlines import Deadline, deadlines
 from projections.recovery.recovery import PHASES, RecoveryStatus, recovery_of
 from projections.tasks.tasks import Task, tasks
 from projections.timeline.timeline import TimelineEntry, timeline
+from tocsin.console.board_page import pressing
 from tocsin.services import Services
 
-TIMELINE_ROWS = 60
+TIMELINE_ROWS = 40
+_SETTLED = frozenset({"settled", "late"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class IncidentPage:
     phases: tuple[PhaseShown, ...]
     recovery: RecoveryStatus | None
     facts: tuple[FactGroup, ...]
+    recipients: Mapping[str, Mapping[str, str]]
+    """Names of recipients, by duty."""
     open_duties: tuple[Deadline, ...]
     settled_duties: tuple[Deadline, ...]
     tasks: tuple[Task, ...]
@@ -80,17 +84,14 @@ def gather(services: Services, incident_id: UUID, now: datetime, *, cursor: str 
         phases=_phases(incident),
         recovery=_recovery(services, incident_id),
         facts=_facts(services, incident),
-        open_duties=_running_first([duty for duty in duties if duty.colour not in {"settled", "late"}]),
-        settled_duties=tuple(duty for duty in duties if duty.colour in {"settled", "late"}),
+        recipients={duty.duty_id: duty.recipient_names for duty in duties},
+        open_duties=tuple(sorted((duty for duty in duties if duty.colour not in _SETTLED), key=pressing)),
+        settled_duties=tuple(duty for duty in duties if duty.colour in _SETTLED),
         tasks=tasks(engine, incident_id=incident_id, limit=50).items,
         campaigns=campaigns_of(engine, incident_id),
         entries=story.items,
         more_entries=story.next_cursor,
     )
-
-
-def _running_first(duties: Sequence[Deadline]) -> tuple[Deadline, ...]:
-    return tuple(sorted(duties, key=lambda duty: duty.strict_due is None))
 
 
 def _phases(incident: Incident) -> tuple[PhaseShown, ...]:

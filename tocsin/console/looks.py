@@ -12,6 +12,8 @@ from incidents.errors import NotFound
 from incidents.facts import UNKNOWN, Facts, FactSpec, vocabulary
 from incidents.facts.vocabulary import FactType
 from incidents.grading import scheme_named
+from projections.deadlines.deadlines import Deadline
+from projections.tasks.tasks import Task
 from tocsin.console.durations import in_words
 from tocsin.console.languages import Language
 from tocsin.console.words import Words
@@ -69,6 +71,30 @@ class Looks:
     def ago(self, at: datetime) -> str:
         """How long since."""
         return in_words(max(0.0, (self.now - at).total_seconds()), self.language)
+
+    def colour(self, duty: Deadline) -> str:
+        """The colour of a duty. One that is due without a number in the law is never calm: it is owed now."""
+        if duty.status != "due" or duty.strict_due is not None:
+            return duty.colour
+        return "warn" if duty.reminder_at is not None and duty.reminder_at < self.now else "watch"
+
+    def urgency(self, duty: Deadline) -> str:
+        """The word beside a clock: how loud it is, or the law's own word where it sets no number."""
+        if duty.status == "due" and duty.strict_due is None:
+            return self.words(f"word_{duty.promptness}") if duty.promptness else self.words("no_number")
+        return self.words(f"colour_{duty.colour}")
+
+    def clock_event(self, event: str) -> str:
+        """The event a clock counts from, by the label of the fact that holds its time."""
+        name = vocabulary().clocks.get(event)
+        return self.fact_label(name) if name else event.replace("_", " ")
+
+    def task(self, task: Task, names: Mapping[str, Mapping[str, str]]) -> str:
+        """A task's title, with the recipient where it is about one duty. `names`: of recipients, by duty."""
+        title = self.text(task.title, task.step)
+        duty = str(task.details.get("duty_id", ""))
+        recipient = self.text(names.get(duty, {}), str(task.details.get("recipient", "")))
+        return f"{title}{'：' if self.language == 'zh' else ': '}{recipient}" if recipient else title
 
     def text(self, texts: Mapping[str, str], otherwise: str = "") -> str:
         """The text in the reader's language."""

@@ -11,10 +11,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from tocsin.api.scopes import door_of
-from tocsin.console import languages
+from tocsin.console import languages, words
 from tocsin.console.looks import Looks, share
 from tocsin.console.viewers import Viewer, language_of
-from tocsin.console.words import words_in
 
 _YEAR = 31_536_000
 
@@ -30,6 +29,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        words.table()  # a broken table stops the start, not a reader
 
     def render(
         self,
@@ -44,10 +44,10 @@ class Pages:
         """A page in the reader's language."""
         services = door_of(request.scope).services
         language = viewer.language if viewer else language_of(request)
-        words = words_in(language)
-        looks = Looks(words, services.profile.time_zone, services.clock.now())
+        said = words.words_in(language)
+        looks = Looks(said, services.profile.time_zone, services.clock.now())
         text = self._templates.get_template(template).render(
-            w=words,
+            w=said,
             looks=looks,
             share=share,
             zone=ZoneInfo(services.profile.time_zone),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
@@ -9,6 +10,8 @@ from starlette.types import Scope
 from tocsin.api.problem_catalog import ProblemKind
 from tocsin.console.pages import Pages
 from tocsin.console.viewers import language_of
+
+log = structlog.get_logger(__name__)
 
 
 def wants_page(scope: Scope) -> bool:
@@ -31,4 +34,9 @@ class ProblemPages:
             return None
         request = Request(scope)
         shown = detail if language_of(request) == "en" and detail != kind.meaning else None
-        return self._pages.render(request, "problem.html", status=kind.status, kind=kind, detail=shown)
+        try:
+            return self._pages.render(request, "problem.html", status=kind.status, kind=kind, detail=shown)
+        except Exception:
+            # The page of a fault must not be lost to another fault: the document is sent instead.
+            log.exception("problem-page.failed", code=kind.code)
+            return None

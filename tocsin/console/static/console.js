@@ -21,8 +21,8 @@
   // The server's clock counts, not the reader's: the difference is measured once per page.
   let ahead = 0;
   const measure = () => {
-    const shown = document.querySelector(".as-of time, [data-now]");
-    if (shown) ahead = Date.now() - Date.parse(shown.dateTime || shown.dataset.now);
+    const shown = document.querySelector("[data-now]");
+    if (shown) ahead = Date.now() - Date.parse(shown.dataset.now);
   };
 
   const tick = () => {

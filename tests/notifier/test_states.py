@@ -1,0 +1,104 @@
+"""What follows for a person, as a table; and that no order of news can move a delivery backwards."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from uuid import UUID, uuid5
+
+import pytest
+
+from notifier.deliveries.references import reference_code, tidy_reference
+from notifier.deliveries.states import Attempt, Next, Phase, what_next
+from notifier.deliveries.timing import Timing
+
+SPACE = UUID(int=0)
+
+
+def attempt(text: str) -> Attempt:
+    """`sms0 accepted waiting [code]` as an attempt."""
+    name, state, phase, *code = text.split()
+    return Attempt(uuid5(SPACE, name), name[:-1], int(name[-1]), state, Phase(phase), *code)  # type: ignore[arg-type]
+
+
+BOTH = ("sms", "email")
+
+
+@pytest.mark.parametrize(
+    ("attempts", "channels", "policy", "expected"),
+    [
+        (["sms0 planned ready"], BOTH, "at_least_once", Next("open")),
+        (["sms0 claimed writing"], BOTH, "at_least_once", Next("open")),
+        (["sms0 accepted waiting"], BOTH, "at_least_once", Next("open")),
+        (["sms0 accepted done"], BOTH, "at_least_once", Next("accepted")),
+        (["sms0 delivered done"], BOTH, "at_least_once", Next("reached")),
+        (["sms0 rejected done 21211"], BOTH, "at_least_once", Next("open", "email")),
+        (["sms0 undelivered done 30003"], BOTH, "at_most_once", Next("open", "email")),
+        (["sms0 undelivered done 30003"], ("sms",), "at_least_once", Next("failed")),
+        (["sms0 failed done 30001"], BOTH, "at_least_once", Next("open", "email")),
+        (["sms0 failed done 30001"], ("sms",), "at_most_once", Next("open", "sms", 1, delayed=True)),
+        (
+            ["sms0 failed done 30001", "sms1 failed done 30001", "sms2 failed done 30001"],
+            ("sms",),
+            "at_least_once",
+            Next("failed"),
+        ),
+        (["sms0 rejected done", "email0 rejected done"], BOTH, "at_least_once", Next("failed")),
+        (["sms0 rejected done", "email0 accepted done"], BOTH, "at_least_once", Next("accepted")),
+        (["sms0 ambiguous done"], BOTH, "at_least_once", Next("open", "sms", 1)),
+        (["sms0 ambiguous done"], BOTH, "at_most_once", Next("ambiguous")),
+        (["sms0 ambiguous done", "sms1 claimed claimed"], BOTH, "at_least_once", Next("open")),
+        (["sms0 ambiguous done", "sms1 accepted done"], BOTH, "at_least_once", Next("accepted")),
+        (["sms0 ambiguous done", "sms1 rejected done"], BOTH, "at_least_once", Next("open", "email")),
+        (["sms0 ambiguous done", "sms1 rejected done"], ("sms",), "at_least_once", Next("ambiguous")),
+        (
+            ["sms0 ambiguous done", "sms1 ambiguous done", "sms2 ambiguous done"],
+            BOTH,
+            "at_least_once",
+            Next("open", "email"),
+        ),
+        (
+            ["email0 ambiguous done", "email1 ambiguous done", "email2 ambiguous done"],
+            ("email",),
+            "at_least_once",
+            Next("ambiguous"),
+        ),
+        (["sms0 rejected done", "email0 ambiguous done"], BOTH, "at_most_once", Next("ambiguous")),
+    ],
+)
+def test_what_next(attempts: list[str], channels: tuple[str, ...], policy: str, expected: Next) -> None:
+    decided = what_next(
+        [attempt(text) for text in attempts],
+        channels,
+        policy,  # type: ignore[arg-type]
+        max_repeats=2,
+        is_temporary=lambda code: code == "30001",
+    )
+    assert decided == expected
+
+
+def test_news_that_a_person_is_told_calls_off_what_waits_to_be_tried() -> None:
+    told, waiting = attempt("sms0 accepted waiting"), attempt("sms1 planned ready")
+    decided = what_next([told, waiting], BOTH, "at_least_once", max_repeats=2, is_temporary=lambda _: False)
+    assert decided == Next("open", call_off=(waiting.delivery_id,))
+
+
+def test_backoff_doubles_within_its_bounds_and_listens_to_the_provider() -> None:
+    timing = Timing(first_backoff=timedelta(seconds=4), most_backoff=timedelta(seconds=60))
+    assert [timing.backoff(n, 1.0).total_seconds() for n in range(6)] == [4, 8, 16, 32, 60, 60]
+    assert timing.backoff(0, 0.0) == timedelta(seconds=2)
+    assert timing.backoff(0, 0.0, at_least=30) == timedelta(seconds=30)
+    assert timing.backoff(0, 0.0, at_least=9999) == timedelta(seconds=60)
+    assert timing.backoff(10_000, 1.0) == timedelta(seconds=60)
+
+
+def test_reference_codes_are_stable_short_and_readable() -> None:
+    rng = random.Random(1)
+    ids = [UUID(int=rng.getrandbits(128)) for _ in range(2000)]
+    codes = {reference_code(b"k" * 32, ids[0], recipient) for recipient in ids}
+    assert len(codes) == 2000
+    code = reference_code(b"k" * 32, ids[0], ids[1])
+    assert code == reference_code(b"k" * 32, ids[0], ids[1]) != reference_code(b"x" * 32, ids[0], ids[1])
+    assert not set("".join(codes)) & set("ILOU")
+    assert tidy_reference(f" {code.lower().replace('-', ' ')} ") == code
+    assert tidy_reference(code.replace("0", "O").replace("1", "l")) == code
