@@ -39,6 +39,13 @@ class InvalidInput(TocsinError):
     title = "Invalid input"
 
 
+class Malformed(InvalidInput):
+    """The input cannot even be read: it is cut off, or not in the language it claims to be in."""
+
+    code = "malformed-request"
+    title = "Malformed input"
+
+
 class TooLarge(InvalidInput):
     """The input is over a documented limit."""
 

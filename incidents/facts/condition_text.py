@@ -7,7 +7,7 @@ for three shapes: `facts.name`, `facts.name["key"]`, and a comparison of a fact 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,25 +68,25 @@ def tokens(text: str) -> list[Token]:
 
 def members(found: list[Token], root: str) -> Iterator[tuple[int, int, tuple[str, ...]]]:
     """Every `root.a.b["c"]`: start, end (exclusive) and the path `(a, b, c)`."""
-    at = 0
-    while at < len(found):
-        token = found[at]
-        if token != Token("name", root) or (at and found[at - 1] == Token("op", ".")):
-            at += 1
+    for at, token in enumerate(found):
+        if token.text != root or token.kind != "name" or (at and _is_op(found[at - 1], ".")):
             continue
         end, path = at + 1, []
         while end + 1 < len(found):
             dot, part = found[end], found[end + 1]
-            if dot == Token("op", ".") and part.kind == "name" and found[end + 2 : end + 3] != [Token("op", "(")]:
+            if _is_op(dot, ".") and part.kind == "name" and not (end + 2 < len(found) and _is_op(found[end + 2], "(")):
                 path.append(part.text)
                 end += 2
-            elif dot == Token("op", "[") and part.kind == "string" and found[end + 2] == Token("op", "]"):
+            elif _is_op(dot, "[") and part.kind == "string" and end + 2 < len(found) and _is_op(found[end + 2], "]"):
                 path.append(part.text)
                 end += 3
             else:
                 break
         yield at, end, tuple(path)
-        at = end
+
+
+def _is_op(token: Token, text: str) -> bool:
+    return token.text == text and token.kind == "op"
 
 
 def uses(found: list[Token]) -> list[Use]:
@@ -147,9 +147,8 @@ def _bound_uses(found: list[Token]) -> Iterator[Use]:
             at += 1
 
 
-def faults(found: list[Token], words: Vocabulary) -> Iterator[str]:
+def faults(named: Sequence[Use], words: Vocabulary) -> Iterator[str]:
     """Sentences about what does not fit the vocabulary: unknown facts, wrong types, words that do not exist."""
-    named = uses(found)
     asked = {(use.fact, literal.text) for use in named if use.relation == "contains" for literal in use.literals}
     for use in named:
         spec = words.get(use.fact)

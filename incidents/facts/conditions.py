@@ -287,7 +287,7 @@ def _compiled(text: str, levels: tuple[tuple[str, tuple[tuple[str, int], ...]], 
     try:
         found = tokens(text)
         named = uses(found)
-        problems = [*faults(found, vocabulary()), *_unknown_names(found, ranks)]
+        problems = [*faults(named, vocabulary()), *_unknown_names(found, ranks)]
     except ValueError as fault:
         raise InvalidCondition(f"{fault}: {text}") from fault
     roots = {name for name in program.variables() if name in _ROOTS}
@@ -315,6 +315,38 @@ def _compiled(text: str, levels: tuple[tuple[str, tuple[tuple[str, int], ...]], 
 _MACROS: Final = frozenset({"exists", "all", "exists_one", "filter", "map"})
 
 
+_FEW_SAMPLES: Final = 16
+
+
+def _compared(use: Use) -> bool:
+    """Whether the check of the text has seen everything that is done with this fact: a comparison, or a plain yes/no."""
+    return bool(use.literals) or (use.relation is None and vocabulary()[use.fact].type is FactType.BOOL)
+
+
+def _samples(spans: Sequence[Sequence[Any]], *, few: bool) -> Iterator[tuple[Any, ...]]:
+    """Every combination where there are few; else each value once among the least and once among the greatest others.
+
+    The first values are false for most questions and the last ones true, so that neither `||` nor `&&` hides a fault
+    behind them; with `few` these two are all.
+    """
+    if few:
+        yield tuple(span[0] for span in spans)
+        yield tuple(span[-1] for span in spans)
+        return
+    size = 1
+    for span in spans:
+        size *= len(span)
+    if size <= _FEW_SAMPLES:
+        yield from itertools.product(*spans)
+        return
+    for others in (0, -1):
+        base = [span[others] for span in spans]
+        yield tuple(base)
+        for at, span in enumerate(spans):
+            for value in span[1:] if others == 0 else span[:-1]:
+                yield (*base[:at], value, *base[at + 1 :])
+
+
 def _try_types(condition: Condition, levels: Mapping[str, Mapping[str, int]]) -> None:
     """Run the condition on sample values of its facts, so that a wrong type shows now and not during an incident."""
     if (condition._roots & {"grades", "levels"} and not levels) or set(condition.schemes) - set(levels):
@@ -326,7 +358,7 @@ def _try_types(condition: Condition, levels: Mapping[str, Mapping[str, int]]) ->
         return
     context = ConditionContext(Facts(), levels=levels)
     ranks = dict.fromkeys(condition.schemes, 0)
-    for trial in itertools.islice(itertools.product(*spans), _MAX_TRIALS):
+    for trial in _samples(spans, few=all(_compared(use) for use in condition._uses)):
         values = dict(zip(condition.facts, trial, strict=True))
         try:
             condition._run(context.variables(values, ranks, condition._roots), context)

@@ -126,13 +126,13 @@ def instant(raw: object) -> datetime:
     """`raw` (ISO 8601 text or a datetime) as an instant with its offset. Raises `ValueError` without a zone."""
     if isinstance(raw, str):
         try:
-            raw = datetime.fromisoformat(raw)
+            raw = date.fromisoformat(raw) if len(raw) == len("2026-06-12") else datetime.fromisoformat(raw)
         except ValueError:
             raise Unfit(
                 f"wants a time such as 2026-06-12T16:20:00+02:00 (ISO 8601 with offset), not {_shown(raw)}."
             ) from None
     if isinstance(raw, date) and not isinstance(raw, datetime):
-        raise Unfit(f"wants a time of day and an offset as well, such as {raw.isoformat()}T09:00:00+08:00.")
+        raise Unfit(f"has no time of day and no time zone; write both, such as {raw.isoformat()}T09:00:00+08:00.")
     if not isinstance(raw, datetime):
         raise Unfit(f"wants a time such as 2026-06-12T16:20:00+02:00, not {_shown(raw)}.")
     if raw.utcoffset() is None:

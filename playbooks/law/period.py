@@ -133,6 +133,8 @@ class Period(_Frozen):
     """Counted backwards: the name of the planned event the duty must come before."""
     recurrence: Recurrence | None = None
     fixed_date: str | None = Field(None, pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")
+    before_fixed_date: bool = False
+    """The fixed date itself is too late ("before 20 December"): the period ends with the day before it."""
     end_of_day_at: time | None = None
     yardstick: Yardstick | None = None
     retention: bool = False

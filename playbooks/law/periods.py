@@ -100,7 +100,7 @@ def _counted(period: Period, start: datetime, counting: Counting) -> Deadline | 
     if period.until is not None:
         return _until(period.until, local, counting)
     if period.fixed_date is not None:
-        return _fixed(period.fixed_date, local, counting)
+        return _fixed(period.fixed_date, local, counting, days_before=int(period.before_fixed_date))
     amount, unit = period.amount, period.unit
     if amount is None and period.recurrence is not None:
         amount, unit = period.recurrence.amount, period.recurrence.unit
@@ -252,14 +252,21 @@ def _until(until: Until, start: datetime, counting: Counting) -> Deadline:
     return Deadline(strict_due=end, legal_end=end, steps=(step,))
 
 
-def _fixed(month_day: str, start: datetime, counting: Counting) -> Deadline:
+def _fixed(month_day: str, start: datetime, counting: Counting, *, days_before: int = 0) -> Deadline:
     month, day = map(int, month_day.split("-"))
     first = start.date()
-    year = first.year if (month, day) >= (first.month, first.day) else first.year + 1
-    last = date(year, month, min(day, months.monthrange(year, month)[1]))
+    last = next(
+        found
+        for year in (first.year, first.year + 1, first.year + 2)
+        if (found := _day_of(year, month, day) - timedelta(days=days_before)) >= first
+    )
     end = end_of_day(last, counting.zone)
     step = Step(en=f"By {last}.", zh=f"{last} 前。")
     return Deadline(strict_due=end, legal_end=end, steps=(step,), ends_with_day=True)
+
+
+def _day_of(year: int, month: int, day: int) -> date:
+    return date(year, month, min(day, months.monthrange(year, month)[1]))
 
 
 def _backwards(period: Period, event: datetime, counting: Counting) -> Deadline:

@@ -20,6 +20,7 @@ from incidents.clock import ManualClock
 from incidents.facts import OrganisationProfile
 from tocsin.access.roles import Role
 from tocsin.api.app import create_app
+from tocsin.background import Background
 from tocsin.services import Services
 from tocsin.settings import Settings
 from tocsin.wiring import open_services
@@ -124,7 +125,11 @@ class Door:
         return found
 
     def settle(self) -> None:
-        """Bring the read models up to date, as the background worker does."""
+        """Do what the background workers do, sending left out."""
+        background = Background(self.services)
+        while not background.is_settled():
+            for follower in background.followers:
+                follower.drain()
         self.services.projections.drain()
 
     def events(self) -> int:

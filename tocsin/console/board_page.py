@@ -101,11 +101,11 @@ def _loudest(found: tuple[Deadline, ...]) -> tuple[Deadline, ...]:
     return tuple(sorted(open_now, key=pressing)[:SIDE_ROWS])
 
 
-def pressing(duty: Deadline) -> tuple[int, float]:
-    """Order of open duties: clocks that run, then those that may; by deadline, or reminder where there is no number."""
+def pressing(duty: Deadline) -> tuple[int, int, float]:
+    """Order of open duties: clocks that run before those that may, numbers of the law before reminders of ours."""
     moment = duty.strict_due or duty.reminder_at or duty.earliest_deadline
     sure = 0 if duty.status in {"due", "missed"} else 1
-    return sure, moment.timestamp() if moment is not None else float("inf")
+    return sure, duty.strict_due is None, moment.timestamp() if moment is not None else float("inf")
 
 
 def _lately(services: Services, incidents: list[UUID]) -> tuple[TimelineEntry, ...]:

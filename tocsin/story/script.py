@@ -111,6 +111,7 @@ class Story:
                 context = Context(actor=scene.actor, cause=_command(scene), recorded_at=self._clock.now())
                 scene.play(self, context)
                 log.info("story.scene", scene=scene.name)
+            self.wait_for("the automation", lambda: True if self._settled() else None)
         finally:
             self._clock.catch_up()
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from incidents.alerts.finding import EARLIEST, LATEST
-from incidents.errors import FieldFault, InvalidInput, TooLarge
+from incidents.errors import FieldFault, InvalidInput, Malformed, TooLarge
 from incidents.record import Model
 
 M = TypeVar("M", bound=BaseModel)
@@ -62,7 +62,7 @@ def read_json(raw: bytes, limits: Limits = LIMITS) -> Any:
     """The JSON value in these bytes, without looking at their number. InvalidInput when it is not JSON."""
     raw = raw.removeprefix(_BOM)
     if not raw.strip():
-        raise InvalidInput("The body is empty; a JSON object is wanted.", field="body")
+        raise Malformed("The body is empty; a JSON object is wanted.", field="body")
     if raw.count(b"{") + raw.count(b"[") > limits.max_depth:
         _check_depth(raw, limits.max_depth)
     try:
@@ -72,7 +72,7 @@ def read_json(raw: bytes, limits: Limits = LIMITS) -> Any:
     except _Fault as fault:
         raise InvalidInput(f"The body is not valid: {fault}.", field="body") from None
     except ValueError as error:
-        raise InvalidInput(f"The body is not valid JSON: {_sentence(error)}.", field="body") from None
+        raise Malformed(f"The body is not valid JSON: {_sentence(error)}.", field="body") from None
 
 
 def read_model(model: type[M], document: Any, prefix: str = "") -> M:

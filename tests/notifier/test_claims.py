@@ -1,0 +1,276 @@
+"""Claims: one at a time, fenced, taken over from the dead; no step under an old claim has effect."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Engine, insert, select
+
+from incidents.clock import ManualClock
+from incidents.record.database import open_engine, writing
+from notifier.channels.channel import Found
+from notifier.channels.outcome import Outcome, Verdict
+from notifier.deliveries import DeliveryBook, Timing, counters
+from notifier.deliveries.book import Claim
+from notifier.deliveries.moves import Moves, new_delivery
+from notifier.deliveries.tables import campaign_recipients, deliveries, delivery_log, sendings
+from tests.notifier.house import create_tables
+
+TIMING = Timing(check_delays=(timedelta(seconds=15), timedelta(seconds=60)))
+ACCEPTED = Outcome(Verdict.ACCEPTED, provider_id="SM1")
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    opened = open_engine(database_url)
+    create_tables(opened)
+    yield opened
+    opened.dispose()
+
+
+def plan(engine: Engine, clock: ManualClock, people: int = 1, channels: str = "sms,email") -> UUID:
+    campaign = uuid4()
+    ids = [uuid4() for _ in range(people)]
+    with writing(engine) as connection:
+        connection.execute(
+            insert(sendings).values(
+                campaign_id=campaign,
+                incident_id=uuid4(),
+                audience_id=uuid4(),
+                started_reference=f"event:{campaign}/5",
+                started_at=clock.now(),
+                drill=False,
+                policy="at_least_once",
+                planned=True,
+                open=people,
+            )
+        )
+        for position, person in enumerate(ids, 1):
+            connection.execute(
+                insert(campaign_recipients).values(
+                    campaign_id=campaign,
+                    recipient_id=person,
+                    position=position,
+                    language="en",
+                    channels=channels,
+                    reference=f"REF{position}",
+                    outcome="open",
+                )
+            )
+            connection.execute(insert(deliveries).values(**new_delivery(campaign, person, "sms", 0, clock.now())))
+    return campaign
+
+
+def book(engine: Engine, clock: ManualClock, worker: str = "a") -> DeliveryBook:
+    return DeliveryBook(engine, clock, worker=worker, timing=TIMING)
+
+
+def do(of: DeliveryBook, step: Callable[[Moves], Any]) -> Any:
+    with of.transaction() as moves:
+        return step(moves)
+
+
+def mark(of: DeliveryBook, claim: Claim) -> bool:
+    return bool(do(of, lambda moves: of.mark_writing(moves, claim, 10)))
+
+
+def settle(of: DeliveryBook, claim: Claim, outcome: Outcome, *, reconciles: bool = True) -> None:
+    do(of, lambda moves: of.settle(moves, claim, outcome, share=1.0, reconciles=reconciles, receipts=True))
+
+
+def rows(engine: Engine) -> list[Any]:
+    with engine.connect() as connection:
+        return list(connection.execute(select(deliveries).order_by(deliveries.c.channel, deliveries.c.repeat)))
+
+
+def states(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        return list(connection.execute(select(delivery_log.c.state).order_by(delivery_log.c.seq)).scalars())
+
+
+def test_workers_that_claim_at_once_never_get_the_same_delivery(engine: Engine, clock: ManualClock) -> None:
+    plan(engine, clock, people=200)
+    got: dict[str, list[UUID]] = {name: [] for name in "abcd"}
+    start = threading.Barrier(4)
+
+    def work(name: str) -> None:
+        mine = book(engine, clock, name)
+        start.wait()
+        while claims := mine.claim(7):
+            got[name] += [claim.delivery_id for claim in claims]
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in got]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    claimed = [delivery for ids in got.values() for delivery in ids]
+    assert (len(claimed), len(set(claimed))) == (200, 200)
+
+
+def test_a_claim_that_ran_out_gives_no_right_to_write(engine: Engine, clock: ManualClock) -> None:
+    plan(engine, clock)
+    slow, other = book(engine, clock, "slow"), book(engine, clock, "other")
+    (old,) = slow.claim(10)
+    assert other.claim(10) == [], "held"
+    clock.advance(TIMING.lease + timedelta(seconds=1))
+    assert other.reap() == 1
+    (new,) = other.claim(10)
+    assert new.fence > old.fence
+    assert mark(slow, old) is False
+    assert mark(other, new) is True
+    settle(slow, old, Outcome(Verdict.TEMPORARY, "late"))
+    assert rows(engine)[0].phase == "writing", "an old claim's answer that says nothing certain changes nothing"
+    settle(other, new, ACCEPTED)
+    assert (rows(engine)[0].state, rows(engine)[0].phase) == ("accepted", "waiting")
+    assert states(engine) == ["claimed", "accepted"], "claimed twice, one attempt"
+
+
+def test_a_claim_in_use_is_renewed(engine: Engine, clock: ManualClock) -> None:
+    plan(engine, clock)
+    mine, other = book(engine, clock, "mine"), book(engine, clock, "other")
+    (claim,) = mine.claim(10)
+    for _ in range(3):
+        clock.advance(TIMING.lease - timedelta(seconds=10))
+        mine.renew([claim])
+        assert other.reap() == 0
+    assert mark(mine, claim) is True
+
+
+def test_what_was_not_written_is_tried_again_after_a_kill_and_what_was_is_checked(
+    engine: Engine, clock: ManualClock
+) -> None:
+    plan(engine, clock, people=2)
+    first = book(engine, clock)
+    written, _unwritten = first.claim(10)
+    assert mark(first, written)
+    reborn = book(engine, clock)  # same name, new life: takes its own back at once
+    assert book(engine, clock, "stranger").reap(own=True) == 0
+    assert reborn.reap(own=True) == 2
+    assert sorted(row.phase for row in rows(engine)) == ["checking", "ready"]
+    (again,) = reborn.claim(10)
+    assert again.work == "send"
+    clock.advance(timedelta(seconds=16))
+    (check,) = reborn.claim(10)
+    assert (check.work, check.delivery_id) == ("check", written.delivery_id)
+    found = [Found("SM7", "sent")]
+    do(reborn, lambda moves: reborn.enter_check(moves, check, found, can_tell=True))
+    row = next(row for row in rows(engine) if row.delivery_id == written.delivery_id)
+    assert (row.state, row.provider_id, row.phase) == ("sent", "SM7", "waiting")
+    assert "ambiguous" not in states(engine)
+
+
+def test_news_from_a_worker_thought_dead_is_welcome_and_stops_the_repeat(engine: Engine, clock: ManualClock) -> None:
+    """The first worker wrote, stood still for long, and comes back with the provider's answer."""
+    campaign = plan(engine, clock)
+    frozen, other = book(engine, clock, "frozen"), book(engine, clock, "other")
+    (claim,) = frozen.claim(10)
+    assert mark(frozen, claim)
+    clock.advance(timedelta(minutes=10))
+    other.reap()
+    for delay in TIMING.check_delays:
+        clock.advance(delay + timedelta(seconds=1))
+        (check,) = other.claim(10)
+        do(other, lambda moves, check=check: other.enter_check(moves, check, [], can_tell=True))
+    assert [(row.state, row.phase) for row in rows(engine)] == [("ambiguous", "done"), ("planned", "ready")]
+    (repeat,) = other.claim(10)
+    settle(frozen, claim, ACCEPTED)
+    assert mark(other, repeat) is False, "the person is told: the repeat must not be written"
+    assert [(row.state, row.code) for row in rows(engine)] == [("accepted", None), ("rejected", "superseded")]
+    assert states(engine)[:3] == ["claimed", "ambiguous", "claimed"]
+    assert counters(engine, campaign)["open"] == 1  # type: ignore[index]
+
+
+def test_a_message_bound_to_another_attempt_is_not_counted_twice(engine: Engine, clock: ManualClock) -> None:
+    plan(engine, clock)
+    mine = book(engine, clock)
+    (claim,) = mine.claim(10)
+    mark(mine, claim)
+    settle(mine, claim, Outcome(Verdict.AMBIGUOUS, "500"))
+    for delay in TIMING.check_delays:
+        clock.advance(delay + timedelta(seconds=1))
+        (check,) = mine.claim(10)
+        do(mine, lambda moves, check=check: mine.enter_check(moves, check, [], can_tell=True))
+    (repeat,) = mine.claim(10)
+    mark(mine, repeat)
+    settle(mine, repeat, Outcome(Verdict.AMBIGUOUS, "500"))
+    do(mine, lambda moves: mine.receive(moves, claim.delivery_id, "SM-FIRST", "undelivered", "30003"))
+    clock.advance(timedelta(seconds=16))
+    (check,) = mine.claim(10)
+    listed = [Found("SM-FIRST", "undelivered")]
+    do(mine, lambda moves: mine.enter_check(moves, check, listed, can_tell=True))
+    assert rows(engine)[1].phase == "checking", "the first attempt's message says nothing of the second"
+
+
+def test_a_receipt_faster_than_the_answer(engine: Engine, clock: ManualClock) -> None:
+    campaign = plan(engine, clock)
+    mine = book(engine, clock)
+    (claim,) = mine.claim(10)
+    mark(mine, claim)
+    do(mine, lambda moves: mine.receive(moves, claim.delivery_id, "SM1", "delivered", None))
+    settle(mine, claim, ACCEPTED)
+    assert (rows(engine)[0].state, rows(engine)[0].phase) == ("delivered", "done")
+    assert states(engine) == ["claimed", "delivered"]
+    assert counters(engine, campaign)["reached"] == 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.TEMPORARY, Verdict.AMBIGUOUS, Verdict.CAMPAIGN_FAULT])
+def test_a_receipt_faster_than_a_bad_answer(engine: Engine, clock: ManualClock, verdict: Verdict) -> None:
+    plan(engine, clock)
+    mine = book(engine, clock)
+    (claim,) = mine.claim(10)
+    mark(mine, claim)
+    do(mine, lambda moves: mine.receive(moves, claim.delivery_id, "SM1", "sent", None))
+    settle(mine, claim, Outcome(verdict, "x"))
+    assert (rows(engine)[0].state, rows(engine)[0].phase) == ("sent", "waiting")
+    clock.advance(timedelta(minutes=1))
+    assert mine.claim(10) == []
+
+
+def test_a_worker_killed_after_the_receipt_came(engine: Engine, clock: ManualClock) -> None:
+    plan(engine, clock)
+    mine = book(engine, clock)
+    (claim,) = mine.claim(10)
+    mark(mine, claim)
+    do(mine, lambda moves: mine.receive(moves, claim.delivery_id, "SM1", "accepted", None))
+    mine.reap(own=True)
+    assert rows(engine)[0].phase == "waiting"
+
+
+def test_tries_are_bounded_and_then_the_other_channel_is_used(engine: Engine, clock: ManualClock) -> None:
+    plan(engine, clock)
+    mine = book(engine, clock)
+    for tries in range(TIMING.max_tries):
+        (claim,) = mine.claim(10)
+        assert claim.tries == tries
+        mark(mine, claim)
+        settle(mine, claim, Outcome(Verdict.TEMPORARY, "429"))
+        clock.advance(TIMING.most_backoff)
+    assert [(row.channel, row.state) for row in rows(engine)] == [("email", "planned"), ("sms", "failed")]
+    assert states(engine) == ["claimed", "failed"]
+
+
+def test_a_held_campaign_rests_and_others_go_on(engine: Engine, clock: ManualClock) -> None:
+    held = plan(engine, clock, people=2)
+    mine = book(engine, clock)
+    claims = mine.claim(1)
+    settle(mine, claims[0], Outcome(Verdict.CAMPAIGN_FAULT, "20003"))
+    assert mine.claim(10) == []
+    other = plan(engine, clock)
+    assert {claim.campaign_id for claim in mine.claim(10)} == {other}
+    clock.advance(TIMING.hold + timedelta(seconds=1))
+    mine.reap()
+    assert {claim.campaign_id for claim in mine.claim(10)} == {held, other}
+
+
+def test_claims_given_back_are_ready_again(engine: Engine, clock: ManualClock) -> None:
+    plan(engine, clock)
+    mine = book(engine, clock)
+    claims = mine.claim(10)
+    mine.give_back(claims)
+    assert len(book(engine, clock, "other").claim(10)) == 1

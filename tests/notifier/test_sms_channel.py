@@ -1,0 +1,154 @@
+"""The SMS channel: what Twilio's answers mean, asked of a server that speaks as Twilio does."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID, uuid4
+
+import pytest
+
+from incidents.clock import SystemClock
+from notifier.channels.channel import Outgoing, ProviderUnavailable
+from notifier.channels.outcome import Verdict, outcome_table
+from notifier.channels.sms import SmsChannel, SmsSettings
+from notifier.channels.twilio_http import PooledTwilioHttpClient
+from notifier.receipts.callback_url import CallbackUrls
+from notifier.standins.outbox_store import OutboxStore
+from notifier.standins.outcomes import ordinary_numbers, simulated_number
+from notifier.standins.runner import Standins, StandinSettings
+from notifier.templates import RenderedSms
+from tests.notifier.house import SECRET, TOKEN
+
+MARKER = "AAAAA-BBBBB"
+
+
+def outgoing(number: str) -> Outgoing:
+    return Outgoing(
+        delivery_id=uuid4(),
+        campaign_id=UUID(int=9),
+        message_key=uuid4(),
+        address=number,
+        content=RenderedSms(text=f"Notice {MARKER}", segments=1),
+        language="en",
+        marker=MARKER,
+    )
+
+
+async def nothing() -> None:
+    return None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict", "code"),
+    [
+        ("delivered", Verdict.ACCEPTED, None),
+        ("invalid-number", Verdict.REJECTED, "21211"),
+        ("opted-out", Verdict.REJECTED, "21610"),
+        ("busy-first", Verdict.TEMPORARY, "20429"),
+        ("error-but-accepted", Verdict.AMBIGUOUS, "20500"),
+        ("error-not-accepted", Verdict.AMBIGUOUS, "20500"),
+        ("unavailable", Verdict.AMBIGUOUS, "20503"),
+        ("answer-lost", Verdict.AMBIGUOUS, None),
+        ("request-lost", Verdict.AMBIGUOUS, None),
+        ("slow", Verdict.AMBIGUOUS, None),
+    ],
+)
+def test_answers(tmp_path: Path, outcome: str, verdict: Verdict, code: str | None) -> None:
+    async def live() -> None:
+        store = OutboxStore(tmp_path / "outbox.sqlite")
+        async with Standins(store, StandinSettings(auth_token=TOKEN, step_delay=60, slow_seconds=30)) as standins:
+            channel = SmsChannel(
+                SmsSettings(standins.settings.account_sid, TOKEN, sender="+15005550006", timeout=1.0),
+                PooledTwilioHttpClient(standins.twilio_url, timeout=1.0),
+                CallbackUrls("https://notify.example", SECRET),
+            )
+            number = simulated_number(outcome)
+            message = outgoing(number)
+            result = await channel.send(message, nothing)
+            assert result.verdict is verdict
+            if code:
+                assert result.code == code
+            assert number.strip("+") not in (result.code or "")
+            kept = store.messages(to=number)
+            found = await channel.find(number, MARKER, datetime.now(UTC))
+            assert [known.provider_id for known in found] == [message.sid for message in kept]
+            assert await channel.find(number, "OTHER", datetime.now(UTC)) == []
+            assert await channel.find(number, MARKER, datetime.now(UTC) + timedelta(hours=1)) == []
+            if kept:
+                query = parse_qs(urlsplit(kept[0].status_callback).query)
+                assert query["delivery"] == [str(message.delivery_id)]
+                looked = await channel.look_up(kept[0].sid)
+                assert looked is not None
+                assert looked.state == "accepted"
+            assert await channel.look_up("SM" + "0" * 32) is None
+            await channel.close()
+        store.close()
+
+    asyncio.run(live())
+
+
+def test_the_mark_comes_before_the_request(tmp_path: Path) -> None:
+    async def live() -> None:
+        store = OutboxStore(tmp_path / "outbox.sqlite")
+        async with Standins(store, StandinSettings(auth_token=TOKEN)) as standins:
+            channel = SmsChannel(
+                SmsSettings(standins.settings.account_sid, TOKEN, sender="+15005550006"),
+                PooledTwilioHttpClient(standins.twilio_url),
+                None,
+            )
+
+            async def lost() -> None:
+                assert store.messages() == []
+                raise LookupError
+
+            with pytest.raises(LookupError):
+                await channel.send(outgoing(next(ordinary_numbers("GB"))), lost)
+            assert store.messages() == []
+            await channel.close()
+        store.close()
+
+    asyncio.run(live())
+
+
+def test_nobody_listens() -> None:
+    async def live() -> None:
+        channel = SmsChannel(
+            SmsSettings("AC1", TOKEN, sender="+15005550006"), PooledTwilioHttpClient("http://127.0.0.1:9"), None
+        )
+        assert (await channel.send(outgoing("+447700900123"), nothing)).verdict is Verdict.TEMPORARY
+        with pytest.raises(ProviderUnavailable):
+            await channel.find("+447700900123", MARKER, SystemClock().now())
+        with pytest.raises(ProviderUnavailable):
+            await channel.look_up("SM1")
+        await channel.close()
+
+    asyncio.run(live())
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "verdict"),
+    [
+        (400, 21211, Verdict.REJECTED),
+        (400, 99999, Verdict.REJECTED),
+        (400, 21606, Verdict.CAMPAIGN_FAULT),
+        (401, 20003, Verdict.CAMPAIGN_FAULT),
+        (403, None, Verdict.CAMPAIGN_FAULT),
+        (404, 20404, Verdict.CAMPAIGN_FAULT),
+        (408, None, Verdict.AMBIGUOUS),
+        (429, 20429, Verdict.TEMPORARY),
+        (429, 21211, Verdict.TEMPORARY),
+        (500, 20500, Verdict.AMBIGUOUS),
+        (503, 21211, Verdict.AMBIGUOUS),
+        (302, None, Verdict.AMBIGUOUS),
+    ],
+)
+def test_the_http_class_comes_before_the_code(status: int, code: int | None, verdict: Verdict) -> None:
+    assert outcome_table().of_twilio_error(status, code) is verdict
+
+
+def test_a_sender_is_needed() -> None:
+    with pytest.raises(ValueError, match="sender"):
+        SmsChannel(SmsSettings("AC1", TOKEN), PooledTwilioHttpClient(), None)

@@ -1,0 +1,165 @@
+"""Limits on requests: sizes, depth, headers, time; and the headers every answer carries."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.types import Message
+
+from tests.tocsin.conftest import Door, problem
+from tocsin.api.json_bodies import MAX_DEPTH, depth_over
+from tocsin.api.middleware import limits
+
+MEGABYTE = 1_048_576
+
+
+class Upload:
+    """A body that counts how much of it was taken."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.sent = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self.sent < self.size:
+            self.sent += 65_536
+            yield b"x" * 65_536
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["Content-Length", "chunked"])
+def test_an_alert_of_50_mb_is_refused_without_being_read(door: Door, app: FastAPI, declared: bool) -> None:
+    upload = Upload(50 * MEGABYTE)
+    scope_headers = [(b"authorization", f"Bearer {door.key('siem')}".encode())]
+    if declared:
+        scope_headers.append((b"content-length", str(50 * MEGABYTE).encode()))
+    before = door.events()
+
+    status, headers, body = door.client.portal.call(raw_post, app, "/v1/alerts/wazuh", scope_headers, upload)
+
+    document = json.loads(body)
+    assert (status, document["type"]) == (413, "/problems/too-large")
+    assert document["errors"][0]["field"] == "body"
+    assert headers[b"connection"] == b"close"
+    assert upload.sent <= (0 if declared else door.services.settings.intake.max_bytes + 2 * 65_536)
+    assert door.events() == before
+    assert door.services.metrics.refused.labels(problem="too-large")._value.get() == 1
+
+
+async def raw_post(
+    app: FastAPI, path: str, headers: list[tuple[bytes, bytes]], upload: Upload
+) -> tuple[int, dict[bytes, bytes], bytes]:
+    """One request over bare ASGI: the body is handed over only as it is asked for."""
+    chunks = upload.__aiter__()
+    answer: list[Message] = []
+
+    async def receive() -> Message:
+        chunk = await anext(chunks, None)
+        return {"type": "http.request", "body": chunk or b"", "more_body": chunk is not None}
+
+    async def send(message: Message) -> None:
+        answer.append(message)
+
+    scope: dict[str, Any] = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "headers": headers,
+        "client": ("203.0.113.9", 1),
+        "server": ("127.0.0.1", 8000),
+    }
+    await app(scope, receive, send)
+    body = b"".join(message.get("body", b"") for message in answer[1:])
+    return answer[0]["status"], dict(answer[0]["headers"]), body
+
+
+def test_a_body_that_trickles_is_given_up(door: Door, app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck(Upload):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"{"
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(limits, "BASE_SECONDS", 0.05)
+    monkeypatch.setattr(limits, "LEAST_BYTES_PER_SECOND", 10**9)
+    headers = [(b"authorization", f"Bearer {door.key('siem')}".encode())]
+
+    status, _, body = door.client.portal.call(raw_post, app, "/v1/alerts/wazuh", headers, Stuck(1))
+
+    assert (status, json.loads(body)["type"]) == (408, "/problems/request-timeout")
+
+
+def test_each_address_has_a_limit_of_its_own(door: Door) -> None:
+    note = {"text": "x" * limits.DEFAULT_BYTES}
+
+    document = problem(door.post("/v1/incidents", note), 413, "too-large")
+
+    assert str(limits.DEFAULT_BYTES) in document["detail"]
+    csv = b"name,phone,email,language,country\n" + b"\n" * limits.DEFAULT_BYTES
+    campaign = "00000000-0000-0000-0000-000000000003"
+    answer = door.ask("PUT", f"/v1/campaigns/{campaign}/audience", content=csv, headers={"Content-Type": "text/csv"})
+    problem(answer, 404, "not-found")
+
+
+@pytest.mark.parametrize(("depth", "over"), [(MAX_DEPTH, False), (MAX_DEPTH + 1, True), (100_000, True)])
+def test_how_deep_json_nests(depth: int, over: bool) -> None:
+    assert depth_over(b"[" * depth + b"]" * depth, MAX_DEPTH) is over
+
+
+def test_brackets_in_texts_do_not_count() -> None:
+    assert not depth_over(json.dumps({"text": '[{"' * 100 + "\\"}).encode(), MAX_DEPTH)
+
+
+def test_json_that_nests_too_deep_is_refused(door: Door) -> None:
+    body = b'{"facts":' + b'{"a":' * 5_000 + b"1" + b"}" * 5_000 + b"}"
+
+    answer = door.ask("POST", "/v1/incidents", content=body, headers={"Content-Type": "application/json"})
+
+    assert problem(answer, 400, "malformed-request")["errors"][0]["field"] == "body"
+
+
+def test_too_many_headers_and_too_long_addresses_are_refused(door: Door) -> None:
+    problem(door.get("/v1/whoami", headers={f"X-{n}": "x" for n in range(120)}), 431, "headers-too-large")
+    problem(door.get("/v1/whoami", headers={"X-Long": "x" * 40_000}), 431, "headers-too-large")
+    problem(door.get("/v1/incidents?search=" + "x" * 5_000), 414, "uri-too-long")
+
+
+def test_every_answer_carries_headers_that_protect_a_browser(door: Door) -> None:
+    for path, by in (("/v1/whoami", "auditor"), ("/v1/whoami", None), ("/nowhere", None), ("/login", None)):
+        headers = door.get(path, by=by).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["cache-control"] == "no-store"
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert "strict-transport-security" not in headers
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("build-7f3a9c1e", True),
+        ("4f0c7f6e5a3d4c0f9a0b2f6f0a1c3d5e", True),
+        ("short", False),
+        ("x" * 65, False),
+        ("with space here", False),
+        ("line\tbreaking", False),
+        ("13800138000", False),
+    ],
+)
+def test_a_safe_request_id_is_kept(door: Door, given: str, kept: bool) -> None:
+    answer = door.get("/v1/whoami", headers={"X-Request-Id": given})
+
+    assert (answer.headers["x-request-id"] == given) is kept
+    assert len(answer.headers["x-request-id"]) >= 8
