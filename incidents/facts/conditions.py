@@ -318,9 +318,19 @@ _MACROS: Final = frozenset({"exists", "all", "exists_one", "filter", "map"})
 _FEW_SAMPLES: Final = 16
 
 
-def _compared(use: Use) -> bool:
-    """Whether the check of the text has seen everything that is done with this fact: a comparison, or a plain yes/no."""
-    return bool(use.literals) or (use.relation is None and vocabulary()[use.fact].type is FactType.BOOL)
+_LISTS: Final = frozenset({FactType.SET, FactType.COUNTRIES, FactType.PROVINCES})
+
+
+def _all_compared(condition: Condition) -> bool:
+    """Whether the check of the text has seen all that is done with the facts: comparisons, yes or no, words of sets."""
+    compared = {use.fact for use in condition._uses if use.literals}
+
+    def seen(use: Use) -> bool:
+        kind = vocabulary()[use.fact].type
+        asked = use.fact in compared or "regions" in condition._roots
+        return bool(use.literals) or (use.relation is None and (kind is FactType.BOOL or (kind in _LISTS and asked)))
+
+    return all(map(seen, condition._uses))
 
 
 def _samples(spans: Sequence[Sequence[Any]], *, few: bool) -> Iterator[tuple[Any, ...]]:
@@ -358,7 +368,7 @@ def _try_types(condition: Condition, levels: Mapping[str, Mapping[str, int]]) ->
         return
     context = ConditionContext(Facts(), levels=levels)
     ranks = dict.fromkeys(condition.schemes, 0)
-    for trial in _samples(spans, few=all(_compared(use) for use in condition._uses)):
+    for trial in _samples(spans, few=_all_compared(condition)):
         values = dict(zip(condition.facts, trial, strict=True))
         try:
             condition._run(context.variables(values, ranks, condition._roots), context)

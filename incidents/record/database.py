@@ -5,6 +5,8 @@ Projections, timers, vault and deliveries are tables; the migrations that create
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -59,7 +61,15 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # We issue BEGIN ourselves: the driver's own habit of opening transactions late breaks isolation.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    for wait in (0.05, 0.1, 0.2, 0.4, 0.8, None):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError:
+            # Several first connections to a fresh file at once: this one statement does not wait for its turn.
+            if wait is None:
+                raise
+            time.sleep(wait)
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 

@@ -6,6 +6,7 @@ in the transaction that holds its effects. SQLite and PostgreSQL differ only in 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,13 +19,16 @@ from eventsourcing.persistence import (
     IntegrityError,
     Mapper,
     Notification,
+    PersistenceError,
     ProcessRecorder,
     Recording,
     Tracking,
 )
+from sqlalchemy.engine import URL, make_url
 
 from incidents.errors import Conflict, NotFound
 from incidents.record.aggregate import Aggregate
+from incidents.record.database import open_engine
 from incidents.record.event import Event
 from incidents.record.mapper import EventMapper, Registry
 
@@ -33,6 +37,10 @@ T = TypeVar("T")
 
 MAX_ATTEMPTS = 8
 """How often `retrying` repeats a command that lost a race before it gives the conflict to the caller."""
+
+
+_OPENING = 0x746F6373_0001
+"""The advisory lock that openings of one PostgreSQL record wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,21 +179,48 @@ def retrying(command: Callable[[], T], *, attempts: int = MAX_ATTEMPTS) -> T:
 
 
 def open_record(url: str, registry: Registry) -> Record:
-    """Open the record named by a database address (`sqlite:///path` or `postgresql://user:pass@host:port/db`)."""
-    from sqlalchemy.engine import make_url
+    """Open the record named by a database address (`sqlite:///path` or `postgresql://user:pass@host:port/db`).
 
+    Any number of processes may open a fresh one at once.
+    """
     address = make_url(url)
     if address.get_backend_name() == "sqlite":
-        if not address.database:
-            raise ValueError("the record needs a file: sqlite:///path")
-        return Record(
-            registry,
-            {
-                "PERSISTENCE_MODULE": "eventsourcing.sqlite",
-                "SQLITE_DBNAME": address.database,
-                "SQLITE_LOCK_TIMEOUT": "30",
-            },
-        )
+        return _open_sqlite(address, registry)
+    with _alone(url):
+        return _open_postgres(address, registry)
+
+
+def _open_sqlite(address: URL, registry: Registry) -> Record:
+    if not address.database:
+        raise ValueError("the record needs a file: sqlite:///path")
+    settings = {
+        "PERSISTENCE_MODULE": "eventsourcing.sqlite",
+        "SQLITE_DBNAME": address.database,
+        "SQLITE_LOCK_TIMEOUT": "30",
+    }
+    for wait in (0.05, 0.1, 0.2, 0.4, 0.8):
+        try:
+            return Record(registry, settings)
+        except PersistenceError:
+            # The library sets up a fresh file in several steps; of two openings at once the later one trips over the
+            # earlier, and finds everything in place the next time.
+            time.sleep(wait)
+    return Record(registry, settings)
+
+
+@contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """One process at a time: the library creates its tables with statements that fail when two run them at once."""
+    engine = open_engine(url)
+    try:
+        with engine.connect() as connection, connection.begin():
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_OPENING})")
+            yield
+    finally:
+        engine.dispose()
+
+
+def _open_postgres(address: URL, registry: Registry) -> Record:
     return Record(
         registry,
         {

@@ -3,8 +3,9 @@
 from playbooks.law.calendars import Calendars, HolidayCalendars, WorkCalendar, standard_calendars
 from playbooks.law.derive import derive
 from playbooks.law.duty import Duty, DutyChanges, DutyStatus, Revision, diff
-from playbooks.law.law import Law, assemble, load_law, parse_pack
+from playbooks.law.law import Law, assemble, load_law
 from playbooks.law.pack import Pack, Party, Promptness, Recipient, RecipientKind, Rule, Stage, Status
+from playbooks.law.reading import parse_pack
 
 __all__ = [
     "Calendars",

@@ -1,33 +1,31 @@
-"""Loading law packs. Every fault names the file, the rule and the field."""
+"""The law in use: all packs together, those that come with Tocsin and the operator's own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
-
-import yaml
-from pydantic import ValidationError
 
 from incidents.errors import FieldFault, InvalidInput
-from incidents.facts.strict_yaml import load_yaml
 from incidents.grading.scheme import GradingScheme, load_schemes
 from playbooks.law.pack import Pack, Rule
+from playbooks.law.reading import parse_pack
 
-MAX_PACK_BYTES = 2_000_000
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Law:
     """The packs in use and the grading schemes they refer to. Immutable; share it freely."""
 
     packs: tuple[Pack, ...]
     schemes: Mapping[str, GradingScheme]
+
+    @cached_property
+    def _by_rule(self) -> Mapping[str, tuple[Pack, Rule]]:
+        return {rule.id: (pack, rule) for pack, rule in self.rules()}
 
     def rules(self) -> Iterator[tuple[Pack, Rule]]:
         """Every rule with its pack."""
@@ -35,43 +33,11 @@ class Law:
 
     def rule(self, name: str) -> tuple[Pack, Rule] | None:
         """The rule of that id with its pack, or None."""
-        return next(((pack, rule) for pack, rule in self.rules() if rule.id == name), None)
+        return self._by_rule.get(name)
 
     def version(self) -> str:
         """The versions of all packs, for the record."""
         return ", ".join(f"{pack.instrument.id} {pack.instrument.version}" for pack in self.packs)
-
-
-def _place(raw: Any, location: Sequence[int | str]) -> str:
-    """`rules.cn-x-1.period` instead of `rules.3.period`."""
-    parts: list[str] = []
-    here = raw
-    for step in location:
-        try:
-            here = here[step]
-        except (KeyError, IndexError, TypeError):
-            here = None
-        named = here.get("id") if isinstance(step, int) and isinstance(here, Mapping) else None
-        parts.append(str(named or step))
-    return ".".join(parts)
-
-
-def parse_pack(text: str, *, name: str) -> Pack:
-    """Read one pack from YAML. Raises `InvalidInput` with one entry per fault: file, rule and field."""
-    if len(text) > MAX_PACK_BYTES:
-        raise InvalidInput(f"{name} is larger than {MAX_PACK_BYTES} bytes.", field=name)
-    try:
-        raw = load_yaml(text)
-    except yaml.YAMLError as fault:
-        raise InvalidInput(f"{name} is not valid YAML: {' '.join(str(fault).split())}", field=name) from fault
-    try:
-        return Pack.model_validate(raw)
-    except ValidationError as fault:
-        errors = [
-            FieldFault(f"{name}: {_place(raw, error['loc']) or 'pack'}", error["msg"].removeprefix("Value error, "))
-            for error in fault.errors()
-        ]
-        raise InvalidInput(f"{errors[0].field}: {errors[0].reason}", errors=errors) from fault
 
 
 def _texts(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -84,21 +50,42 @@ def _texts(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def assemble(packs: Sequence[Pack], schemes: Mapping[str, GradingScheme] | None = None) -> Law:
-    """Packs as one law. Raises `InvalidInput` when an instrument or a rule id comes twice."""
-    for kind, names in (
-        ("instrument", [pack.instrument.id for pack in packs]),
-        ("rule", [rule.id for pack in packs for rule in pack.rules]),
-    ):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise InvalidInput(f"The {kind} “{twice[0]}” is defined twice.", field=twice[0])
+    """Packs as one law. Raises `InvalidInput` naming both places when an instrument or a rule id comes twice."""
+    faults = [*_twice("instrument", ((pack.instrument.id, pack, ("instrument", "id")) for pack in packs))]
+    faults += _twice("rule", ((rule.id, pack, ("rules", at)) for pack in packs for at, rule in enumerate(pack.rules)))
+    if faults:
+        raise InvalidInput(f"{faults[0].field}: {faults[0].reason}", errors=faults)
     return Law(tuple(packs), MappingProxyType(dict(load_schemes() if schemes is None else schemes)))
+
+
+def _twice(kind: str, named: Iterable[tuple[str, Pack, tuple[str | int, ...]]]) -> Iterator[FieldFault]:
+    first: dict[str, tuple[Pack, tuple[str | int, ...]]] = {}
+    for name, pack, path in named:
+        if name in first:
+            other, where = first[name]
+            yield FieldFault(pack.place(*path), f"the {kind} “{name}” is defined twice; also at {other.place(*where)}")
+        else:
+            first[name] = (pack, path)
+
+
+def read_packs(texts: Iterable[tuple[str, str]]) -> list[Pack]:
+    """Packs from (file name, text). Raises one `InvalidInput` with the faults of all files."""
+    packs: list[Pack] = []
+    faults: list[FieldFault] = []
+    for name, text in texts:
+        try:
+            packs.append(parse_pack(text, name=name))
+        except InvalidInput as fault:
+            faults += fault.errors or [FieldFault(name, fault.detail)]
+    if faults:
+        more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise InvalidInput(f"{faults[0].field}: {faults[0].reason}{more}", errors=faults)
+    return packs
 
 
 @cache
 def _built_in() -> tuple[Pack, ...]:
-    folder = files("playbooks.law").joinpath("packs")
-    return tuple(parse_pack(text, name=name) for name, text in _texts(folder))
+    return tuple(read_packs(_texts(files("playbooks.law").joinpath("packs"))))
 
 
 @cache
@@ -106,16 +93,23 @@ def _built_in_law() -> Law:
     return assemble(_built_in())
 
 
+def folder_texts(folder: Path) -> list[tuple[str, str]]:
+    """Name and text of every pack file in a folder and below. Raises `InvalidInput` where it cannot be read."""
+    if not folder.is_dir():
+        raise InvalidInput(f"There is no folder {folder} with law packs.", field=str(folder))
+    try:
+        return [(f"{folder.name}/{name}", text) for name, text in _texts(folder)]
+    except (OSError, UnicodeDecodeError) as fault:
+        raise InvalidInput(f"The law packs in {folder} cannot be read: {fault}", field=str(folder)) from fault
+
+
 def load_law(*folders: Path, built_in: bool = True) -> Law:
     """The law: the packs that come with Tocsin and those in `folders` (searched recursively for *.yaml).
 
-    Raises `InvalidInput` naming file, rule and field for anything that does not fit the schema.
+    Raises `InvalidInput` naming file, line, rule and field for anything that does not fit the schema.
     """
     if not folders and built_in:
         return _built_in_law()
     packs = list(_built_in()) if built_in else []
-    for folder in folders:
-        if not folder.is_dir():
-            raise InvalidInput(f"There is no folder {folder} with law packs.", field=str(folder))
-        packs += [parse_pack(text, name=f"{folder.name}/{name}") for name, text in _texts(folder)]
+    packs += read_packs(text for folder in folders for text in folder_texts(folder))
     return assemble(packs)

@@ -40,8 +40,8 @@ def _rule_faults(pack: Pack, rule: Rule, calendar: Calendars) -> Iterator[str]:
     if begins and ends and ends < begins:
         yield "in_force_to lies before in_force_from."
     status = rule.status or instrument.status
-    if status is Status.IN_FORCE and begins is None:
-        yield "A rule in force needs in_force_from."
+    if status is Status.IN_FORCE and begins is None and not (rule.note or instrument.note):
+        yield "A rule in force needs in_force_from, or a note that says why it is not recorded."
     if rule.confidence == "low" and not rule.note:
         yield "Low confidence needs a note that says why."
     try:

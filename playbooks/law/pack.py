@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from functools import cache, lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from incidents.facts.conditions import Condition, InvalidCondition
 from incidents.facts.places import regions
+from incidents.facts.strict_yaml import line_of
 from incidents.facts.values import Unfit, instant
 from incidents.facts.vocabulary import vocabulary
 from incidents.grading.scheme import load_schemes
@@ -208,19 +211,26 @@ class Exemption(Frozen):
         return self._condition
 
 
+@lru_cache(maxsize=8_192)
 def compiled(text: str) -> Condition:
     """Compile a condition of a pack against the vocabulary and the schemes that come with Tocsin."""
-    levels = {scheme.key: scheme.ranks() for scheme in load_schemes().values()}
     try:
-        return Condition.compile(text, levels=levels)
+        return Condition.compile(text, levels=_levels())
     except InvalidCondition as fault:
         raise ValueError(fault.detail) from fault
+
+
+@cache
+def _levels() -> Mapping[str, Mapping[str, int]]:
+    return {scheme.key: scheme.ranks() for scheme in load_schemes().values()}
 
 
 class Rule(Frozen):
     """One obligation: who, when, whom, what, by when."""
 
     id: RuleId
+    carries: tuple[RuleId, ...] = ()
+    """Ids of the records of the research tables that this rule carries; its own id when left out."""
     article: str
     in_force_from: date | None = None
     in_force_to: date | None = None
@@ -288,6 +298,11 @@ class Rule(Frozen):
         if not self.period.has_end and self.promptness is None and self.period.unit is Unit.NONE:
             raise ValueError("a period without a number needs a promptness")
         return self
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        """Ids of the records of the research tables that this rule carries."""
+        return self.carries or (self.id,)
 
     @property
     def bound_condition(self) -> Condition:
@@ -379,6 +394,18 @@ class Instrument(Frozen):
         return f"{original} ({', '.join(part for part in (self.title['en'], self.citation) if part)})"
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file a pack was read from, kept so that a message can name the line."""
+
+    name: str
+    text: str
+
+    def place(self, path: Sequence[str | int]) -> str:
+        """`file:line` of the value at `path`."""
+        return f"{self.name}:{line_of(self.text, path)}"
+
+
 class Pack(Frozen):
     """One file: an instrument, its rules and its cases."""
 
@@ -389,20 +416,16 @@ class Pack(Frozen):
     rules: tuple[Rule, ...] = Field(min_length=1)
     cases: tuple[Case, ...] = ()
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Pack:
-        ids = [rule.id for rule in self.rules]
-        for name in ids:
-            if ids.count(name) > 1:
-                raise ValueError(f"the rule “{name}” stands twice")
-        for rule in self.rules:
-            for other in (*rule.clock.after, *((rule.clock.end_of,) if rule.clock.end_of else ())):
-                if other not in ids or other == rule.id:
-                    raise ValueError(f"rules.{rule.id}.clock: there is no other rule “{other}” in this instrument")
-            for exemption in rule.exemptions:
-                if exemption.replaced_by is not None and exemption.replaced_by not in ids:
-                    raise ValueError(f"rules.{rule.id}.exemptions.{exemption.id}: no rule “{exemption.replaced_by}”")
-        for case in self.cases:
-            if missing := set(case.expect) - set(ids):
-                raise ValueError(f"cases.{case.id}: no rule {sorted(missing)}")
-        return self
+    _source: Source | None = PrivateAttr(default=None)
+
+    def came_from(self, source: Source) -> None:
+        """Remember the file; done once, by the reader."""
+        self._source = source
+
+    def place(self, *path: str | int) -> str:
+        """`file:line` of a part of this pack, or the id of the instrument where it was not read from a file."""
+        return self._source.place(path) if self._source is not None else self.instrument.id
+
+    def place_of(self, rule: str) -> str:
+        """`file:line` of the rule of that id."""
+        return self.place("rules", next(at for at, one in enumerate(self.rules) if one.id == rule))
