@@ -11,14 +11,14 @@ from typing import Any, Self
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Engine, Row, delete, func, select, update
+from sqlalchemy import Engine, Row, and_, delete, func, select, update
 
 from incidents.clock import Clock
 from incidents.errors import Conflict
 from incidents.record import Aggregate, Context, Record, stable_id
 from incidents.record.database import reading, writing
 from notifier.campaigns.events import DeliveriesRecorded, DeliveryMove
-from notifier.deliveries.tables import delivery_log, sendings
+from notifier.deliveries.tables import campaign_recipients, delivery_log, sendings
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +81,16 @@ class DeliveryRelay:
             ).first()
             if sending is None:
                 return None
-            of_campaign = select(table).where(table.c.campaign_id == campaign_id).order_by(table.c.seq)
+            person = campaign_recipients.c
+            of_campaign = (
+                select(table, person.language)
+                .join(
+                    campaign_recipients,
+                    and_(person.campaign_id == table.c.campaign_id, person.recipient_id == table.c.recipient_id),
+                )
+                .where(table.c.campaign_id == campaign_id)
+                .order_by(table.c.seq)
+            )
             batch = sending.relay_batch
             rows = list(connection.execute(of_campaign.where(table.c.batch == batch)).all())
             if not rows:
@@ -119,6 +128,7 @@ class DeliveryRelay:
                     at=row.at,
                     provider_id=row.provider_id,
                     code=row.code,
+                    language=row.language,
                 )
                 for row in rows
             ),

@@ -96,7 +96,6 @@ def test_a_forged_cookie_is_worth_nothing(door: Door, clock: ManualClock) -> Non
         f"v2.{payload}.{signature}",
         f"{version}..{signature}",
         "x" * 4_000,
-        "é".encode().decode("latin-1"),
     ):
         assert status(door, f"tocsin_session={forged}") == 303, forged
 
