@@ -14,7 +14,7 @@ is Kleene's logic: `unknown || true` is true, `unknown && false` is false, every
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache, lru_cache
@@ -23,6 +23,7 @@ from typing import Any, Final
 import cel
 
 from incidents.errors import TocsinError
+from incidents.facts.condition_key import KeyPart, key_parts
 from incidents.facts.condition_text import Token, Use, faults, members, tokens, uses
 from incidents.facts.facts import Facts
 from incidents.facts.places import regions
@@ -31,6 +32,7 @@ from incidents.facts.vocabulary import FactSpec, FactType, vocabulary
 MAX_TEXT: Final = 4_000
 _ROOTS: Final = frozenset({"facts", "grades", "levels", "regions"})
 _MAX_TRIALS: Final = 256
+_MAX_REMEMBERED: Final = 1_024
 # `has()` would turn "unknown" into "no", and make a condition change its mind when a fact becomes known.
 _FORBIDDEN: Final = frozenset({"has"})
 
@@ -104,6 +106,7 @@ class ConditionContext:
         self.grades: Mapping[str, RankRange] = grades or {}
         self._levels = {scheme: dict(ranks) for scheme, ranks in (levels or {}).items()}
         self._cel: dict[tuple[tuple[str, int], ...], cel.Context] = {}
+        self._grade_keys: dict[str, Hashable] = {}
 
     def variables(
         self, facts: Mapping[str, Any], ranks: Mapping[str, int], roots: frozenset[str] = _ROOTS
@@ -111,6 +114,15 @@ class ConditionContext:
         """The variables of one evaluation; only those named in `roots`, because handing them over costs time."""
         every = {"facts": facts, "grades": ranks, "levels": self._levels, "regions": _regions()}
         return {name: value for name, value in every.items() if name in roots}
+
+    def grade_key(self, scheme: str) -> Hashable:
+        """What conditions can tell about a grade."""
+        if scheme not in self._grade_keys:
+            grade = self.grades.get(scheme)
+            # The levels too: their ranks decide what a name of a level means.
+            ranks = tuple(self._levels.get(scheme, {}).items())
+            self._grade_keys[scheme] = grade and (grade.low, grade.high, tuple(grade.open_facts.items()), ranks)
+        return self._grade_keys[scheme]
 
     def cel_context(self, ranks: Sequence[tuple[str, int]]) -> cel.Context:
         """The prepared context with these ranks; kept, because preparing costs more than evaluating."""
@@ -136,6 +148,8 @@ class Condition:
     _uses: tuple[Use, ...] = field(repr=False, compare=False)
     _program: cel.Program = field(repr=False, compare=False)
     _roots: frozenset[str] = field(repr=False, compare=False)
+    _key_parts: tuple[KeyPart, ...] = field(repr=False, compare=False)
+    _verdicts: dict[Hashable, Verdict] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
     def compile(text: str, *, levels: Mapping[str, Mapping[str, int]] | None = None) -> Condition:
@@ -149,7 +163,26 @@ class Condition:
         )
 
     def evaluate(self, context: ConditionContext) -> Verdict:
-        """Evaluate against what is known. Raises `ConditionFailed` on anything but an unknown fact."""
+        """Evaluate against what is known. Raises `ConditionFailed` on anything but an unknown fact.
+
+        A verdict is remembered by what the condition can tell apart, so that deriving many incidents, or one again
+        after a fact changed, runs CEL only where something new is asked.
+        """
+        key = self._key(context)
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            verdict = self._evaluated(context)
+            if len(self._verdicts) >= _MAX_REMEMBERED:
+                self._verdicts.clear()
+            self._verdicts[key] = verdict
+        return verdict
+
+    def _key(self, context: ConditionContext) -> Hashable:
+        facts = context.facts
+        parts = tuple([part(facts) for part in self._key_parts])
+        return (*parts, *map(context.grade_key, self.schemes)) if self.schemes else parts
+
+    def _evaluated(self, context: ConditionContext) -> Verdict:
         outcomes = {
             self._run(context.cel_context(ranks), context): dict(ranks) for ranks in self._rank_choices(context)
         }
@@ -307,6 +340,7 @@ def _compiled(text: str, levels: tuple[tuple[str, tuple[tuple[str, int], ...]], 
         tuple(named),
         program,
         frozenset(roots),
+        key_parts(found, named, [vocabulary()[name] for name in dict.fromkeys(use.fact for use in named)]),
     )
     _try_types(condition, ranks or {})
     return condition

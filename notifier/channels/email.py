@@ -200,12 +200,17 @@ class EmailChannel:
             local_hostname=settings.local_hostname or "localhost",
             timeout=settings.timeout,
             use_tls=settings.security == "tls",
-            start_tls=settings.security == "starttls",
+            start_tls=False,  # done below: left to itself, a server without it gives an error of no class
             validate_certs=True,
             cert_bundle=settings.cert_bundle,
         )
         try:
             await client.connect()
+            if settings.security == "starttls":
+                await client.ehlo()
+                if not client.supports_extension("starttls"):
+                    raise aiosmtplib.SMTPNotSupported("STARTTLS is not offered")
+                await client.starttls()
             if settings.username is not None and settings.password is not None:
                 phase.command = "auth"
                 await client.login(settings.username, settings.password)

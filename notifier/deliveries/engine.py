@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import PurePath
 from uuid import UUID
 
 import structlog
@@ -161,9 +163,9 @@ class DeliveryEngine:
                     await self._poll(claim, channel)
         except LeaseLost:
             log.info("delivery.claim-lost", delivery=str(claim.delivery_id))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged with its place; see there why not with its text
             # The claim runs out and is taken over as after a kill: nothing is lost, nothing is sent blindly.
-            log.exception("delivery.broke-off", delivery=str(claim.delivery_id), reason=type(error).__name__)
+            log.error("delivery.broke-off", delivery=str(claim.delivery_id), **_place(error))
 
     async def _send(self, claim: Claim, channel: Channel, contact: Contact | ErasedContact | None) -> None:
         address = _address(contact, claim.channel)
@@ -190,8 +192,8 @@ class DeliveryEngine:
             # The notice itself cannot be made: everybody's would fail alike.
             log.error("delivery.no-notice", campaign=str(claim.campaign_id), reason=error.code)
             outcome = Outcome(Verdict.CAMPAIGN_FAULT, code=error.code)
-        except Exception as error:
-            log.exception("delivery.channel-broke", channel=claim.channel, reason=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - logged with its place; see there why not with its text
+            log.error("delivery.channel-broke", channel=claim.channel, **_place(error))
             outcome = Outcome(Verdict.AMBIGUOUS if writing else Verdict.TEMPORARY, code=type(error).__name__[:40])
         share = self._rng.random()
         await self._journal.do(
@@ -244,6 +246,13 @@ def _address(contact: Contact | ErasedContact | None, channel: str) -> str | Non
     if contact is None:
         return None
     return contact.phone if channel == "sms" else contact.email
+
+
+def _place(error: BaseException) -> dict[str, str]:
+    """What broke and where. No text and no traceback: both may repeat an address (promise 2)."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return {"reason": type(error).__name__, "place": place}
 
 
 def _long_ago(clock: Clock) -> datetime:

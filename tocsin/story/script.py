@@ -24,7 +24,7 @@ from incidents.incident.events import IncidentReported
 from incidents.incident.incident import Incident
 from incidents.record import Context, stable_id
 from notifier.campaigns.campaign import Campaign, CampaignStatus
-from playbooks.duties.register import DutyRegister
+from playbooks.duties.register import DutyRegister, DutyState
 from playbooks.runs.run import Run
 from tocsin.bridges import campaign_of_step
 from tocsin.services import Services
@@ -42,7 +42,9 @@ NIGHT = timedelta(hours=7, minutes=40)
 PATIENCE = 120.0
 """Seconds to wait for the system between scenes before the story is given up (and logged)."""
 
-FILED = ("cn-measures-4-other-4h", "cn-pipl-57-authority", "cn-ndsr-11-incident-authority")
+CYBERSPACE = ("cn-measures-4-other-4h", "cn-hn-21-incident", "cn-hn-21-plan")
+POLICE = ("cn-measures-4-suspected-crime", "cn-ndsr-11-suspected-crime")
+OTHERS = ("cn-pipl-57-authority", "cn-ndsr-11-incident-authority", "cn-hn-26-data-incident-authority")
 """Rules whose reports go out during the night. The European one does not yet: its clock is still running."""
 
 
@@ -155,19 +157,16 @@ class Story:
 
         return UUID(str(self.wait_for("the draft of the notice", found)))
 
-    def duty_of_rule(self, rule: str) -> str | None:
-        """The duty on record under a rule, once it is there; None when it was fulfilled already."""
+    def duties_of_rule(self, rule: str) -> list[str]:
+        """The duties on record under a rule that still have to be done, once there is one at all."""
         incident_id = self.incident_id()
 
-        def found() -> tuple[str, bool] | None:
+        def found() -> list[DutyState] | None:
             register = self.services.record.find(DutyRegister, DutyRegister.id_for(incident_id))
-            for duty_id, state in register.duties.items() if register else ():
-                if state.duty.rule == rule and state.duty.status == "due":
-                    return duty_id, state.is_open
-            return None
+            states = register.duties.values() if register else ()
+            return [s for s in states if s.duty.rule == rule and s.duty.status == "due"] or None
 
-        duty_id, is_open = self.wait_for(f"the duty under {rule}", found)
-        return str(duty_id) if is_open else None
+        return [state.duty.duty_id for state in self.wait_for(f"a duty under {rule}", found) if state.is_open]
 
     def _is_over(self) -> bool:
         incident = self.services.record.load(Incident, self.incident_id())
@@ -261,11 +260,14 @@ def _everybody_told(story: Story, context: Context) -> None:
     story.services.incidents.add_note(story.incident_id(), context, "Notice sent; see coverage for those not reached.")
 
 
-def _file(rule: str) -> Callable[[Story, Context], None]:
+def _file(*rules: str) -> Callable[[Story, Context], None]:
     def play(story: Story, context: Context) -> None:
-        duty_id = story.duty_of_rule(rule)
-        if duty_id is not None:
-            story.services.duties.fulfil(story.incident_id(), duty_id, context)
+        for rule in rules:
+            for duty_id in story.duties_of_rule(rule):
+                # Each filing is a command of its own: the same cause would be taken for a repeat.
+                command = stable_id("story", context.cause, duty_id)
+                own = context.model_copy(update={"cause": f"command:{command}"})
+                story.services.duties.fulfil(story.incident_id(), duty_id, own)
 
     return play
 
@@ -287,13 +289,14 @@ SCENES: tuple[Scene, ...] = (
     Scene("first-facts", 22, _first_facts, LAN),
     Scene("contain", 41, _contain, LAN),
     Scene("more-facts", 66, _more_facts, MEI),
-    Scene("file-cac", 118, _file(FILED[0]), MEI),
+    Scene("file-cyberspace", 118, _file(*CYBERSPACE), MEI),
+    Scene("file-police", 124, _file(*POLICE), MEI),
     Scene("write-notice", 131, _write_notice, LAN),
     Scene("attach-audience", 149, _attach_audience, LAN),
     Scene("request-approval", 152, _request_approval, LAN),
     Scene("approve", 171, _approve, QIANG),
     Scene("everybody-told", 188, _everybody_told, LAN),
-    *(Scene(f"file-{rule}", 197 + 4 * n, _file(rule), MEI) for n, rule in enumerate(FILED[1:])),
+    Scene("file-others", 197, _file(*OTHERS), MEI),
     Scene("eradicate", 262, _eradicate, LAN),
     Scene("recover", 371, _recover, LAN),
 )

@@ -71,12 +71,15 @@ def test_whatever_comes_no_answer_is_a_fault_of_ours(door: Door, known: dict[str
             phases=[Phase.explicit, Phase.generate],
             suppress_health_check=list(HealthCheck),
         )
-        @given(case=operation.as_strategy(), real=st.booleans())
+        @given(case=operation.as_strategy(), real=st.sampled_from([True, True, True, False]))
         def send(case: Any, real: bool) -> None:
             nonlocal tried
             if real:
                 for name in case.path_parameters or {}:
                     case.path_parameters[name] = known.get(name, case.path_parameters[name])
+                # Made-up keys repeat; most commands must get past them.
+                for name in ("Idempotency-Key", "If-Match"):
+                    (case.headers or {}).pop(name, None)
             response = case.call(headers=headers)
             case.validate_response(response, checks=CHECKS)
             tried += 1

@@ -100,7 +100,7 @@ def test_the_board_shows_the_clock_that_runs_out_first(demo: Door, breach: dict[
     assert breach["reference"] in page.text
     assert "Customer table copied" in page.text
     assert "1 d 10 h left" in page.text
-    assert "51 %" in page.text
+    assert "52 %" in page.text
     assert "half used" in page.text
     assert "203 persons" in page.text
     assert f"/incidents/{breach['reference']}" in page.links
