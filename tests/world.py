@@ -101,10 +101,11 @@ class Tocsin:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
-    def start(self) -> None:
+    def start(self, *, story: bool = True) -> None:
         command = [sys.executable, "-c", "from tocsin.cli import main; main()", "demo", "--json"]
         command += ["--folder", str(self.folder), "--port", str(self._port)]
         command += ["--twilio-url", self._world.twilio_url, "--smtp-port", str(self._world.smtp_port)]
+        command += [] if story else ["--no-story"]
         with self._log.open("a") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
 

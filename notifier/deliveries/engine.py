@@ -31,6 +31,10 @@ from notifier.vault import Contact, ErasedContact, Vault
 log = structlog.get_logger(__name__)
 
 
+TURN = 0.5
+"""Seconds that one turn of the loop waits for tries to end at most."""
+
+
 class LeaseLost(Exception):
     """The claim is no longer ours, or the person is told already: nothing may be written."""
 
@@ -92,13 +96,21 @@ class DeliveryEngine:
         free = self._batch - len(self._running)
         if not self._stopping and (free >= self._batch // 4 or not self._running):
             done += await self._begin(await asyncio.to_thread(self._book.claim, free))
-        if self._running:
-            finished, _ = await asyncio.wait(self._running, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
-            done += len(finished)
-            for task in finished:
-                self._running.pop(task)
+        done += await self._reap_tasks()
         done += await asyncio.to_thread(self._finisher.finish_ready)
         return done
+
+    async def _reap_tasks(self) -> int:
+        """Wait for tries to end: for the first, then until a new claim is worth its query, but not for long."""
+        ended, until = 0, time.monotonic() + TURN
+        while self._running and (left := until - time.monotonic()) > 0:
+            finished, _ = await asyncio.wait(self._running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            for task in finished:
+                self._running.pop(task)
+            ended += len(finished)
+            if len(self._running) <= self._batch - self._batch // 4:
+                break
+        return ended
 
     @property
     def in_flight(self) -> int:

@@ -27,9 +27,7 @@ class CallbackUrls:
 
     def url_for(self, delivery_id: UUID, campaign_id: UUID) -> str:
         """The status callback address of one delivery. The campaign is there for people who read logs."""
-        query = urlencode(
-            {"delivery": str(delivery_id), "campaign": str(campaign_id), "mac": self._mac(delivery_id)}
-        )
+        query = urlencode({"delivery": str(delivery_id), "campaign": str(campaign_id), "mac": self._mac(delivery_id)})
         return f"{self.public_url}{RECEIPT_PATH}?{query}"
 
     def is_ours(self, delivery_id: UUID, mac: str) -> bool:

@@ -29,6 +29,9 @@ class WorkCalendar(Protocol):
     def is_working_day(self, day: date) -> bool:
         """Whether offices of the place work on that day (make-up working days included)."""
 
+    def is_weekend(self, day: date) -> bool:
+        """Whether it is a day on which offices of the place rest every week, whatever that year's exceptions."""
+
     def is_announced(self, year: int) -> bool:
         """Whether the days off of that year are settled, as opposed to computed ahead of the announcement."""
 
@@ -71,6 +74,10 @@ class HolidayCalendar:
         if day in self._closed or (day.month, day.day) in self._closures:
             return False
         return bool(self._days.is_working_day(day))
+
+    def is_weekend(self, day: date) -> bool:
+        """Whether offices of the place rest on that day of every week."""
+        return bool(self._days.weekend and day.weekday() in self._days.weekend)
 
     def is_announced(self, year: int) -> bool:
         """Whether the yearly announcement of days off and make-up days is part of the data for that year."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from incidents.facts.conditions import Condition, ConditionContext, Outcome, RankRange, Verdict
@@ -14,22 +13,15 @@ from incidents.facts.organisation import OrganisationProfile
 from incidents.facts.vocabulary import vocabulary
 from incidents.grading.grade import GradeResult, grade
 from incidents.grading.scheme import scheme_named
-from playbooks.law import reasons
 from playbooks.law.calendars import Calendars
-from playbooks.law.duty import (
-    Duty,
-    DutyClock,
-    DutyContent,
-    DutyExemption,
-    DutyStatus,
-    in_order,
-)
+from playbooks.law.duty import Duty, DutyClock, DutyExemption, DutyStatus, in_order
 from playbooks.law.forum import Seat, seat
 from playbooks.law.law import Law
 from playbooks.law.pack import Clock, Effect, Occasion, Pack, Party, Rule, Status, compiled
 from playbooks.law.period import Deadline, OfficeHours
 from playbooks.law.periods import Counting, count_period
 from playbooks.law.reminders import reminder_after
+from playbooks.law.script import Decided, write_duties
 
 _OWN = frozenset({Party.OPERATOR})
 _OCCASIONS = frozenset({Occasion.INCIDENT, Occasion.REQUEST})
@@ -102,10 +94,11 @@ def derive(
         office=office,
     )
     duties: list[Duty] = []
-    for pack, rule in law.rules():
-        status = rule.status or pack.instrument.status
-        if status in statuses and rule.party in parties and rule.occasion in occasions:
-            duties.extend(_duties(pack, rule, world))
+    for condition, bound_by in law.by_bound(frozenset(statuses), frozenset(parties), frozenset(occasions)):
+        bound = world.judge(condition)
+        if not bound.is_false:
+            for pack, rule in bound_by:
+                duties.extend(_duties(pack, rule, bound, world))
     return list(in_order(duties))
 
 
@@ -153,10 +146,7 @@ def _both(bound: Verdict, trigger: Verdict) -> Outcome:
     return Outcome.TRUE if bound.is_true and trigger.is_true else Outcome.UNKNOWN
 
 
-def _duties(pack: Pack, rule: Rule, world: _World) -> Sequence[Duty]:
-    bound = world.judge(rule.bound_condition)
-    if bound.is_false:
-        return ()
+def _duties(pack: Pack, rule: Rule, bound: Verdict, world: _World) -> Sequence[Duty]:
     trigger = world.judge(rule.trigger_condition)
     applies = _both(bound, trigger)
     if applies is Outcome.FALSE:
@@ -170,7 +160,21 @@ def _duties(pack: Pack, rule: Rule, world: _World) -> Sequence[Duty]:
         return ()
     exemptions = tuple(_exemption(rule, at, world) for at in range(len(rule.exemptions)))
     status = _status(applies, start, exemptions)
-    return _written(pack, rule, world, where, start, deadline, exemptions, status, (bound, trigger))
+    clock = DutyClock(event=start.event, at=start.at, assumed=start.assumed)
+    decided = Decided(
+        status=status,
+        bound=bound,
+        trigger=trigger,
+        where=where,
+        clock=clock,
+        deadline=deadline,
+        reminder=reminder_after(rule, start.at) if deadline is None and start.at is not None else None,
+        exemptions=exemptions,
+        asked=tuple(
+            item.id for item in rule.contents.items if item.when is None or not world.judge(item.condition).is_false
+        ),
+    )
+    return write_duties(world.law.script(rule.id), decided, world.context, world.grades)
 
 
 def _status(applies: Outcome, start: _Start, exemptions: Sequence[DutyExemption]) -> DutyStatus:
@@ -192,11 +196,7 @@ def _in_force(pack: Pack, rule: Rule, moment: datetime) -> bool:
 def _exemption(rule: Rule, at: int, world: _World) -> DutyExemption:
     exemption = rule.exemptions[at]
     verdict = world.judge(exemption.condition) if exemption.condition is not None else None
-    holds = None if verdict is None or verdict.is_unknown else verdict.is_true
-    settle_by = verdict.open_facts if verdict is not None else ()
-    return DutyExemption(
-        id=exemption.id, words=exemption.words, effect=exemption.effect, holds=holds, settle_by=settle_by
-    )
+    return world.law.script(rule.id).exemption(at, verdict)
 
 
 def _time_of(event: str, zone: ZoneInfo, world: _World) -> datetime | None:
@@ -236,9 +236,10 @@ def _end_of(name: str, world: _World) -> datetime | None:
 
 def _deadline(rule: Rule, start: _Start, where: Seat, world: _World) -> Deadline | None:
     begins = start.at
-    recurrence = rule.period.recurrence
+    period, recurrence = rule.period, rule.period.recurrence
     if recurrence is not None and recurrence.amount is not None and rule.id in world.submissions:
         begins = world.submissions[rule.id]
+        period = period.model_copy(update={"amount": recurrence.amount, "unit": recurrence.unit})
     if begins is None:
         return None
     relief = True
@@ -254,7 +255,7 @@ def _deadline(rule: Rule, start: _Start, where: Seat, world: _World) -> Deadline
         office=world.office,
         events=world.times,
     )
-    return count_period(rule.period, begins, counting)
+    return count_period(period, begins, counting)
 
 
 def _over(rule: Rule, deadline: Deadline | None, world: _World) -> bool:
@@ -264,83 +265,3 @@ def _over(rule: Rule, deadline: Deadline | None, world: _World) -> bool:
         return False
     ended = world.times.get(recurrence.until_event)
     return ended is not None and ended <= deadline.strict_due
-
-
-def _contents(rule: Rule, world: _World) -> tuple[DutyContent, ...]:
-    return tuple(
-        DutyContent(id=item.id, text=item.text)
-        for item in rule.contents.items
-        if item.when is None or not world.judge(compiled(item.when)).is_false
-    )
-
-
-def _written(
-    pack: Pack,
-    rule: Rule,
-    world: _World,
-    where: Seat,
-    start: _Start,
-    deadline: Deadline | None,
-    exemptions: tuple[DutyExemption, ...],
-    status: DutyStatus,
-    verdicts: tuple[Verdict, Verdict],
-) -> Sequence[Duty]:
-    certain = status is DutyStatus.DUE
-    reminder = reminder_after(rule, start.at) if deadline is None and start.at is not None else None
-    settle_by = tuple(dict.fromkeys(f for verdict in verdicts for f in verdict.open_facts))
-    possible = status is DutyStatus.POSSIBLE
-    clock = DutyClock(event=start.event, at=start.at, assumed=start.assumed)
-    why = (
-        *reasons.of_rule(pack, rule),
-        *reasons.of_conditions(rule, verdicts, world.context, world.grades, possible=possible),
-        *reasons.of_exemptions(exemptions),
-        *reasons.of_clock(rule, clock, where),
-        *reasons.of_deadline(rule, deadline, reminder),
-        *reasons.of_pack(pack, rule),
-    )
-    common = Duty(
-        **_of_rule(pack, rule),
-        recipient=rule.recipients[0],
-        status=status,
-        clock=clock,
-        strict_due=deadline.strict_due if deadline and certain else None,
-        legal_end=deadline.legal_end if deadline and certain else None,
-        ends_with_day=deadline.ends_with_day if deadline else False,
-        time_zone=where.zone.key,
-        reminder_at=reminder if certain else None,
-        contents=_contents(rule, world),
-        exemptions=exemptions,
-        settle_by=settle_by if possible else (),
-        earliest_deadline=(deadline.strict_due if deadline else reminder) if possible else None,
-        why=why,
-    )
-    return [
-        common.model_copy(update={"id": f"{rule.id}:{recipient.role}:{rule.stage}", "recipient": recipient})
-        for recipient in rule.recipients
-    ]
-
-
-def _of_rule(pack: Pack, rule: Rule) -> dict[str, Any]:
-    """What a duty takes over from its rule and instrument as it stands."""
-    instrument = pack.instrument
-    return {
-        "id": rule.id,
-        "rule": rule.id,
-        "instrument": instrument.name,
-        "instrument_id": instrument.id,
-        "instrument_title": instrument.title,
-        "article": rule.article,
-        "jurisdiction": instrument.jurisdiction,
-        "party": rule.party,
-        "recipient_note": rule.recipient_note,
-        "stage": rule.stage,
-        "promptness": rule.promptness,
-        "recurs": rule.period.recurrence is not None,
-        "contents_basis": rule.contents.basis,
-        "channels": rule.channels,
-        "confidence": rule.confidence,
-        "evidence": rule.evidence,
-        "note": rule.note,
-        "penalties": rule.penalties,
-        "pack_version": instrument.version,
-    }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -11,9 +11,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from incidents.errors import FieldFault, InvalidInput
+from incidents.facts.conditions import Condition
 from incidents.grading.scheme import GradingScheme, load_schemes
-from playbooks.law.pack import Pack, Rule
+from playbooks.law.pack import Occasion, Pack, Party, Rule, Status
 from playbooks.law.reading import parse_pack
+from playbooks.law.script import Script
+
+
+BoundRules = tuple[Condition, list[tuple[Pack, Rule]]]
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,9 @@ class Law:
 
     packs: tuple[Pack, ...]
     schemes: Mapping[str, GradingScheme]
+
+    _scripts: dict[str, Script] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _groups: dict[Hashable, tuple[BoundRules, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def _by_rule(self) -> Mapping[str, tuple[Pack, Rule]]:
@@ -34,6 +42,27 @@ class Law:
     def rule(self, name: str) -> tuple[Pack, Rule] | None:
         """The rule of that id with its pack, or None."""
         return self._by_rule.get(name)
+
+    def script(self, name: str) -> Script:
+        """What the rule of that id always says. Raises `KeyError` for an id that is no rule."""
+        if name not in self._scripts:
+            self._scripts[name] = Script(*self._by_rule[name])
+        return self._scripts[name]
+
+    def by_bound(
+        self, statuses: frozenset[Status], parties: frozenset[Party], occasions: frozenset[Occasion]
+    ) -> tuple[BoundRules, ...]:
+        """The rules of these kinds, those with the same `bound` together: it is judged once for all of them."""
+        key = (statuses, parties, occasions)
+        if key not in self._groups:
+            groups: dict[str, BoundRules] = {}
+            for pack, rule in self.rules():
+                status = rule.status or pack.instrument.status
+                if status in statuses and rule.party in parties and rule.occasion in occasions:
+                    condition = rule.bound_condition
+                    groups.setdefault(condition.text, (condition, []))[1].append((pack, rule))
+            self._groups[key] = tuple(groups.values())
+        return self._groups[key]
 
     def version(self) -> str:
         """The versions of all packs, for the record."""

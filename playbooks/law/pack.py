@@ -147,6 +147,16 @@ class ContentItem(Frozen):
 
     _english = field_validator("text")(english)
 
+    @field_validator("when")
+    @classmethod
+    def _is_condition(cls, text: str | None) -> str | None:
+        return text if text is None or compiled(text) else None
+
+    @property
+    def condition(self) -> Condition:
+        """The compiled `when`; true where there is none."""
+        return compiled(self.when or "true")
+
 
 class Contents(Frozen):
     """`listed`: the text lists the items. `implied`: it lists none, and these are the obvious minimum."""
@@ -285,9 +295,6 @@ class Rule(Frozen):
             raise ValueError("in_force_to lies before in_force_from")
         if self.period.rollover is not None and self.period.rollover.not_for is not None:
             compiled(self.period.rollover.not_for)
-        for item in self.contents.items:
-            if item.when is not None:
-                compiled(item.when)
         names = [exemption.id for exemption in self.exemptions]
         names += [item.id for item in self.contents.items]
         if len(set(names)) != len(names):

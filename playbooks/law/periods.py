@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from playbooks.law.calendars import WorkCalendar, add_working_days, next_working_day
 from playbooks.law.period import MIDNIGHT_END, Cap, Deadline, Family, OfficeHours, Period, Rollover, Step, Unit, Until
+from playbooks.law.words import day_en, day_zh, end_en, end_zh, last_day, moment_en, moment_zh, unusual_days
 
 _READ_WITH_1182 = (Family.EU_1182_71, Family.UK_1182_71)
 
@@ -125,8 +126,28 @@ def _amount(amount: int, unit: Unit, period: Period, start: datetime, counting: 
 def _short(amount: int, length: timedelta, start: datetime, unit: tuple[str, str]) -> Deadline:
     zone = _zone(start)
     due = _elapsed(start, length, zone)
-    step = Step(en=f"{amount} {unit[0]} of elapsed time.", zh=f"连续计算 {amount} {unit[1]}。")
-    return Deadline(strict_due=due, legal_end=due, steps=(step,))
+    step = Step(
+        en=f"{moment_en(start)} + {_amount_en(amount, unit[0])} of elapsed time = {moment_en(due)}.",
+        zh=f"{moment_zh(start)}起连续计算 {amount} {unit[1]}，至 {moment_zh(due)}。",
+    )
+    return Deadline(strict_due=due, legal_end=due, steps=(step, *_clock_change(start, due)))
+
+
+def _amount_en(amount: int, unit: str) -> str:
+    return f"{amount} {unit if amount != 1 else unit.removesuffix('s')}"
+
+
+def _clock_change(start: datetime, due: datetime) -> Sequence[Step]:
+    before, after = start.utcoffset(), due.utcoffset()
+    if before == after or before is None or after is None:
+        return ()
+    way = ("forward", "拨快") if after > before else ("back", "拨慢")
+    return (
+        Step(
+            en=f"Clocks go {way[0]} in between; every hour that passes counts.",
+            zh=f"其间时钟{way[1]}，按实际经过的时间计算。",
+        ),
+    )
 
 
 def _zone(moment: datetime) -> ZoneInfo:
@@ -141,8 +162,9 @@ def _hours(amount: int, family: Family, start: datetime) -> Deadline:
         return plain
     legal = _elapsed(_start_of_hour(start), timedelta(hours=amount + 1), _zone(start))
     step = Step(
-        en="The hour of the event does not count; the last one ends on the full hour (Regulation 1182/71 art. 3(1)).",
-        zh="事件发生的当小时不计入，期限于整点届满（第 1182/71 号条例第 3 条第 1 款）。",
+        en=f"The hour of the event does not count; the last one ends on the full hour, {moment_en(legal)} "
+        "(Regulation 1182/71 art. 3(1)).",
+        zh=f"事件发生的当小时不计入，期限于整点 {moment_zh(legal)}届满（第 1182/71 号条例第 3 条第 1 款）。",
     )
     return Deadline(strict_due=plain.strict_due, legal_end=legal, steps=(*plain.steps, step))
 
@@ -160,16 +182,16 @@ def _days(amount: int, unit: Unit, family: Family, start: datetime, counting: Co
             last, words = first + timedelta(days=amount), ("calendar days", "日")
     steps = [
         Step(
-            en=f"{amount} {words[0]} from {first}, which is day 0; ends with {last}.",
-            zh=f"自 {first}（当日不计）起 {amount} {words[1]}，至 {last} 终了。",
+            en=f"{day_en(first)} (day 0) + {_amount_en(amount, words[0])}: ends with {day_en(last)}.",
+            zh=f"自 {day_zh(first)}（当日不计）起 {amount} {words[1]}，至 {day_zh(last)}终了。",
         )
     ]
     if family is Family.DAY_ONE_JP and unit is Unit.CALENDAR_DAYS and amount > 0:
         last = first + timedelta(days=amount - 1)
         steps = [
             Step(
-                en=f"{amount} calendar days from {first}, which is day 1; ends with {last}.",
-                zh=f"自 {first}（当日为第 1 日）起 {amount} 日，至 {last} 终了。",
+                en=f"{day_en(first)} (day 1), {_amount_en(amount, 'calendar days')}: ends with {day_en(last)}.",
+                zh=f"自 {day_zh(first)}（当日为第 1 日）起 {amount} 日，至 {day_zh(last)}终了。",
             )
         ]
     legal = last
@@ -178,8 +200,8 @@ def _days(amount: int, unit: Unit, family: Family, start: datetime, counting: Co
         if legal != last:
             steps.append(
                 Step(
-                    en=f"Two days or more include at least two working days, so it runs to {legal} (art. 3(5)).",
-                    zh=f"两日以上的期限至少含两个工作日，顺延至 {legal}（第 3 条第 5 款）。",
+                    en=f"Two days or more hold at least two working days, so it runs to {day_en(legal)} (art. 3(5)).",
+                    zh=f"两日以上的期限至少含两个工作日，顺延至 {day_zh(legal)}（第 3 条第 5 款）。",
                 )
             )
     if family in (*_READ_WITH_1182, Family.DAY_ONE_JP, Family.NEXT_BUSINESS_DAY):
@@ -187,8 +209,8 @@ def _days(amount: int, unit: Unit, family: Family, start: datetime, counting: Co
         if moved != legal:
             steps.append(
                 Step(
-                    en=f"{legal} is a day off in {work.place}; the period ends with {moved}.",
-                    zh=f"{legal} 在 {work.place} 为非工作日，期限顺延至 {moved}。",
+                    en=f"{day_en(legal)} is a day off in {work.place}; the period ends with {day_en(moved)}.",
+                    zh=f"{day_zh(legal)}在 {work.place} 为非工作日，期限顺延至 {day_zh(moved)}。",
                 )
             )
         legal = moved
@@ -214,11 +236,15 @@ def _business_days(amount: int, period: Period, start: datetime, counting: Count
     last = add_working_days(first, amount, counting.calendar)
     end = end_of_day(last, zone) if closing is None else _at(last, closing, zone)
     place = counting.calendar.place
+    shown = moment_en(start.astimezone(zone)) if start.astimezone(zone).date() == first else day_en(first)
+    whole = closing is None
+    until = (day_en(last), f"{day_zh(last)}终了") if whole else (moment_en(end), moment_zh(end))
     step = Step(
-        en=f"{amount} working days of {place} after {first}, which is day 0; the last is {last}.",
-        zh=f"自 {first}（当日不计）起 {amount} 个工作日（{place}），最后一日为 {last}。",
+        en=f"{shown} (day 0) + {_amount_en(amount, 'working days')} of {place}: ends with {until[0]}.",
+        zh=f"自 {day_zh(first)}（当日不计）起 {amount} 个工作日（{place}），至 {until[1]}。",
     )
-    return Deadline(strict_due=end, legal_end=end, steps=(step,), ends_with_day=closing is None)
+    steps = (step, *unusual_days(first, last, counting.calendar))
+    return Deadline(strict_due=end, legal_end=end, steps=steps, ends_with_day=whole)
 
 
 def _office_hours(amount: int, start: datetime, counting: Counting) -> Deadline:
@@ -232,11 +258,14 @@ def _office_hours(amount: int, start: datetime, counting: Counting) -> Deadline:
                 if timedelta(0) < room:
                     if left <= room:
                         end = (begin + left).astimezone(zone)
+                        place = counting.calendar.place
                         step = Step(
-                            en=f"{amount} office hours of {counting.calendar.place}.",
-                            zh=f"{counting.calendar.place} {amount} 个办公小时。",
+                            en=f"{moment_en(start)} + {_amount_en(amount, 'office hours')} of {place}: "
+                            f"until {moment_en(end)}.",
+                            zh=f"自 {moment_zh(start)}起 {place} {amount} 个办公小时，至 {moment_zh(end)}。",
                         )
-                        return Deadline(strict_due=end, legal_end=end, steps=(step,))
+                        steps = (step, *unusual_days(start.date(), end.date(), counting.calendar))
+                        return Deadline(strict_due=end, legal_end=end, steps=steps)
                     left -= room
         day = next_working_day(day, counting.calendar, include=False)
 
@@ -248,8 +277,17 @@ def _until(until: Until, start: datetime, counting: Counting) -> Deadline:
     zone = counting.zone
     end = end_of_day(day, zone) if until.at == MIDNIGHT_END else _at(day, time.fromisoformat(until.at), zone)
     end = max(end, start)
-    step = Step(en=f"Until {until.at} on {day}.", zh=f"至 {day} {until.at} 止。")
-    return Deadline(strict_due=end, legal_end=end, steps=(step,))
+    which = ("the same day", "当日") if until.day == "same" else ("the next working day", "下一工作日")
+    step = Step(
+        en=f"{moment_en(start)}, until {until.at} of {which[0]}, {day_en(day)}.",
+        zh=f"自 {moment_zh(start)}起，至{which[1]} {day_zh(day)} {until.at} 止。",
+    )
+    return Deadline(
+        strict_due=end,
+        legal_end=end,
+        steps=(step, *unusual_days(start.date(), day, counting.calendar)),
+        ends_with_day=until.at == MIDNIGHT_END,
+    )
 
 
 def _fixed(month_day: str, start: datetime, counting: Counting, *, days_before: int = 0) -> Deadline:
@@ -261,7 +299,7 @@ def _fixed(month_day: str, start: datetime, counting: Counting, *, days_before: 
         if (found := _day_of(year, month, day) - timedelta(days=days_before)) >= first
     )
     end = end_of_day(last, counting.zone)
-    step = Step(en=f"By {last}.", zh=f"{last} 前。")
+    step = Step(en=f"By the end of {day_en(last)}.", zh=f"{day_zh(last)}终了前。")
     return Deadline(strict_due=end, legal_end=end, steps=(step,), ends_with_day=True)
 
 
@@ -286,10 +324,23 @@ def _backwards(period: Period, event: datetime, counting: Counting) -> Deadline:
         case _:
             due = event
     step = Step(
-        en=f"Counted back from {event.isoformat()}: {amount} {period.unit}.",
-        zh=f"自 {event.isoformat()} 倒计 {amount} {period.unit}。",
+        en=f"Counted back from {moment_en(event)}: {amount} {period.unit.replace('_', ' ')}.",
+        zh=f"自 {moment_zh(event)}倒计 {amount} {_UNITS_ZH.get(period.unit, period.unit)}。",
     )
-    return Deadline(strict_due=due, legal_end=due, steps=(step,))
+    by_day = period.unit not in (Unit.MINUTES, Unit.HOURS, Unit.NONE, Unit.OFFICE_HOURS)
+    return Deadline(strict_due=due, legal_end=due, steps=(step,), ends_with_day=by_day)
+
+
+_UNITS_ZH: Mapping[Unit, str] = {
+    Unit.MINUTES: "分钟",
+    Unit.HOURS: "小时",
+    Unit.CALENDAR_DAYS: "日",
+    Unit.BUSINESS_DAYS: "个工作日",
+    Unit.OFFICE_HOURS: "个办公小时",
+    Unit.WEEKS: "周",
+    Unit.MONTHS: "个月",
+    Unit.YEARS: "年",
+}
 
 
 def _capped(period: Period, cap: Cap, found: Deadline | None, start: datetime, counting: Counting) -> Deadline | None:
@@ -304,14 +355,14 @@ def _capped(period: Period, cap: Cap, found: Deadline | None, start: datetime, c
     if cap.dropped_if_start_after and start > limit.strict_due:
         step = Step(
             en=f"The limit of {cap.amount} {cap.unit} from “{cap.event}” ended before the start, so it does not apply.",
-            zh=f"自“{cap.event}”起 {cap.amount} {cap.unit} 的上限在起算前已届满，故不适用。",
+            zh=f"自“{cap.event}”起 {cap.amount} {_UNITS_ZH.get(cap.unit, cap.unit)}的上限在起算前已届满，故不适用。",
         )
         return found.model_copy(update={"steps": (*found.steps, step)}) if found else None
     if found is not None and found.strict_due <= limit.strict_due and found.legal_end <= limit.legal_end:
         return found
     step = Step(
-        en=f"The earlier limit binds: {limit.strict_due.isoformat()}, counted from “{cap.event}”.",
-        zh=f"以较早者为准：自“{cap.event}”起算，至 {limit.strict_due.isoformat()}。",
+        en=f"The earlier limit binds: {moment_en(limit.strict_due)}, counted from “{cap.event}”.",
+        zh=f"以较早者为准：自“{cap.event}”起算，至 {moment_zh(limit.strict_due)}。",
     )
     if found is None:
         return limit.model_copy(update={"steps": (*limit.steps, step)})
@@ -319,6 +370,7 @@ def _capped(period: Period, cap: Cap, found: Deadline | None, start: datetime, c
         strict_due=min(found.strict_due, limit.strict_due),
         legal_end=min(found.legal_end, limit.legal_end),
         steps=(*found.steps, step),
+        ends_with_day=limit.ends_with_day,
     )
 
 
@@ -334,14 +386,16 @@ def _limit(period: Period, cap: Cap, event: datetime, counting: Counting) -> Dea
 
 def _rolled(rollover: Rollover, found: Deadline, counting: Counting) -> Deadline:
     # A day that ends at 24:00 is written as the next day 00:00; look at the day itself.
-    last = (found.strict_due.astimezone(UTC) - timedelta(microseconds=1)).astimezone(counting.zone).date()
+    last = last_day(found.strict_due.astimezone(counting.zone))
     if not counting.relief or counting.calendar.is_working_day(last):
         return found
     day = next_working_day(last, counting.calendar)
     end = end_of_day(day, counting.zone) if rollover.at is None else _at(day, rollover.at, counting.zone)
+    whole = rollover.at is None
+    until = (end_en(end, ends_with_day=whole), end_zh(end, ends_with_day=whole))
     step = Step(
-        en=f"{last} is a day off in {counting.calendar.place}; it may be done until {end.isoformat()}.",
-        zh=f"{last} 在 {counting.calendar.place} 为非工作日，可顺延至 {end.isoformat()}。",
+        en=f"{day_en(last)} is a day off in {counting.calendar.place}; it may be done until {until[0]}.",
+        zh=f"{day_zh(last)}在 {counting.calendar.place} 为非工作日，可顺延至{until[1]}。",
     )
     return Deadline(
         strict_due=found.strict_due,

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -281,3 +282,27 @@ def test_one_object_cannot_be_both_a_real_channel_and_a_drills(tmp_path: Path) -
             )
 
     run(tmp_path, story)
+
+
+def test_closing_in_the_middle_gives_back_what_was_not_written_and_the_next_worker_ends_it(tmp_path: Path) -> None:
+    async def first(house: House) -> None:
+        numbers = ordinary_numbers("GB")
+        view = house.started([(f"P{i}", next(numbers), "", "en", "GB") for i in range(40)])
+        await house.until(lambda: any(row.state == "accepted" for row in house.deliveries()))
+        await house.notifier.engine.close(grace=0)
+        assert not [row for row in house.deliveries() if row.phase == "claimed"]
+        left.append(view.campaign_id)
+
+    async def second(house: House) -> None:
+        await house.notifier.engine.recover()
+        done = await house.finish(left[0])
+        assert sum(done.outcomes.values()) == 40
+        copies = Counter(message.recipient for message in house.standins.store.messages(limit=1000))
+        marked = [move for move in house.moves(left[0]) if move.state == "ambiguous"]
+        assert len(copies) == 40
+        assert sum(copies.values()) - 40 <= len(marked)
+
+    left: list[UUID] = []
+    address = f"sqlite:///{tmp_path / 'kept.sqlite'}"
+    run(tmp_path, first, url=address)
+    run(tmp_path, second, url=address)

@@ -1,0 +1,120 @@
+"""Writing a duty from what was decided about a rule. What the rule always says is put together once and shared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from incidents.facts.conditions import ConditionContext, Verdict
+from incidents.grading.grade import GradeResult
+from playbooks.law import reasons
+from playbooks.law.duty import Duty, DutyClock, DutyContent, DutyExemption, DutyStatus
+from playbooks.law.forum import Seat
+from playbooks.law.pack import Pack, Rule
+from playbooks.law.period import Deadline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What was decided about one rule for one incident."""
+
+    status: DutyStatus
+    bound: Verdict
+    trigger: Verdict
+    where: Seat
+    clock: DutyClock
+    deadline: Deadline | None
+    reminder: datetime | None
+    exemptions: tuple[DutyExemption, ...]
+    asked: tuple[str, ...]
+    """Ids of the content items that are asked for."""
+
+
+class Script:
+    """What a rule says of every duty that comes from it."""
+
+    def __init__(self, pack: Pack, rule: Rule) -> None:
+        self.pack = pack
+        self.rule = rule
+        self.constant = _of_rule(pack, rule)
+        self.says = reasons.of_rule(pack, rule)
+        self.origin = reasons.of_pack(pack, rule)
+        self.items = {item.id: DutyContent(id=item.id, text=item.text) for item in rule.contents.items}
+        self.ids = tuple(f"{rule.id}:{recipient.role}:{rule.stage}" for recipient in rule.recipients)
+        self._exemptions: dict[tuple[int, Verdict | None], DutyExemption] = {}
+
+    def exemption(self, at: int, verdict: Verdict | None) -> DutyExemption:
+        """The exemption at that place with what was found about it."""
+        key = (at, verdict)
+        if key not in self._exemptions:
+            exemption = self.rule.exemptions[at]
+            self._exemptions[key] = DutyExemption(
+                id=exemption.id,
+                words=exemption.words,
+                effect=exemption.effect,
+                holds=None if verdict is None or verdict.is_unknown else verdict.is_true,
+                settle_by=verdict.open_facts if verdict is not None else (),
+            )
+        return self._exemptions[key]
+
+
+def write_duties(
+    script: Script, decided: Decided, context: ConditionContext, grades: Mapping[str, GradeResult | str]
+) -> Sequence[Duty]:
+    """One duty for each recipient of the rule."""
+    rule, deadline, clock = script.rule, decided.deadline, decided.clock
+    certain, possible = decided.status is DutyStatus.DUE, decided.status is DutyStatus.POSSIBLE
+    settle_by = tuple(dict.fromkeys((*decided.bound.open_facts, *decided.trigger.open_facts))) if possible else ()
+    why = (
+        *script.says,
+        *reasons.of_conditions(rule, (decided.bound, decided.trigger), context, grades, settle_by),
+        *reasons.of_exemptions(decided.exemptions),
+        *reasons.of_clock(rule, clock, decided.where),
+        *reasons.of_deadline(rule, deadline, decided.reminder, decided.where),
+        *script.origin,
+    )
+    said = {
+        **script.constant,
+        "status": decided.status,
+        "clock": clock,
+        "strict_due": deadline.strict_due if deadline and certain else None,
+        "legal_end": deadline.legal_end if deadline and certain else None,
+        "ends_with_day": deadline.ends_with_day if deadline else False,
+        "time_zone": decided.where.zone.key,
+        "reminder_at": decided.reminder if certain else None,
+        "contents": tuple([script.items[name] for name in decided.asked]),
+        "exemptions": decided.exemptions,
+        "settle_by": settle_by,
+        "earliest_deadline": (deadline.strict_due if deadline else decided.reminder) if possible else None,
+        "why": why,
+    }
+    return [
+        Duty(**said, id=name, recipient=recipient) for name, recipient in zip(script.ids, rule.recipients, strict=True)
+    ]
+
+
+def _of_rule(pack: Pack, rule: Rule) -> dict[str, Any]:
+    """What a duty takes over from its rule and instrument as it stands."""
+    instrument = pack.instrument
+    return {
+        "rule": rule.id,
+        "instrument": instrument.name,
+        "instrument_id": instrument.id,
+        "instrument_title": instrument.title,
+        "article": rule.article,
+        "jurisdiction": instrument.jurisdiction,
+        "party": rule.party,
+        "recipient_note": rule.recipient_note,
+        "stage": rule.stage,
+        "promptness": rule.promptness,
+        "recurs": rule.period.recurrence is not None,
+        "contents_basis": rule.contents.basis,
+        "channels": rule.channels,
+        "confidence": rule.confidence,
+        "evidence": rule.evidence,
+        "note": rule.note,
+        "penalties": rule.penalties,
+        "pack_version": instrument.version,
+    }
