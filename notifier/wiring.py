@@ -80,14 +80,8 @@ def build_notifier(
         engine, vault, clock, RowChecker(choose, extra_numbers=extra_numbers), limits or ImportLimits()
     )
     book = DeliveryBook(engine, clock, worker=worker, timing=timing)
-    planner = Planner(
-        engine,
-        record,
-        audiences,
-        clock,
-        reference_key=keys.derive("notice-reference"),
-        channel_order=channel_order,
-    )
+    reference_key = keys.derive("notice-reference")
+    planner = Planner(engine, record, audiences, clock, reference_key=reference_key, channel_order=channel_order)
     return Notifier(
         vault=vault,
         audiences=audiences,

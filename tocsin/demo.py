@@ -97,11 +97,14 @@ def run_demo(
             to_play = story and night.prepare()
 
             def when_up() -> None:
-                _announce(settings, keys, as_json=announce_json)
+                outbox = f"{channels.twilio_url if channels else settings.public_url}/outbox"
+                _announce(settings, outbox, keys, as_json=announce_json)
                 if to_play:
                     threading.Thread(target=_play, args=(night,), name="story", daemon=True).start()
 
-            serve(services, background, extra_routers=[create_outbox_router(store)], when_up=when_up)
+            # Stand-ins of another process show their own outbox; ours would stay empty.
+            outbox_pages = [] if channels else [create_outbox_router(store)]
+            serve(services, background, extra_routers=outbox_pages, when_up=when_up)
     store.close()
 
 
@@ -191,15 +194,15 @@ def _play(story: Story) -> None:
         log.exception("story.stopped")
 
 
-def _announce(settings: Settings, keys: dict[str, str], *, as_json: bool) -> None:
+def _announce(settings: Settings, outbox: str, keys: dict[str, str], *, as_json: bool) -> None:
     address = settings.public_url
     if as_json:
-        sys.stdout.write(json.dumps({"board": f"{address}/", "outbox": f"{address}/outbox", "keys": keys}) + "\n")
+        sys.stdout.write(json.dumps({"board": f"{address}/", "outbox": outbox, "keys": keys}) + "\n")
     else:
         lines = [
             "",
             f"  Board    {address}/",
-            f"  Outbox   {address}/outbox   (what each person would have received)",
+            f"  Outbox   {outbox}   (what each person would have received)",
             f"  API      {address}/docs",
             "",
             "  All channels are simulated: nothing leaves this machine. Keys for the API:",

@@ -17,11 +17,12 @@ from playbooks.law.calendars import Calendars
 from playbooks.law.duty import Duty, DutyClock, DutyExemption, DutyStatus, in_order
 from playbooks.law.forum import Seat, seat
 from playbooks.law.law import Law
-from playbooks.law.pack import Clock, Effect, Occasion, Pack, Party, Rule, Status, compiled
+from playbooks.law.pack import Clock, Effect, Occasion, Party, Rule, Status, compiled
 from playbooks.law.period import Deadline, OfficeHours
 from playbooks.law.periods import Counting, count_period
+from playbooks.law.reasons import KnownFacts
 from playbooks.law.reminders import reminder_after
-from playbooks.law.script import Decided, write_duties
+from playbooks.law.script import Decided, Script, write_duties
 
 _OWN = frozenset({Party.OPERATOR})
 _OCCASIONS = frozenset({Occasion.INCIDENT, Occasion.REQUEST})
@@ -42,6 +43,7 @@ class _World:
     submissions: Mapping[str, datetime]
     office: OfficeHours
     times: Mapping[str, datetime]
+    known: KnownFacts
     conditions: dict[str, Verdict] = field(default_factory=dict)
 
     def judge(self, condition: Condition) -> Verdict:
@@ -97,8 +99,8 @@ def derive(
     for condition, bound_by in law.by_bound(frozenset(statuses), frozenset(parties), frozenset(occasions)):
         bound = world.judge(condition)
         if not bound.is_false:
-            for pack, rule in bound_by:
-                duties.extend(_duties(pack, rule, bound, world))
+            for script in bound_by:
+                duties.extend(_duties(script, bound, world))
     return list(in_order(duties))
 
 
@@ -126,10 +128,12 @@ def _world(
         else:
             ranges[scheme.key] = result.rank_range(scheme)
     levels = {scheme.key: scheme.ranks() for scheme in law.schemes.values()}
+    context = ConditionContext(facts, grades=ranges, levels=levels)
     return _World(
         facts=facts,
         profile=profile,
-        context=ConditionContext(facts, grades=ranges, levels=levels),
+        context=context,
+        known=KnownFacts(context.facts),
         grades=results,
         law=law,
         calendar=calendar,
@@ -146,35 +150,36 @@ def _both(bound: Verdict, trigger: Verdict) -> Outcome:
     return Outcome.TRUE if bound.is_true and trigger.is_true else Outcome.UNKNOWN
 
 
-def _duties(pack: Pack, rule: Rule, bound: Verdict, world: _World) -> Sequence[Duty]:
-    trigger = world.judge(rule.trigger_condition)
+def _duties(script: Script, bound: Verdict, world: _World) -> Sequence[Duty]:
+    trigger = world.judge(script.trigger)
     applies = _both(bound, trigger)
     if applies is Outcome.FALSE:
         return ()
-    where = seat(pack.instrument.forum, rule, world.facts, world.profile)
+    rule = script.rule
+    where = seat(script.pack.instrument.forum, rule, world.facts, world.profile)
     start = _start(rule.clock, where, world)
-    if not _in_force(pack, rule, (start.at or world.at).astimezone(where.zone)):
+    if not script.in_force((start.at or world.at).astimezone(where.zone).date()):
         return ()
     deadline = _deadline(rule, start, where, world)
     if rule.period.recurrence is not None and _over(rule, deadline, world):
         return ()
-    exemptions = tuple(_exemption(rule, at, world) for at in range(len(rule.exemptions)))
-    status = _status(applies, start, exemptions)
-    clock = DutyClock(event=start.event, at=start.at, assumed=start.assumed)
+    exemptions = tuple(
+        [script.exemption(at, world.judge(one) if one else None) for at, one in enumerate(script.conditions)]
+    )
     decided = Decided(
-        status=status,
+        status=_status(applies, start, exemptions),
         bound=bound,
         trigger=trigger,
         where=where,
-        clock=clock,
+        clock=DutyClock(
+            event=start.event, at=start.at.astimezone(where.zone) if start.at else None, assumed=start.assumed
+        ),
         deadline=deadline,
         reminder=reminder_after(rule, start.at) if deadline is None and start.at is not None else None,
         exemptions=exemptions,
-        asked=tuple(
-            item.id for item in rule.contents.items if item.when is None or not world.judge(item.condition).is_false
-        ),
+        asked=tuple([item for item, when in script.asked_if if when is None or not world.judge(when).is_false]),
     )
-    return write_duties(world.law.script(rule.id), decided, world.context, world.grades)
+    return write_duties(script, decided, world.known, world.grades)
 
 
 def _status(applies: Outcome, start: _Start, exemptions: Sequence[DutyExemption]) -> DutyStatus:
@@ -184,19 +189,6 @@ def _status(applies: Outcome, start: _Start, exemptions: Sequence[DutyExemption]
     if applies is Outcome.UNKNOWN:
         return DutyStatus.POSSIBLE
     return DutyStatus.DUE if start.at is not None else DutyStatus.WAITING_FOR_CLOCK
-
-
-def _in_force(pack: Pack, rule: Rule, moment: datetime) -> bool:
-    begins = rule.in_force_from or pack.instrument.in_force_from
-    ends = rule.in_force_to or pack.instrument.in_force_to
-    day = moment.date()
-    return (begins is None or begins <= day) and (ends is None or day <= ends)
-
-
-def _exemption(rule: Rule, at: int, world: _World) -> DutyExemption:
-    exemption = rule.exemptions[at]
-    verdict = world.judge(exemption.condition) if exemption.condition is not None else None
-    return world.law.script(rule.id).exemption(at, verdict)
 
 
 def _time_of(event: str, zone: ZoneInfo, world: _World) -> datetime | None:

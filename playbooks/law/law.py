@@ -17,8 +17,7 @@ from playbooks.law.pack import Occasion, Pack, Party, Rule, Status
 from playbooks.law.reading import parse_pack
 from playbooks.law.script import Script
 
-
-BoundRules = tuple[Condition, list[tuple[Pack, Rule]]]
+BoundRules = tuple[Condition, list[Script]]
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Law:
                 status = rule.status or pack.instrument.status
                 if status in statuses and rule.party in parties and rule.occasion in occasions:
                     condition = rule.bound_condition
-                    groups.setdefault(condition.text, (condition, []))[1].append((pack, rule))
+                    groups.setdefault(condition.text, (condition, []))[1].append(self.script(rule.id))
             self._groups[key] = tuple(groups.values())
         return self._groups[key]
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from incidents.errors import FieldFault, InvalidInput
+from incidents.facts.conditions import ConditionContext
 from incidents.facts.facts import Facts
+from incidents.grading.grade import grade
 from playbooks.law.calendars import Calendars, standard_calendars
 from playbooks.law.derive import derive
 from playbooks.law.duty import Duty
@@ -15,21 +17,44 @@ from playbooks.law.pack import Case, Expected, Occasion, Pack, Party, Rule, Stat
 
 
 def lint(law: Law, calendar: Calendars | None = None) -> list[FieldFault]:
-    """Every fault of every pack: where (`instrument: rule or case`) and what. Empty when all is well."""
+    """Every fault of every pack: where (`file:line: rule or case`) and what. Empty when all is well."""
     work = calendar or standard_calendars()
     return [fault for pack in law.packs for fault in _pack_faults(pack, law, work)]
 
 
 def _pack_faults(pack: Pack, law: Law, calendar: Calendars) -> Iterator[FieldFault]:
-    name = pack.instrument.id
     if not pack.instrument.sources:
-        yield FieldFault(name, "An instrument needs at least one source.")
-    for rule in pack.rules:
-        for reason in _rule_faults(pack, rule, calendar):
-            yield FieldFault(f"{name}: {rule.id}", reason)
-    for case in pack.cases:
-        for reason in run_case(case, pack, law, calendar):
-            yield FieldFault(f"{name}: case {case.id}", reason)
+        yield FieldFault(
+            f"{pack.place('instrument')}: {pack.instrument.id}", "An instrument needs at least one source."
+        )
+    nothing_known = _context_without_facts(law)
+    for at, rule in enumerate(pack.rules):
+        for reason in (*_rule_faults(pack, rule, calendar), *_reach_faults(rule, nothing_known)):
+            yield FieldFault(f"{pack.place('rules', at)}: {rule.id}", reason)
+    alone = assemble([pack], law.schemes)
+    for at, case in enumerate(pack.cases):
+        for reason in run_case(case, alone, calendar):
+            yield FieldFault(f"{pack.place('cases', at)}: case {case.id}", reason)
+
+
+def _context_without_facts(law: Law) -> ConditionContext:
+    nothing = Facts()
+    grades = {scheme.key: grade(scheme, nothing).rank_range(scheme) for scheme in law.schemes.values()}
+    return ConditionContext(
+        nothing, grades=grades, levels={scheme.key: scheme.ranks() for scheme in law.schemes.values()}
+    )
+
+
+def _reach_faults(rule: Rule, nothing_known: ConditionContext) -> Iterator[str]:
+    """While nothing is known a rule must be open: neither out of reach nor a duty of everybody."""
+    bound, trigger = rule.bound_condition, rule.trigger_condition
+    found = [condition.evaluate(nothing_known) for condition in (bound, trigger)]
+    if any(verdict.is_false for verdict in found):
+        yield "It can never be a duty: with nothing known, bound or trigger is already false."
+    elif all(verdict.is_true for verdict in found) and rule.occasion is not Occasion.STANDING:
+        yield "It is a duty of everybody at any time: with nothing known, bound and trigger are already true."
+    elif not any((*bound.facts, *trigger.facts, *bound.schemes, *trigger.schemes)):
+        yield "Neither bound nor trigger asks about a fact."
 
 
 def _rule_faults(pack: Pack, rule: Rule, calendar: Calendars) -> Iterator[str]:
@@ -56,16 +81,15 @@ def _rule_faults(pack: Pack, rule: Rule, calendar: Calendars) -> Iterator[str]:
         yield "No case just fails to trigger this rule."
 
 
-def run_case(case: Case, pack: Pack, law: Law, calendar: Calendars) -> list[str]:
-    """What a case expected and did not get, in sentences."""
+def run_case(case: Case, law: Law, calendar: Calendars) -> list[str]:
+    """What a case expected of the rules of `law` and did not get, in sentences."""
     try:
         facts = Facts.parse(case.facts)
     except InvalidInput as fault:
         return [fault.detail]
-    alone = assemble([pack], law.schemes)
     duties = derive(
         facts,
-        alone,
+        law,
         calendar,
         at=datetime.fromisoformat(case.at),
         submissions={name: datetime.fromisoformat(text) for name, text in case.submissions.items()},

@@ -151,7 +151,7 @@ class Period(_Frozen):
     @property
     def has_end(self) -> bool:
         """Whether a start gives an end (as opposed to a word such as "promptly")."""
-        ends = self.amount is not None or self.until is not None or self.fixed_date is not None or self.cap is not None
+        ends = any(part is not None for part in (self.amount, self.until, self.fixed_date, self.cap, self.before))
         return (ends or (self.recurrence is not None and self.recurrence.amount is not None)) and not self.retention
 
 

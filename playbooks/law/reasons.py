@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
+from types import MappingProxyType
 
-from incidents.facts.conditions import ConditionContext, Verdict
+from incidents.facts.conditions import Verdict
 from incidents.facts.vocabulary import vocabulary
 from incidents.grading.grade import GradeResult
 from playbooks.law.duty import DutyClock, DutyExemption, Reason
 from playbooks.law.forum import Seat
 from playbooks.law.pack import Pack, Rule
 from playbooks.law.period import Deadline
+from playbooks.law.words import end_en, end_zh, moment_en, moment_zh
 
+VERIFY: Mapping[str, str] = MappingProxyType({"en": "verify with counsel", "zh": "请与律师核实"})
+"""What a rule of low confidence says wherever it shows."""
 _CONFIDENCE_ZH = {"high": "高", "medium": "中", "low": "低"}
 
 
+@lru_cache(maxsize=8_192)
 def _reason(kind: str, en: str, zh: str) -> Reason:
     return Reason(kind=kind, text={"en": en, "zh": zh})
 
@@ -25,15 +31,17 @@ def _local(texts: Mapping[str, str]) -> str:
     return texts.get("zh", texts["en"])
 
 
-def of_rule(pack: Pack, rule: Rule) -> Iterator[Reason]:
+def of_rule(pack: Pack, rule: Rule) -> tuple[Reason, ...]:
     """What the rule says."""
     short = pack.instrument.short
     words = rule.wording.get("en") or rule.incident["en"]
     quote = rule.wording.get("zh") or words
-    yield _reason(
-        "rule",
-        f"{short['en']}, article {rule.article}: {words}",
-        f"{_local(short)}第 {rule.article} 条：{quote}",
+    return (
+        _reason(
+            "rule",
+            f"{short['en']}, article {rule.article}: {words}",
+            f"{_local(short)}第 {rule.article} 条：{quote}",
+        ),
     )
 
 
@@ -41,36 +49,50 @@ def _shown(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else json.dumps(value, ensure_ascii=False)
 
 
-def _facts(names: Sequence[str], context: ConditionContext) -> tuple[str, str]:
-    words = vocabulary()
-    known = [name for name in names if name in context.facts]
-    en = "; ".join(f"{name} = {_shown(context.facts[name])}" for name in known)
-    zh = "；".join(f"{words[name].zh} = {_shown(context.facts[name])}" for name in known)
-    return en, zh
+class KnownFacts:
+    """The known facts of one incident in words; rules ask for the same ones again and again."""
+
+    def __init__(self, facts: Mapping[str, object]) -> None:
+        self._facts = facts
+        self._texts: dict[tuple[str, ...], tuple[str, str]] = {}
+
+    def text(self, names: tuple[str, ...]) -> tuple[str, str]:
+        """`name = value; ...` of those that are known, English and Chinese."""
+        if names not in self._texts:
+            words = vocabulary()
+            known = [(name, _shown(self._facts[name])) for name in names if name in self._facts]
+            en = "; ".join(f"{name} = {value}" for name, value in known)
+            zh = "；".join(f"{words[name].zh} = {value}" for name, value in known)
+            self._texts[names] = (en, zh)
+        return self._texts[names]
 
 
 def of_conditions(
     rule: Rule,
+    schemes: Sequence[str],
     verdicts: tuple[Verdict, Verdict],
-    context: ConditionContext,
+    known: KnownFacts,
     grades: Mapping[str, GradeResult | str],
-    *,
-    possible: bool,
+    settle_by: Sequence[str],
 ) -> Iterator[Reason]:
-    """Who is bound, what triggered it, and the facts that say so."""
+    """Who is bound, what triggered it, the condition that was met, and the facts that say so."""
     for kind, texts, verdict in (("bound", rule.who, verdicts[0]), ("trigger", rule.incident, verdicts[1])):
-        en, zh = _facts(verdict.used, context)
+        en, zh = known.text(verdict.used)
         yield _reason(
             kind,
             f"{texts['en']}.{f' Known: {en}.' if en else ''}",
             f"{_local(texts)}。{f'已知：{zh}。' if zh else ''}",
         )
-    for scheme in rule.trigger_condition.schemes:
+    condition = " ".join(rule.trigger.split())
+    if verdicts[1].is_true:
+        yield _reason("condition", f"Condition met: {condition}", f"满足的条件：{condition}")
+    else:
+        yield _reason("condition", f"Condition still open: {condition}", f"尚待确定的条件：{condition}")
+    for scheme in schemes:
         yield from _of_grade(scheme, grades.get(scheme))
-    missing = tuple(dict.fromkeys(fact for verdict in verdicts for fact in verdict.open_facts))
-    if possible and missing:
-        labels = "、".join(vocabulary()[fact].zh for fact in missing)
-        yield _reason("settle", f"Not certain until known: {', '.join(missing)}.", f"待明确：{labels}。")
+    if settle_by:
+        labels = "、".join(vocabulary()[fact].zh for fact in settle_by)
+        yield _reason("settle", f"Not certain until known: {', '.join(settle_by)}.", f"待明确：{labels}。")
 
 
 def _of_grade(scheme: str, result: GradeResult | str | None) -> Iterator[Reason]:
@@ -111,8 +133,12 @@ def of_clock(rule: Rule, clock: DutyClock, where: Seat) -> Iterator[Reason]:
     if clock.at is None:
         yield _reason("clock", f"{en}, whose time is not known yet.", f"{zh}，时间尚不明确。")
         return
-    when = clock.at.astimezone(where.zone).isoformat()
-    yield _reason("clock", f"{en}: {when} ({where.zone.key}).", f"{zh}：{when}（{where.zone.key}）。")
+    when = clock.at.astimezone(where.zone)
+    yield _reason(
+        "clock",
+        f"{en}: {moment_en(when)} ({where.zone.key}).",
+        f"{zh}：{moment_zh(when)}（{where.zone.key}）。",
+    )
     if clock.assumed is not None:
         yield _reason(
             "assumption",
@@ -121,27 +147,43 @@ def of_clock(rule: Rule, clock: DutyClock, where: Seat) -> Iterator[Reason]:
         )
 
 
-def of_deadline(rule: Rule, deadline: Deadline | None, reminder: datetime | None) -> Iterator[Reason]:
+def of_deadline(rule: Rule, deadline: Deadline | None, reminder: datetime | None, where: Seat) -> Iterator[Reason]:
     """How the deadline was counted, or why there is none."""
     if deadline is not None:
         for step in deadline.steps:
             yield _reason("period", step.en, step.zh)
+        yield _of_ends(deadline, where)
     elif not rule.period.has_end:
         word = rule.promptness.value.replace("_", " ") if rule.promptness else "no number"
-        yield _reason(
-            "period",
-            f"The law gives no number ({word}); {'an internal reminder is set' if reminder else 'no date is set'}.",
-            f"法律未规定具体时限（{word}）{'，已设内部提醒' if reminder else ''}。",
-        )
+        en, zh = "no date is set", "未设日期"
+        if reminder is not None:
+            local = reminder.astimezone(where.zone)
+            en, zh = f"an internal reminder rings {moment_en(local)}", f"内部提醒：{moment_zh(local)}"
+        yield _reason("period", f"The law gives no number ({word}); {en}.", f"法律未规定具体时限（{word}）；{zh}。")
 
 
-def of_pack(pack: Pack, rule: Rule) -> Iterator[Reason]:
+def _of_ends(deadline: Deadline, where: Seat) -> Reason:
+    strict, legal = (moment.astimezone(where.zone) for moment in (deadline.strict_due, deadline.legal_end))
+    whole = deadline.ends_with_day
+    en, zh = f"Due {end_en(strict, ends_with_day=whole)}", f"期限：{end_zh(strict, ends_with_day=whole)}"
+    if legal != strict:
+        # A rollover until an hour of the day makes one end a day's end and the other not.
+        whole = whole or (legal.hour, legal.minute) == (0, 0)
+        en = f"{en}; the last moment under the rule's own counting is {end_en(legal, ends_with_day=whole)}"
+        zh = f"{zh}；依该规则的计算方法最迟为 {end_zh(legal, ends_with_day=whole)}"
+    return _reason("deadline", f"{en} ({where.zone.key}).", f"{zh}（{where.zone.key}）。")
+
+
+def of_pack(pack: Pack, rule: Rule) -> tuple[Reason, ...]:
     """Where this comes from and how sure it is."""
     instrument = pack.instrument
-    yield _reason(
+    source = _reason(
         "source",
         f"Law pack {instrument.id} {instrument.version}, checked on {instrument.checked_on}; "
         f"confidence {rule.confidence}.{f' {rule.note}' if rule.note else ''}",
         f"规则包 {instrument.id} {instrument.version}，核对于 {instrument.checked_on}；"
         f"可信度：{_CONFIDENCE_ZH[rule.confidence]}。",
     )
+    if rule.confidence != "low":
+        return (source,)
+    return source, _reason("counsel", f"Low confidence: {VERIFY['en']}.", f"可信度低：{VERIFY['zh']}。")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from incidents.facts.conditions import ConditionContext, Verdict
+from incidents.facts.conditions import Verdict
 from incidents.grading.grade import GradeResult
 from playbooks.law import reasons
 from playbooks.law.duty import Duty, DutyClock, DutyContent, DutyExemption, DutyStatus
@@ -38,12 +38,21 @@ class Script:
     def __init__(self, pack: Pack, rule: Rule) -> None:
         self.pack = pack
         self.rule = rule
+        self.trigger = rule.trigger_condition
+        self.begins = rule.in_force_from or pack.instrument.in_force_from
+        self.ends = rule.in_force_to or pack.instrument.in_force_to
+        self.conditions = tuple(exemption.condition for exemption in rule.exemptions)
+        self.asked_if = tuple((item.id, item.condition if item.when else None) for item in rule.contents.items)
         self.constant = _of_rule(pack, rule)
         self.says = reasons.of_rule(pack, rule)
         self.origin = reasons.of_pack(pack, rule)
         self.items = {item.id: DutyContent(id=item.id, text=item.text) for item in rule.contents.items}
         self.ids = tuple(f"{rule.id}:{recipient.role}:{rule.stage}" for recipient in rule.recipients)
         self._exemptions: dict[tuple[int, Verdict | None], DutyExemption] = {}
+
+    def in_force(self, day: date) -> bool:
+        """Whether the rule is in force on that day at the seat of the authority."""
+        return (self.begins is None or self.begins <= day) and (self.ends is None or day <= self.ends)
 
     def exemption(self, at: int, verdict: Verdict | None) -> DutyExemption:
         """The exemption at that place with what was found about it."""
@@ -61,7 +70,7 @@ class Script:
 
 
 def write_duties(
-    script: Script, decided: Decided, context: ConditionContext, grades: Mapping[str, GradeResult | str]
+    script: Script, decided: Decided, known: reasons.KnownFacts, grades: Mapping[str, GradeResult | str]
 ) -> Sequence[Duty]:
     """One duty for each recipient of the rule."""
     rule, deadline, clock = script.rule, decided.deadline, decided.clock
@@ -69,7 +78,9 @@ def write_duties(
     settle_by = tuple(dict.fromkeys((*decided.bound.open_facts, *decided.trigger.open_facts))) if possible else ()
     why = (
         *script.says,
-        *reasons.of_conditions(rule, (decided.bound, decided.trigger), context, grades, settle_by),
+        *reasons.of_conditions(
+            rule, script.trigger.schemes, (decided.bound, decided.trigger), known, grades, settle_by
+        ),
         *reasons.of_exemptions(decided.exemptions),
         *reasons.of_clock(rule, clock, decided.where),
         *reasons.of_deadline(rule, deadline, decided.reminder, decided.where),

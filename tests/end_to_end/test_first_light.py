@@ -209,7 +209,7 @@ def test_the_board_and_the_outbox_show_it_in_a_browser(house: House, incident: s
         assert page.get_by_text("Regulation (EU) 2016/679").first.is_visible()
         page.goto(f"{house.tocsin.url}/?lang=zh-Hans")
         assert page.get_by_text("未结事件").first.is_visible()
-        page.goto(f"{house.tocsin.url}/outbox")
+        page.goto(f"{house.world.twilio_url}/outbox")
         assert page.get_by_text("195", exact=True).first.is_visible(), "text messages the network took"
         browser.close()
         assert faults == []

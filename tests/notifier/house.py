@@ -48,7 +48,7 @@ FAST = Timing(
     lease=timedelta(seconds=30),
     margin=timedelta(seconds=5),
     check_delays=(timedelta(milliseconds=200), timedelta(milliseconds=300)),
-    poll_delays=(timedelta(milliseconds=700), timedelta(milliseconds=300)),
+    poll_delays=(timedelta(seconds=60),),
     first_backoff=timedelta(milliseconds=50),
     most_backoff=timedelta(milliseconds=400),
     max_tries=5,
@@ -56,6 +56,9 @@ FAST = Timing(
     hold=timedelta(milliseconds=300),
 )
 """Times small enough to wait for; tests wait for states, never for times."""
+
+POLLING = FAST.model_copy(update={"poll_delays": (timedelta(milliseconds=250),) * 12})
+"""Where receipts do not come and the provider is asked."""
 
 VALUES: dict[str, Any] = {
     "organisation": {"en": "Harbour Clinic", "zh-Hans": "海港诊所", "vi": "Phòng khám Bến Cảng"},

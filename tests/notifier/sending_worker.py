@@ -28,7 +28,7 @@ from notifier.deliveries.book import DeliveryBook
 from notifier.receipts.callback_url import CallbackUrls
 from notifier.standins.runner import DEFAULT_ACCOUNT
 from notifier.wiring import build_notifier
-from tests.notifier.house import FAST, KEYS, SECRET, SIMULATED, real_channels
+from tests.notifier.house import KEYS, POLLING, SECRET, SIMULATED, real_channels
 
 
 class Killer:
@@ -104,7 +104,7 @@ async def main(settings: dict[str, Any]) -> None:
             drill_channels={},
             worker=settings["worker"],
             rng=random.Random(settings["worker"]),
-            timing=FAST,
+            timing=POLLING,
             extra_numbers=SIMULATED,
             batch=settings.get("batch", 16),
         )

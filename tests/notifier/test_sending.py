@@ -18,7 +18,7 @@ from notifier.channels.outcome import Outcome, Verdict
 from notifier.deliveries import counters
 from notifier.standins.outcomes import ordinary_numbers, simulated_number
 from notifier.wiring import build_notifier
-from tests.notifier.house import KEYS, House, open_house
+from tests.notifier.house import KEYS, POLLING, House, open_house
 
 
 def run(folder: Path, story: Callable[[House], Awaitable[None]], **settings: Any) -> None:
@@ -92,7 +92,7 @@ def test_without_callbacks_the_list_tells_what_became_of_a_lost_answer(tmp_path:
         (delivery,) = house.deliveries()
         assert delivery.provider_id == message.sid
 
-    run(tmp_path, story, with_callbacks=False)
+    run(tmp_path, story, with_callbacks=False, timing=POLLING)
 
 
 @pytest.mark.parametrize("outcome", ["request-lost", "error-not-accepted", "unavailable"])
@@ -185,7 +185,7 @@ def test_receipts_that_never_come_are_asked_for(tmp_path: Path) -> None:
         done = await house.finish(view.campaign_id)
         assert done.outcomes == {"reached": 1, "accepted": 1, "failed": 0, "ambiguous": 0}
 
-    run(tmp_path, story)
+    run(tmp_path, story, timing=POLLING)
 
 
 def test_a_wrong_password_holds_the_campaign_and_loses_nobody(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_a_drill_uses_the_drill_channels_only(tmp_path: Path) -> None:
         assert (await house.finish(view.campaign_id)).outcomes["reached"] == 1
         assert [channel.used for channel in real.values()] == [0, 0]  # type: ignore[attr-defined]
 
-    run(tmp_path, story, channels=real)
+    run(tmp_path, story, channels=real, timing=POLLING)
 
 
 def test_one_object_cannot_be_both_a_real_channel_and_a_drills(tmp_path: Path) -> None:

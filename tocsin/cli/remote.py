@@ -110,7 +110,10 @@ def list_incidents(url: Url = HERE, key: Key = "", as_json: Json = False) -> Non
         return
     show_table(
         ("reference", "state", "title", "next deadline"),
-        [(row["reference"], row["phase"], row["title"], row.get("next_due") or "") for row in page["items"]],
+        [
+            (row["reference"], row["state"], row["title"], (row["next_duty"] or {}).get("due_at", ""))
+            for row in page["items"]
+        ],
     )
 
 
@@ -317,7 +320,7 @@ def _show_deadlines(rows: list[dict[str, Any]]) -> None:
             (
                 row["status"],
                 row["strict_due"] or row.get("promptness") or "",
-                f"{row['percent']:.0f} %" if row.get("percent") is not None else "",
+                f"{row['percent_used']:.0f} %" if row["percent_used"] is not None else "",
                 row["recipient"],
                 row["duty_id"],
             )

@@ -285,7 +285,7 @@ def test_every_duty_explains_itself_in_both_languages() -> None:
         assert {"rule", "bound", "trigger", "clock", "source"} <= set(kinds), duty.id
         assert all(reason.text["en"].strip() and reason.text["zh"].strip() for reason in duty.why)
     why = " ".join(r.text["en"] for r in one(duties(BREACH), "eu-gdpr-33-1-authority").why)
-    for part in ("article 33", "roles", "2026-11-20T02:05:00+01:00", "72 hours", "1182/71", "eu-gdpr 2026"):
+    for part in ("article 33", "roles", "Fri 20 Nov 2026 02:05", "72 hours", "1182/71", "eu-gdpr 2026"):
         assert part in why
 
 

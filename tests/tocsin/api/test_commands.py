@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
-from tests.tocsin.conftest import Door, problem
+from tests.tocsin.conftest import Client, Door, problem
+from tocsin.api.app import create_app
+from tocsin.services import Services
 
 
 def key(name: str) -> dict[str, dict[str, str]]:
@@ -74,9 +79,6 @@ def test_a_refusal_by_the_state_is_repeated_word_for_word(door: Door) -> None:
     assert again.headers["idempotency-replayed"] == "true"
     assert again.json()["detail"] == first.json()["detail"]
     assert door.post(path, {"transition": "contain"}, **key("d")).json()["phase"] == "contained"
-
-
-Step = Callable[[Door], None]
 
 
 @pytest.mark.parametrize(("by", "code"), [("auditor", 403), (None, 401)], ids=["without the right", "without a key"])
@@ -156,3 +158,55 @@ def test_if_match_is_refused_where_nothing_would_check_it(door: Door) -> None:
     answer = door.post("/v1/incidents", {"title": "x"}, headers={"If-Match": '"1"'})
 
     assert problem(answer, 400, "malformed-request")["errors"][0]["field"] == "If-Match"
+
+
+def test_the_next_read_shows_what_a_command_did(services: Services) -> None:
+    """While a worker keeps the read models up to date, the answer waits for them; without one it does not fail."""
+    app = create_app(services, show_within=10)
+    stop = threading.Event()
+    worker = threading.Thread(target=services.projections.follow, args=(stop,))
+    with start_blocking_portal() as portal:
+        door = Door(Client(portal, app), services)
+        worker.start()
+        try:
+            for number in range(5):
+                reference = door.report(f"Incident {number}")["reference"]
+                assert door.get(f"/v1/incidents/{reference}").status_code == 200
+        finally:
+            stop.set()
+            services.projections.wake()
+            worker.join()
+        door.client.close()
+
+
+def test_an_answer_does_not_fail_when_the_read_models_lag(services: Services) -> None:
+    with start_blocking_portal() as portal:
+        door = Door(Client(portal, create_app(services, show_within=0.01)), services)
+        assert door.report()["phase"] == "reported"
+        door.client.close()
+
+
+def test_many_at_once_with_one_key_have_one_effect(door: Door) -> None:
+    incident = door.report()["id"]
+    door.key("analyst")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(
+                lambda _: door.post(f"/v1/incidents/{incident}/notes", {"text": "Once."}, **key("burst")), range(16)
+            )
+        )
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert {answer.json()["version"] for answer in answers} == {2}
+    assert len(list(door.services.record.stream(UUID(incident)))) == 2
+
+
+def test_of_two_who_decide_from_one_version_one_is_told(door: Door) -> None:
+    incident = door.report()
+    door.key("analyst")
+    path = f"/v1/incidents/{incident['id']}/notes"
+    tag = {"If-Match": f'"{incident["version"]}"'}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: door.post(path, {"text": f"Note {n}"}, headers=tag), range(8)))
+
+    assert sorted(answer.status_code for answer in answers) == [201] + [412] * 7
