@@ -20,6 +20,7 @@ class ProjectionWorker:
     """Drives the projections, which have a loop of their own."""
 
     name = "projections"
+    failures = 0  # its lag is watched by itself
 
     def __init__(self, services: Services) -> None:
         self._runner = services.projections
@@ -56,8 +57,11 @@ class Background:
 
     def fault(self) -> str | None:
         """What is wrong with the workers, for readiness; None when nothing is."""
-        dead = self.workers.dead()
-        return f"these workers have ended: {', '.join(dead)}" if dead else None
+        if dead := self.workers.dead():
+            return f"these workers have ended: {', '.join(dead)}"
+        if failing := self.workers.failing():
+            return f"these workers fail again and again, see the log: {', '.join(failing)}"
+        return None
 
     def is_settled(self) -> bool:
         """Whether everything that follows by itself from what is recorded has been recorded too."""

@@ -56,14 +56,18 @@ def _cell(text: str) -> str:
 def pages() -> dict[str, str]:
     """File name under `docs/` to content."""
     from incidents.facts.schema import facts_page
+    from playbooks.law.law import load_law
+    from playbooks.law.pages import pages as law_pages
 
-    return {"settings.md": settings_page(), "facts.md": facts_page()}
+    return {"settings.md": settings_page(), "facts.md": facts_page(), **law_pages(load_law())}
 
 
 def main() -> None:
     """Write all pages into the `docs` folder of the present directory."""
     for name, text in pages().items():
-        (Path("docs") / name).write_text(text, "utf-8")
+        path = Path("docs") / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
 """How long work of another process may go unnoticed; work of this process wakes the workers at once."""
+FAILURES_IN_A_ROW = 3
+"""From so many on, a worker makes the service not ready: its clocks stand still."""
 BACK_OFF_SECONDS = 5.0
 """Pause after a failure that is not the work's own (a database away, a disk full)."""
 
@@ -28,6 +30,8 @@ class Worker(Protocol):
     """Something that runs in a thread of its own until it is told to stop."""
 
     name: str
+    failures: int
+    """Failures in a row; 0 when the last turn went well."""
 
     def run(self, stop: threading.Event) -> None: ...
 
@@ -45,6 +49,7 @@ class RepeatingWorker:
         self._metrics = metrics
         self._poll_seconds = poll_seconds
         self._something_new = threading.Event()
+        self.failures = 0
 
     def wake(self) -> None:
         self._something_new.set()
@@ -55,9 +60,11 @@ class RepeatingWorker:
             try:
                 while self._work() and not stop.is_set():
                     pass
+                self.failures = 0
                 self._something_new.wait(self._poll_seconds)
             except Exception:
                 # The work repeats from what the database says; giving up would silently stop the clocks.
+                self.failures += 1
                 log.exception("worker.failed", worker=self.name)
                 self._metrics.worker_faults.labels(self.name).inc()
                 stop.wait(BACK_OFF_SECONDS)
@@ -81,6 +88,7 @@ class AsyncWorker:
         self._begin = begin
         self._close = close
         self._begun = False
+        self.failures = 0
         self._metrics = metrics
         self._poll_seconds = poll_seconds
         self._lock = threading.Lock()
@@ -116,8 +124,10 @@ class AsyncWorker:
                 self._begun = True
             while await self._work() and not stop.is_set():
                 pass
+            self.failures = 0
         except Exception:
             # As above: what failed is repeated from the database, but not at every wake.
+            self.failures += 1
             log.exception("worker.failed", worker=self.name)
             self._metrics.worker_faults.labels(self.name).inc()
             await asyncio.to_thread(stop.wait, BACK_OFF_SECONDS)
@@ -155,6 +165,10 @@ class Workers:
         for thread in self._threads.values():
             thread.join(timeout)
         return not any(thread.is_alive() for thread in self._threads.values())
+
+    def failing(self) -> list[str]:
+        """Names of workers that fail again and again."""
+        return [worker.name for worker in self._workers if worker.failures >= FAILURES_IN_A_ROW]
 
     def dead(self) -> list[str]:
         """Names of workers whose thread has ended although nobody stopped them."""

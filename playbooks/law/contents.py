@@ -59,7 +59,7 @@ class DraftCheck(_Frozen):
 
 
 def demanded_items(duties: Iterable[Duty]) -> tuple[DemandedItem, ...]:
-    """The union of the items that `duties` ask for, in the order they come up. Duties that are exempt ask for nothing."""
+    """The union of the items that `duties` ask for, in the order they come up. An exempt duty asks for nothing."""
     wordings: dict[str, dict[str, Wording]] = {}
     asking: dict[str, list[str]] = {}
     certain: set[str] = set()

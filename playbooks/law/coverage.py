@@ -61,12 +61,10 @@ def is_in_force(pack: Pack, rule: Rule, on: date) -> bool:
     begins = rule.in_force_from or pack.instrument.in_force_from
     ends = rule.in_force_to or pack.instrument.in_force_to
     status = rule.status or pack.instrument.status
-    return (
-        status in (Status.IN_FORCE, Status.NOT_YET_IN_FORCE)
-        and begins is not None
-        and begins <= on
-        and (ends is None or on <= ends)
-    )
+    if status is Status.NOT_YET_IN_FORCE and begins is None:
+        return False
+    binding = status in (Status.IN_FORCE, Status.NOT_YET_IN_FORCE)
+    return binding and (begins is None or begins <= on) and (ends is None or on <= ends)
 
 
 def coverage(law: Law, on: date) -> Coverage:

@@ -304,5 +304,5 @@ def test_closing_in_the_middle_gives_back_what_was_not_written_and_the_next_work
 
     left: list[UUID] = []
     address = f"sqlite:///{tmp_path / 'kept.sqlite'}"
-    run(tmp_path, first, url=address)
-    run(tmp_path, second, url=address)
+    run(tmp_path, first, url=address, timing=POLLING)
+    run(tmp_path, second, url=address, timing=POLLING)

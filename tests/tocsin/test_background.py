@@ -204,6 +204,25 @@ def test_a_worker_survives_a_failure_and_is_counted(services: Services, monkeypa
     assert metrics.worker_faults.labels("shaky")._value.get() == 2
 
 
+def test_a_worker_that_fails_again_and_again_is_named(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tocsin.workers.BACK_OFF_SECONDS", 0.001)
+    enough = threading.Event()
+    turns: list[int] = []
+
+    def work() -> int:
+        turns.append(1)
+        if len(turns) > 5:
+            enough.set()
+        raise OSError("disk full")
+
+    workers = Workers([RepeatingWorker("stuck", work, Metrics())], services.record)
+    workers.start()
+    assert enough.wait(20)
+
+    assert workers.failing() == ["stuck"]
+    assert workers.stop()
+
+
 def test_a_commit_wakes_the_workers(services: Services, analyst: ContextMaker) -> None:
     turns: list[int] = []
     woken = threading.Event()

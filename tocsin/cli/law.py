@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,9 +14,17 @@ from incidents.facts.files import read_facts
 from incidents.grading.answer import grade_json
 from tocsin.cli.output import Json, one_line_errors, say, show_table
 
+if TYPE_CHECKING:
+    from playbooks.law.law import Law
+
 FactsFile = Annotated[Path, typer.Option("--facts", help="Facts as JSON, YAML or TOML; see `tocsin schema facts`.")]
 ProfileFile = Annotated[
     Path | None, typer.Option("--organisation", help="Organisation profile (TOML) that joins the facts.")
+]
+
+
+PacksFolder = Annotated[
+    Path | None, typer.Option("--packs", help="A folder with law packs of your own, besides those that come along.")
 ]
 
 
@@ -32,20 +40,26 @@ def duties(
     facts: FactsFile,
     at: Annotated[str | None, typer.Option("--at", help="Judge as of this instant (ISO 8601 with zone).")] = None,
     organisation: ProfileFile = None,
+    packs: PacksFolder = None,
     as_json: Json = False,
 ) -> None:
     """Whom to tell, by when, and why: the duties that these facts give under the law packs. Records nothing."""
     from playbooks.law.answer import duties_json
 
-    when = _instant(at) if at else datetime.now(UTC)
-    found = duties_json(read_facts(facts), when, profile=_profile(organisation))
+    when = instant(at) if at else datetime.now(UTC)
+    found = duties_json(read_facts(facts), when, profile=read_profile(organisation), law=read_law(packs))
     if as_json:
         say(found)
         return
     show_table(
         ("status", "due", "recipient", "stage", "rule"),
-        [(d["status"], _when(d), d["recipient"]["name"]["en"], d["stage"], d["rule"]) for d in found],
+        [(d["status"].replace("_", " "), _when(d), _whom(d), d["stage"].replace("_", " "), d["rule"]) for d in found],
     )
+    if possible := [d for d in found if d["status"] == "possible"]:
+        settles = dict.fromkeys(name for d in possible for name in d["settle_by"])
+        typer.echo(
+            f"{len(possible)} possible duties, listed first; these facts would settle them: {', '.join(settles)}."
+        )
     typer.echo("Facts and figures with their sources; not legal advice. --json shows the reasons.")
 
 
@@ -57,7 +71,7 @@ def grade(
     as_json: Json = False,
 ) -> None:
     """The level a published scheme gives these facts, which criteria are met, and which unknown facts leave open."""
-    answer = grade_json(scheme, read_facts(facts), profile=_profile(organisation))
+    answer = grade_json(scheme, read_facts(facts), profile=read_profile(organisation))
     if as_json:
         say(answer)
         return
@@ -92,12 +106,46 @@ def schema(
 
 
 def _when(duty: dict[str, Any]) -> str:
-    due = duty["strict_due"] or duty["earliest_deadline"]
-    word = (duty["promptness"] or "").replace("_", " ")
-    return str(due)[:16].replace("T", " ") + str(due)[-6:] if due else word
+    """The deadline in the authority's zone; the internal reminder where the law has no number; else the law's word."""
+    from playbooks.law.words import end_en
+
+    due, word = duty["strict_due"] or duty["earliest_deadline"], (duty["promptness"] or "").replace("_", " ")
+    if due is None and duty["reminder_at"] is not None:
+        reminder = datetime.fromisoformat(duty["reminder_at"])
+        return f"{word}; reminder {end_en(reminder, ends_with_day=False)} {_offset(reminder)}"
+    if due is None:
+        return word if duty["clock"]["at"] else f"{word}{'; ' if word else ''}once known: {_event(duty)}"
+    moment = datetime.fromisoformat(due)
+    whole = duty["ends_with_day"] and (moment.hour, moment.minute) == (0, 0)
+    words = f"{'until ' if whole else ''}{end_en(moment, ends_with_day=whole)} {_offset(moment)}"
+    if duty["status"] == "possible":
+        return f"earliest {words}"
+    legal = datetime.fromisoformat(duty["legal_end"])
+    return words if legal == moment else f"{words} (legal end {end_en(legal, ends_with_day=duty['ends_with_day'])})"
 
 
-def _profile(path: Path | None) -> OrganisationProfile | None:
+def _event(duty: dict[str, Any]) -> str:
+    return str(duty["clock"]["event"]).replace("submitted:", "submission under ").replace("end_of:", "end of ")
+
+
+def _offset(moment: datetime) -> str:
+    return f"{moment:%z}"[:3] + ":" + f"{moment:%z}"[3:5]
+
+
+def _whom(duty: dict[str, Any]) -> str:
+    name = str(duty["recipient"]["name"]["en"])
+    return f"{name} (low confidence: verify with counsel)" if duty["confidence"] == "low" else name
+
+
+def read_law(folder: Path | None) -> Law:
+    """The law packs that come along, and those in a folder."""
+    from playbooks.law.law import load_law
+
+    return load_law(*([folder] if folder is not None else ()))
+
+
+def read_profile(path: Path | None) -> OrganisationProfile | None:
+    """The organisation profile in a TOML file, if one is named."""
     if path is None:
         return None
     try:
@@ -106,11 +154,12 @@ def _profile(path: Path | None) -> OrganisationProfile | None:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}", field="--organisation") from error
 
 
-def _instant(text: str) -> datetime:
+def instant(text: str, field: str = "--at") -> datetime:
+    """An instant given on the command line."""
     try:
         when = datetime.fromisoformat(text)
     except ValueError as error:
-        raise InvalidInput(f"{text!r} is not an ISO 8601 instant.", field="--at") from error
+        raise InvalidInput(f"{text!r} is not an ISO 8601 instant.", field=field) from error
     if when.tzinfo is None:
-        raise InvalidInput(f"{text!r} has no zone; write 2026-06-12T16:20+02:00 or ...Z.", field="--at")
+        raise InvalidInput(f"{text!r} has no zone; write 2026-06-12T16:20+02:00 or ...Z.", field=field)
     return when
