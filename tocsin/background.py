@@ -36,7 +36,7 @@ class Background:
     """The followers and workers of one process, built but not started."""
 
     def __init__(self, services: Services) -> None:
-        sending = services.sending
+        sending = services.notifier
         self.followers = [_automation(services), _bridge(services), sending.follower]
         alarms = Alarms(services.engine, services.duties, services.runs, services.clock, uuid4)
         workers: list[Worker] = [

@@ -1,37 +1,25 @@
-"""The wiring of sending: channels from the settings, the book, the planner and the engine of this worker."""
+"""The notifier as the settings want it: which channels there are, and where their servers are."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Engine
 
 from incidents.clock import Clock
 from incidents.facts import OrganisationProfile
-from incidents.record import Follower, Record
-from notifier.audience import Audiences
+from incidents.record import Record
+from notifier.audience import ImportLimits
 from notifier.channels.channel import Channel
 from notifier.channels.drill import DrillChannel
 from notifier.channels.email import EmailChannel, EmailSettings
 from notifier.channels.sms import SmsChannel
 from notifier.channels.sms import SmsSettings as SmsAccount
 from notifier.channels.twilio_http import PooledTwilioHttpClient
-from notifier.deliveries import (
-    DeliveryBook,
-    DeliveryEngine,
-    DeliveryRelay,
-    Finisher,
-    Notices,
-    Planner,
-    Timing,
-    sending_follower,
-)
+from notifier.deliveries import Timing
 from notifier.receipts.callback_url import CallbackUrls
-from notifier.receipts.twilio import TwilioReceipts
-from notifier.templates import Templates
-from notifier.vault import MasterKeys, Vault
+from notifier.wiring import Notifier, build_notifier
 from tocsin.settings import Settings, SmsMode, SmtpMode
 
 WORKER = "notifier-1"
@@ -39,50 +27,33 @@ WORKER = "notifier-1"
 restart it takes up its own claims at once instead of waiting for their leases to run out."""
 
 
-@dataclass(frozen=True)
-class Sending:
-    """Everything that sends."""
-
-    engine: DeliveryEngine
-    relay: DeliveryRelay
-    follower: Follower
-    receipts: TwilioReceipts | None
-    """None when there is no SMS channel, and so nobody who could report."""
-
-
-def build_sending(
+def open_notifier(
     settings: Settings,
     *,
     engine: Engine,
     record: Record,
     clock: Clock,
-    audiences: Audiences,
-    templates: Templates,
-    vault: Vault,
-    keys: MasterKeys,
     profile: OrganisationProfile,
     timing: Timing | None = None,
-) -> Sending:
-    """Build the notifier's moving parts. No connection is opened before the first message."""
-    timing = (timing or Timing()).model_copy(update={"lease": settings.lease})
-    book = DeliveryBook(engine, clock, worker=WORKER, timing=timing)
-    planner = Planner(engine, record, audiences, clock, reference_key=keys.derive("notice-reference"))
+    simulated_numbers: Sequence[str] = (),
+) -> Notifier:
+    """Build the notifier. No connection is opened before the first message."""
+    keys = settings.master_keys()
     callbacks = CallbackUrls(settings.public_url, keys.derive("callback-address"))
-    return Sending(
-        engine=DeliveryEngine(
-            book,
-            planner,
-            Notices(record, templates),
-            Finisher(engine, record, clock),
-            vault,
-            clock,
-            channels=_channels(settings, clock, callbacks, profile),
-            drill_channels={name: DrillChannel(name) for name in ("sms", "email")},
-            rng=random.SystemRandom(),
-        ),
-        relay=DeliveryRelay(engine, record, clock),
-        follower=sending_follower(record, planner),
-        receipts=_receipts(settings, book, callbacks),
+    return build_notifier(
+        engine,
+        record,
+        clock,
+        keys=keys,
+        channels=_channels(settings, clock, callbacks, profile),
+        drill_channels={name: DrillChannel(name) for name in ("sms", "email")},
+        worker=WORKER,
+        rng=random.SystemRandom(),
+        callbacks=callbacks,
+        twilio_tokens=_tokens(settings),
+        timing=(timing or Timing()).model_copy(update={"lease": settings.lease}),
+        limits=ImportLimits(max_bytes=settings.audience.max_bytes, max_rows=settings.audience.max_rows),
+        extra_numbers=simulated_numbers,
     )
 
 
@@ -117,9 +88,8 @@ def _channels(
     return channels
 
 
-def _receipts(settings: Settings, book: DeliveryBook, callbacks: CallbackUrls) -> TwilioReceipts | None:
-    sms = settings.sms
-    if sms.mode is SmsMode.NONE:
-        return None
-    tokens = (sms.auth_token.get_secret_value(), sms.auth_token_secondary.get_secret_value())
-    return TwilioReceipts(book, callbacks, [token for token in tokens if token])
+def _tokens(settings: Settings) -> Sequence[str]:
+    if settings.sms.mode is SmsMode.NONE:
+        return ()
+    tokens = (settings.sms.auth_token, settings.sms.auth_token_secondary)
+    return [token.get_secret_value() for token in tokens if token.get_secret_value()]

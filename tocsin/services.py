@@ -20,6 +20,7 @@ from notifier.campaigns.service import CampaignService
 from notifier.receipts.twilio import TwilioReceipts
 from notifier.templates import Templates
 from notifier.vault import Vault
+from notifier.wiring import Notifier
 from playbooks.definitions.definition import Playbook
 from playbooks.duties.events import EVENTS as DUTY_EVENTS
 from playbooks.duties.service import DutyService
@@ -31,7 +32,6 @@ from projections.runner import Runner
 from tocsin.access.answers import Answers
 from tocsin.access.keys import Keys
 from tocsin.observability.metrics import Metrics
-from tocsin.sending import Sending
 from tocsin.settings import Settings
 
 
@@ -58,16 +58,32 @@ class Services:
     duties: DutyService
     runs: RunService
     intake: AlertIntake
-    audiences: Audiences
-    campaigns: CampaignService
+    notifier: Notifier
     projections: Runner
-    templates: Templates
-    vault: Vault
     law: Law
     calendars: Calendars
-    sending: Sending
+
+    @property
+    def audiences(self) -> Audiences:
+        """Imported audiences."""
+        return self.notifier.audiences
+
+    @property
+    def campaigns(self) -> CampaignService:
+        """Commands on campaigns."""
+        return self.notifier.campaigns
+
+    @property
+    def templates(self) -> Templates:
+        """The words of notices."""
+        return self.notifier.templates
+
+    @property
+    def vault(self) -> Vault:
+        """Contact data of affected persons, encrypted."""
+        return self.notifier.vault
 
     @property
     def receipts(self) -> TwilioReceipts | None:
         """Where provider receipts go in; None when no SMS provider is set."""
-        return self.sending.receipts
+        return self.notifier.receipts

@@ -17,11 +17,7 @@ from incidents.facts import OrganisationProfile
 from incidents.incident.service import IncidentService
 from incidents.record import open_record
 from incidents.record.database import open_engine
-from notifier.audience import Audiences, ImportLimits, RowChecker, language_chooser
-from notifier.campaigns.service import CampaignService
 from notifier.deliveries import Timing
-from notifier.templates import Templates
-from notifier.vault import Vault
 from playbooks.definitions.definition import load_library
 from playbooks.duties.service import DutyService
 from playbooks.law.calendars import standard_calendars
@@ -33,12 +29,9 @@ from tocsin.access.answers import Answers
 from tocsin.access.keys import Keys
 from tocsin.migrations.run import upgrade
 from tocsin.observability.metrics import Metrics
-from tocsin.sending import build_sending
+from tocsin.sending import open_notifier
 from tocsin.services import Services, registry
 from tocsin.settings import Settings
-
-NOTICE_TEMPLATE = "personal-data-breach"
-"""The template set whose languages an audience is sorted into."""
 
 
 @contextmanager
@@ -63,15 +56,14 @@ def open_services(
         upgrade(engine)
         record = stack.enter_context(open_record(settings.database_url, registry()))
         profile = profile or read_profile(settings.organisation_file)
-        templates = Templates()
-        keys = settings.master_keys()
-        vault = Vault(engine, keys, clock)
-        audiences = Audiences(
-            engine,
-            vault,
-            clock,
-            _row_checker(templates, simulated_numbers),
-            ImportLimits(max_bytes=settings.audience.max_bytes, max_rows=settings.audience.max_rows),
+        notifier = open_notifier(
+            settings,
+            engine=engine,
+            record=record,
+            clock=clock,
+            profile=profile,
+            timing=timing,
+            simulated_numbers=simulated_numbers,
         )
         playbooks = load_library([settings.playbooks_folder] if settings.playbooks_folder else ())
         yield Services(
@@ -97,25 +89,10 @@ def open_services(
                     limits=LIMITS.model_copy(update={"max_bytes": settings.intake.max_bytes}),
                 ),
             ),
-            audiences=audiences,
-            campaigns=CampaignService(record, audiences, templates),
+            notifier=notifier,
             projections=Runner(record, engine, all_projections(), clock),
-            templates=templates,
-            vault=vault,
             law=load_law(),
             calendars=standard_calendars(),
-            sending=build_sending(
-                settings,
-                engine=engine,
-                record=record,
-                clock=clock,
-                audiences=audiences,
-                templates=templates,
-                vault=vault,
-                keys=keys,
-                profile=profile,
-                timing=timing,
-            ),
         )
 
 
@@ -128,12 +105,6 @@ def read_profile(path: Path) -> OrganisationProfile:
             f"The organisation profile {path} cannot be read: {error.strerror}. `tocsin init` writes one.",
             field="organisation_file",
         ) from error
-
-
-def _row_checker(templates: Templates, simulated_numbers: tuple[str, ...]) -> RowChecker:
-    manifest = templates.get(NOTICE_TEMPLATE).manifest
-    choose = language_chooser(manifest.languages, dict(manifest.fallbacks), manifest.default_language)
-    return RowChecker(choose, extra_numbers=simulated_numbers)
 
 
 def _make_folder(database_url: str) -> None:

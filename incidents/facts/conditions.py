@@ -134,6 +134,11 @@ class ConditionContext:
 
 
 @cache
+def _no_facts() -> Facts:
+    return Facts()
+
+
+@cache
 def _regions() -> dict[str, list[str]]:
     return {name: list(codes) for name, codes in regions().items()}
 
@@ -158,9 +163,7 @@ class Condition:
         `levels` (scheme -> level -> rank) lets names of schemes and levels be checked too. Raises `InvalidCondition`
         for a syntax fault, a name that is no fact, a comparison that does not fit the fact's type, or `has()`.
         """
-        return _compiled(
-            text, tuple(sorted((s, tuple(sorted(r.items()))) for s, r in levels.items())) if levels else None
-        )
+        return _compiled(text, _Levels(levels) if levels else None)
 
     def evaluate(self, context: ConditionContext) -> Verdict:
         """Evaluate against what is known. Raises `ConditionFailed` on anything but an unknown fact.
@@ -308,15 +311,29 @@ def _unknown_names(found: Sequence[Token], levels: Mapping[str, Mapping[str, int
             yield f"there is no grading scheme “{'.'.join(path)}”"
 
 
+class _Levels:
+    """Ranks of levels by scheme, as a key: equal when they say the same."""
+
+    def __init__(self, ranks: Mapping[str, Mapping[str, int]]) -> None:
+        self.ranks = ranks
+        self._key = tuple(sorted((scheme, tuple(sorted(levels.items()))) for scheme, levels in ranks.items()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Levels) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
 @lru_cache(maxsize=8_192)
-def _compiled(text: str, levels: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] | None) -> Condition:
+def _compiled(text: str, levels: _Levels | None) -> Condition:
     if len(text) > MAX_TEXT:
         raise InvalidCondition(f"A condition has at most {MAX_TEXT} characters, not {len(text)}.")
     try:
         program = cel.compile(text)
     except ValueError as fault:
         raise InvalidCondition(f"This is not CEL: {fault}") from fault
-    ranks = {scheme: dict(pairs) for scheme, pairs in levels} if levels is not None else None
+    ranks = levels.ranks if levels is not None else None
     try:
         found = tokens(text)
         named = uses(found)
@@ -400,7 +417,7 @@ def _try_types(condition: Condition, levels: Mapping[str, Mapping[str, int]]) ->
     ]
     if any(not span for span in spans):
         return
-    context = ConditionContext(Facts(), levels=levels)
+    context = ConditionContext(_no_facts(), levels=levels if condition._roots & {"levels"} else {})
     ranks = dict.fromkeys(condition.schemes, 0)
     for trial in _samples(spans, few=_all_compared(condition)):
         values = dict(zip(condition.facts, trial, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from incidents.errors import FieldFault, InvalidInput
+from incidents.facts.consistency import refuse_contradictions
 from incidents.facts.values import Json, Unfit, Value, for_conditions, instant, nothing, read, write
 from incidents.facts.vocabulary import UNKNOWN, FactSpec, vocabulary
 
@@ -41,9 +42,11 @@ class Facts:
         """Read a facts document: fact name -> value, where `"unknown"` and null mean unknown.
 
         Raises `InvalidInput` with one entry per faulty fact: unknown names (with a suggestion), wrong types, words that
-        are not in the vocabulary, times without a zone, impossible codes.
+        are not in the vocabulary, times without a zone, impossible codes, and facts that contradict each other.
         """
-        return cls({name: value for name, value in _read_all(mapping).items() if value is not None})
+        values = {name: value for name, value in _read_all(mapping).items() if value is not None}
+        refuse_contradictions(values)
+        return cls(values)
 
     def known(self) -> dict[str, Json]:
         """The facts document: every known fact in its JSON form, in the order of the vocabulary."""
@@ -61,7 +64,10 @@ class Facts:
         return instant(value) if value is not None else None
 
     def revise(self, changes: Mapping[str, Any]) -> Facts:
-        """New facts with `changes` made; `"unknown"` takes a fact back. Raises `InvalidInput` as `parse` does."""
+        """New facts with `changes` made; `"unknown"` takes a fact back. Raises `InvalidInput` for a faulty fact.
+
+        Contradictions are not looked for here, so that what is on record can always be read; ask `check`.
+        """
         values = dict(self._values)
         for name, value in _read_all(changes).items():
             if value is None:
@@ -70,6 +76,10 @@ class Facts:
                 values[name] = value
         return Facts(values)
 
+    def check(self, *, about: Collection[str] | None = None) -> None:
+        """Raise `InvalidInput` naming both facts where two contradict each other (only those that touch `about`)."""
+        refuse_contradictions(self._values, about=about)
+
     def unknown(self) -> Iterator[FactSpec]:
         """The facts of the vocabulary that are not known."""
         return (spec for spec in vocabulary() if spec.name not in self._values)
@@ -77,11 +87,9 @@ class Facts:
     def for_conditions(self) -> dict[str, Any]:
         """The map that CEL conditions see as `facts`: known facts, and those that another fact settles as none."""
         seen = {name: for_conditions(vocabulary()[name], value) for name, value in self._values.items()}
-        for spec in vocabulary():
-            if spec.none_unless is not None and spec.name not in seen:
-                gate, word = spec.none_unless
-                if gate in seen and word not in seen[gate]:
-                    seen[spec.name] = nothing(spec)
+        for spec, gate, word in vocabulary().gated:
+            if spec.name not in seen and gate in seen and word not in seen[gate]:
+                seen[spec.name] = nothing(spec)
         return seen
 
     def __contains__(self, name: object) -> bool:
@@ -100,7 +108,7 @@ class Facts:
         return f"Facts({self.known()!r})"
 
     def __reduce__(self) -> tuple[Any, tuple[dict[str, Json]]]:
-        return (Facts.parse, (self.known(),))
+        return (_as_recorded, (self.known(),))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -117,6 +125,10 @@ class Facts:
         return core_schema.no_info_plain_validator_function(
             validated, serialization=core_schema.plain_serializer_function_ser_schema(lambda facts: facts.known())
         )
+
+
+def _as_recorded(document: Mapping[str, Any]) -> Facts:
+    return Facts().revise(document)
 
 
 def _read_all(mapping: Mapping[str, Any]) -> dict[str, Value | None]:

@@ -32,6 +32,7 @@ _WORDS: Final[Mapping[str, Any]] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_LONGEST_WORD: Final = 5
 _FIRST_OF_NUMBERS: Final = frozenset("+-.0123456789")
 _INT: Final = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -39,7 +40,7 @@ _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0
 
 def _plain(text: str) -> Any:
     """The value of an unquoted scalar."""
-    if text in _WORDS:
+    if len(text) <= _LONGEST_WORD and text in _WORDS:
         return _WORDS[text]
     if text[0] in _FIRST_OF_NUMBERS:
         if _INT.fullmatch(text):
@@ -71,7 +72,7 @@ class _Open:
         if type(self.value) is list:
             self.value.append(value)
         elif not self.waits_for_value:
-            if not isinstance(value, str | int | float | bool | None):
+            if type(value) is dict or type(value) is list:
                 raise ConstructorError(None, None, "a key is a word or a number", event.start_mark)
             self.key, self.key_mark, self.waits_for_value = value, event.start_mark, True
         else:
@@ -106,7 +107,8 @@ def _document(loader: Any) -> Any:
         event = loader.get_event()
         kind = type(event)
         if kind is ScalarEvent:
-            _no_tag(event)
+            if event.tag is not None:
+                _no_tag(event)
             value, weight = (_plain(event.value) if event.implicit[0] else event.value), 1
             if event.anchor is not None:
                 anchors[event.anchor] = (value, 1)
@@ -133,7 +135,7 @@ def _document(loader: Any) -> Any:
 
 
 def _no_tag(event: Any) -> None:
-    if event.tag is not None and event.tag != "!":
+    if event.tag not in (None, "!"):
         raise ConstructorError(None, None, f"tags such as {event.tag} are not read here", event.start_mark)
 
 

@@ -94,6 +94,8 @@ class Vocabulary:
             {spec.clock: spec.name for spec in specs if spec.clock is not None}
         )
         """Clock event -> name of the instant fact that holds its time."""
+        self.gated = tuple((spec, *spec.none_unless) for spec in specs if spec.none_unless is not None)
+        """Facts that are none unless another fact holds a word: the fact, the other fact, the word."""
 
     def __iter__(self) -> Iterator[FactSpec]:
         return iter(self._specs.values())

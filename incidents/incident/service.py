@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from incidents.errors import Conflict, InvalidInput
-from incidents.facts import parse_changes
+from incidents.facts import Facts, parse_changes
 from incidents.incident.incident import Incident
 from incidents.privacy import refuse_contacts
 from incidents.record import Context, Record, retrying
@@ -35,6 +35,7 @@ class IncidentService:
         title = _text(title, "title", limit=MAX_TITLE, required=True)
         summary = _text(summary, "summary")
         changes = parse_changes(facts or {})
+        Facts().revise(changes).check()
 
         def command() -> Incident:
             found = self._record.find(Incident, incident_id)
@@ -119,15 +120,16 @@ class IncidentService:
         source: str = "",
         expected_version: int | None = None,
     ) -> Incident:
-        """State or revise facts; `unknown` takes one back. InvalidInput names every fact that is wrong."""
+        """State or revise facts; `unknown` takes one back. InvalidInput names every fact that is wrong, and both facts
+        where one of these contradicts another or one that is already stated."""
         changes = parse_changes(facts)
         source = _text(source, "source", limit=MAX_TITLE)
-        return self.change(
-            incident_id,
-            context,
-            lambda incident: incident.state_facts(context, changes, source=source),
-            expected_version=expected_version,
-        )
+
+        def state(incident: Incident) -> None:
+            Facts().revise(incident.facts).revise(changes).check(about=changes)
+            incident.state_facts(context, changes, source=source)
+
+        return self.change(incident_id, context, state, expected_version=expected_version)
 
     def assign(
         self, incident_id: UUID, context: Context, assignee: str, *, expected_version: int | None = None

@@ -65,6 +65,8 @@ class IncidentPage:
     """Names of recipients, by duty."""
     open_duties: tuple[Deadline, ...]
     settled_duties: tuple[Deadline, ...]
+    lifted_duties: tuple[Deadline, ...]
+    """Those that the facts no longer trigger; often many, since unknown facts leave much possible."""
     tasks: tuple[Task, ...]
     campaigns: tuple[CampaignCoverage, ...]
     entries: tuple[TimelineEntry, ...]
@@ -75,7 +77,7 @@ def gather(services: Services, incident_id: UUID, now: datetime, *, cursor: str 
     """The page's content. NotFound when there is no such incident."""
     engine = services.engine
     incident = services.record.load(Incident, incident_id)
-    duties = deadlines(engine, now=now, incident_id=incident_id, include="all", limit=200).items
+    duties = deadlines(engine, now=now, incident_id=incident_id, include="all", limit=500).items
     story = timeline(engine, incident_id, newest_first=True, minor=False, limit=TIMELINE_ROWS, cursor=cursor)
     return IncidentPage(
         incident=incident,
@@ -86,7 +88,8 @@ def gather(services: Services, incident_id: UUID, now: datetime, *, cursor: str 
         facts=_facts(services, incident),
         recipients={duty.duty_id: duty.recipient_names for duty in duties},
         open_duties=tuple(sorted((duty for duty in duties if duty.colour not in _SETTLED), key=pressing)),
-        settled_duties=tuple(duty for duty in duties if duty.colour in _SETTLED),
+        settled_duties=tuple(duty for duty in duties if duty.colour in _SETTLED and duty.status != "lifted"),
+        lifted_duties=tuple(duty for duty in duties if duty.status == "lifted"),
         tasks=tasks(engine, incident_id=incident_id, limit=50).items,
         campaigns=campaigns_of(engine, incident_id),
         entries=story.items,
