@@ -177,7 +177,9 @@ def test_a_filing_settles_its_duty_in_time(house: House, incident: str) -> None:
         "the duty to the cyberspace administration",
     )
     with house.http("auditor") as http:
-        draft = http.get(f"/v1/incidents/{incident}/duties/{duty['duty_id']}/filing-draft", params={"language": "zh-Hans"})
+        draft = http.get(
+            f"/v1/incidents/{incident}/duties/{duty['duty_id']}/filing-draft", params={"language": "zh-Hans"}
+        )
         assert draft.status_code == 200, draft.text
         assert "212" in draft.text
 
