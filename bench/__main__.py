@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from bench.law import after_a_change, judging, whole_law
 from bench.machine import machine
 from bench.rebuild import rebuild
 from bench.record import read, save_batches, save_single
@@ -22,6 +23,9 @@ MEASUREMENTS: tuple[tuple[Callable[[Path, int, int], Comparison], int, int], ...
     (save_batches, 40_000, 1_000),
     (read, 40_000, 1_000),
     (rebuild, 20_000, 200),
+    (whole_law, 200, 4),
+    (after_a_change, 10_000, 40),
+    (judging, 2_000, 40),
 )
 """Each with its number of events, in full and quick."""
 

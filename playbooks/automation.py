@@ -32,6 +32,7 @@ from playbooks.definitions.definition import Playbook
 from playbooks.duties.events import DutyFulfilled, DutyWaived, WaiverOverturned
 from playbooks.duties.on_record import on_record
 from playbooks.duties.register import DutyRegister
+from playbooks.law.book import LawBook
 from playbooks.law.calendars import Calendars
 from playbooks.law.derive import derive
 from playbooks.law.law import Law
@@ -67,18 +68,23 @@ class Automation:
         self,
         record: Record,
         *,
-        law: Law,
+        law: LawBook,
         calendar: Calendars,
         profile: OrganisationProfile,
         playbooks: Mapping[str, Playbook],
         clock: Clock,
     ) -> None:
         self._record = record
-        self._law = law
+        self._book = law
         self._calendar = calendar
         self._profile = profile
         self._playbooks = playbooks
         self._clock = clock
+
+    @property
+    def _law(self) -> Law:
+        """The law in use at this moment; a changed pack counts from the next event on."""
+        return self._book.law
 
     def follower(self) -> Follower:
         """The follower that drives it."""

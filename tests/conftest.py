@@ -10,11 +10,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from incidents.alerts.events import EVENTS as ALERT_EVENTS
+from incidents.assets.events import EVENTS as ASSET_EVENTS
 from incidents.clock import ManualClock
 from incidents.incident.events import EVENTS as INCIDENT_EVENTS
 from incidents.record import Context, Record, Registry, open_record
 from notifier.campaigns.events import EVENTS as CAMPAIGN_EVENTS
 from playbooks.duties.events import EVENTS as DUTY_EVENTS
+from playbooks.parties.events import EVENTS as PARTY_EVENTS
 from playbooks.runs.events import EVENTS as RUN_EVENTS
 
 NIGHT = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
@@ -27,7 +29,8 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def registry() -> Registry:
-    return Registry([*INCIDENT_EVENTS, *ALERT_EVENTS, *DUTY_EVENTS, *RUN_EVENTS, *CAMPAIGN_EVENTS])
+    rooms = (INCIDENT_EVENTS, ALERT_EVENTS, ASSET_EVENTS, DUTY_EVENTS, RUN_EVENTS, PARTY_EVENTS, CAMPAIGN_EVENTS)
+    return Registry([event for events in rooms for event in events])
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from tocsin.bridges import CampaignBridge
 from tocsin.services import Services
 from tocsin.workers import AsyncWorker, RepeatingWorker, Worker, Workers
 
+LAW_SECONDS = 10.0
+"""Between two looks at the operator's own law packs."""
 ALARM_SECONDS = 5.0
 """Between two looks at the clocks. A deadline is called out at most this much late."""
 
@@ -53,6 +55,9 @@ class Background:
             ),
             ProjectionWorker(services),
         ]
+        if services.settings.law_folder is not None:
+            book = services.law_book
+            workers.append(RepeatingWorker("law", book.refresh, services.metrics, poll_seconds=LAW_SECONDS))
         self.workers = Workers(workers, services.record)
 
     def fault(self) -> str | None:
@@ -71,7 +76,7 @@ class Background:
 def _automation(services: Services) -> Follower:
     return Automation(
         services.record,
-        law=services.law,
+        law=services.law_book,
         calendar=services.calendars,
         profile=services.profile,
         playbooks=services.playbooks,

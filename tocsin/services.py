@@ -9,6 +9,8 @@ from sqlalchemy import Engine
 
 from incidents.alerts.events import EVENTS as ALERT_EVENTS
 from incidents.alerts.intake import AlertIntake
+from incidents.assets.events import EVENTS as ASSET_EVENTS
+from incidents.assets.service import AssetService
 from incidents.clock import Clock
 from incidents.facts import OrganisationProfile
 from incidents.incident.events import EVENTS as INCIDENT_EVENTS
@@ -24,8 +26,11 @@ from notifier.wiring import Notifier
 from playbooks.definitions.definition import Playbook
 from playbooks.duties.events import EVENTS as DUTY_EVENTS
 from playbooks.duties.service import DutyService
+from playbooks.law.book import LawBook
 from playbooks.law.calendars import Calendars
 from playbooks.law.law import Law
+from playbooks.parties.events import EVENTS as PARTY_EVENTS
+from playbooks.parties.service import PartyService
 from playbooks.runs.events import EVENTS as RUN_EVENTS
 from playbooks.runs.service import RunService
 from projections.runner import Runner
@@ -37,7 +42,17 @@ from tocsin.settings import Settings
 
 def registry() -> Registry:
     """All event classes of all rooms."""
-    return Registry([*INCIDENT_EVENTS, *ALERT_EVENTS, *DUTY_EVENTS, *RUN_EVENTS, *CAMPAIGN_EVENTS])
+    return Registry(
+        [
+            *INCIDENT_EVENTS,
+            *ALERT_EVENTS,
+            *ASSET_EVENTS,
+            *DUTY_EVENTS,
+            *RUN_EVENTS,
+            *PARTY_EVENTS,
+            *CAMPAIGN_EVENTS,
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -55,12 +70,14 @@ class Services:
     profile: OrganisationProfile
     playbooks: Mapping[str, Playbook]
     incidents: IncidentService
+    assets: AssetService
     duties: DutyService
+    parties: PartyService
     runs: RunService
     intake: AlertIntake
     notifier: Notifier
     projections: Runner
-    law: Law
+    law_book: LawBook
     calendars: Calendars
 
     @property
@@ -82,6 +99,11 @@ class Services:
     def vault(self) -> Vault:
         """Contact data of affected persons, encrypted."""
         return self.notifier.vault
+
+    @property
+    def law(self) -> Law:
+        """The law in use."""
+        return self.law_book.law
 
     @property
     def receipts(self) -> TwilioReceipts | None:

@@ -130,6 +130,9 @@ class Settings(BaseSettings):
     )
     organisation_file: Path = Field(Path("organisation.toml"), description="The organisation profile.")
     playbooks_folder: Path | None = Field(None, description="Folder with playbooks of your own (YAML).")
+    law_folder: Path | None = Field(
+        None, description="Folder with law packs of your own (YAML), such as contracts; read again when a file changes."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     public_url: str = Field(

@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from incidents.alerts.dialects import LIMITS
 from incidents.alerts.intake import AlertIntake, IntakeSettings
 from incidents.alerts.tables import SqlFindingsStore
+from incidents.assets.service import AssetService
 from incidents.clock import Clock, SystemClock
 from incidents.errors import InvalidInput
 from incidents.facts import OrganisationProfile
@@ -20,8 +21,10 @@ from incidents.record.database import open_engine
 from notifier.deliveries import Timing
 from playbooks.definitions.definition import load_library
 from playbooks.duties.service import DutyService
+from playbooks.law.book import LawBook
 from playbooks.law.calendars import standard_calendars
-from playbooks.law.law import load_law
+from playbooks.parties.contacts import PartyContacts
+from playbooks.parties.service import PartyService
 from playbooks.runs.service import RunService
 from projections.catalogue import all_projections
 from projections.runner import Runner
@@ -78,7 +81,9 @@ def open_services(
             profile=profile,
             playbooks=playbooks,
             incidents=IncidentService(record),
+            assets=AssetService(record, profile),
             duties=DutyService(record),
+            parties=PartyService(record, PartyContacts(engine, settings.master_keys(), clock)),
             runs=RunService(record, playbooks),
             intake=AlertIntake(
                 record,
@@ -91,7 +96,7 @@ def open_services(
             ),
             notifier=notifier,
             projections=Runner(record, engine, all_projections(), clock),
-            law=load_law(),
+            law_book=LawBook(*([settings.law_folder] if settings.law_folder else ())),
             calendars=standard_calendars(),
         )
 

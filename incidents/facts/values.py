@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
@@ -80,7 +80,7 @@ def _word(spec: FactSpec, raw: object) -> str:
 
 
 def _items(raw: object) -> list[object]:
-    if isinstance(raw, str | bytes) or not isinstance(raw, Sequence | set | frozenset):
+    if not isinstance(raw, list | tuple | set | frozenset):
         raise Unfit(f"wants a list, not {_shown(raw)}.")
     if len(raw) > MAX_ITEMS:
         raise Unfit(f"wants at most {MAX_ITEMS} items, not {len(raw)}.")

@@ -41,6 +41,18 @@ class AlertLinked(Event, kind="incident.alert-linked"):
     alert: AlertSummary
 
 
+class AssetLinked(Event, kind="incident.asset-linked"):
+    """A data asset of the register is concerned. The facts it fills are stated apart, in the same transaction."""
+
+    asset_id: UUID
+    asset_version: int
+    name: str
+    facts: tuple[str, ...] = ()
+    """Names of the facts that rest on the register now."""
+    kept: tuple[str, ...] = ()
+    """Facts that the register could tell too, but that people stated: left as they are."""
+
+
 class IncidentTriaged(Event, kind="incident.triaged"):
     """A person looked and decided that it is real. `aware` facts are stated apart."""
 
@@ -128,6 +140,7 @@ class IncidentAbsorbed(Event, kind="incident.absorbed"):
 EVENTS: tuple[type[Event], ...] = (
     IncidentReported,
     AlertLinked,
+    AssetLinked,
     IncidentTriaged,
     FactsStated,
     IncidentGraded,

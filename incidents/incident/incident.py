@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
@@ -11,6 +12,7 @@ from incidents.errors import IllegalTransition, InvalidInput
 from incidents.incident.events import (
     AlertLinked,
     AlertSummary,
+    AssetLinked,
     FactsStated,
     IncidentAbsorbed,
     IncidentAssigned,
@@ -44,6 +46,9 @@ class Incident(Aggregate):
         self.facts: dict[str, Any] = {}
         self.grades: dict[str, IncidentGraded] = {}
         self.alerts: dict[UUID, AlertSummary] = {}
+        self.assets: dict[UUID, AssetLinked] = {}
+        self.facts_from_assets: frozenset[str] = frozenset()
+        """Facts whose value comes from the asset register and was not stated by people since."""
         self.assignee: str | None = None
         self.correlation_key: str | None = None
         self.merged_into: UUID | None = None
@@ -85,6 +90,26 @@ class Incident(Aggregate):
             return
         self._check("link an alert", context)
         self.emit(AlertLinked, context, alert=alert)
+
+    def link_asset(
+        self,
+        context: Context,
+        asset_id: UUID,
+        *,
+        version: int,
+        name: str,
+        facts: Mapping[str, Any],
+        kept: tuple[str, ...],
+    ) -> None:
+        """A data asset is concerned; `facts` are what all linked assets tell now (with `unknown` for what no longer
+        holds). The same version a second time changes nothing."""
+        before = self.assets.get(asset_id)
+        if before is not None and before.asset_version == version:
+            return
+        self._check("link an asset", context)
+        told = tuple(sorted(fact for fact, value in facts.items() if value != UNKNOWN))
+        self._state(context, facts, f"Asset register: {name}")
+        self.emit(AssetLinked, context, asset_id=asset_id, asset_version=version, name=name, facts=told, kept=kept)
 
     def triage(self, context: Context, assessment: str = "") -> None:
         """A person looked and decided that it is real."""
@@ -142,13 +167,20 @@ class Incident(Aggregate):
         self.emit(NoteAdded, context, text=text)
 
     def state_facts(self, context: Context, changes: Mapping[str, Any], *, source: str = "") -> None:
-        """State or revise facts (already validated and normalised). Records only what really changes."""
+        """State or revise facts (already validated and normalised). Records only what really changes; a value that
+        came from the asset register is recorded once more when somebody states it, for then it is theirs."""
+        confirmed = {name for name in self.facts_from_assets & changes.keys() if changes[name] == self.facts.get(name)}
+        self._state(context, changes, source, confirmed)
+
+    def _state(
+        self, context: Context, changes: Mapping[str, Any], source: str, confirmed: AbstractSet[str] = frozenset()
+    ) -> None:
         self._check("state facts", context)
-        changed = {name: value for name, value in changes.items() if self.facts.get(name, UNKNOWN) != value}
-        if not changed:
-            return
-        revised = tuple(sorted(name for name in changed if name in self.facts))
-        self.emit(FactsStated, context, facts=changed, revised=revised, source=source)
+        differ = {name for name, value in changes.items() if self.facts.get(name, UNKNOWN) != value}
+        stated = {name: value for name, value in changes.items() if name in differ or name in confirmed}
+        if stated:
+            revised = tuple(sorted(name for name in differ if name in self.facts))
+            self.emit(FactsStated, context, facts=stated, revised=revised, source=source)
 
     def grade(
         self,
@@ -213,6 +245,12 @@ class Incident(Aggregate):
                 self.facts.pop(name, None)
             else:
                 self.facts[name] = value
+        self.facts_from_assets -= event.facts.keys()
+
+    @folds(AssetLinked)
+    def _asset_linked(self, event: AssetLinked) -> None:
+        self.assets[event.asset_id] = event
+        self.facts_from_assets = frozenset(event.facts)
 
     @folds(IncidentGraded)
     def _graded(self, event: IncidentGraded) -> None:

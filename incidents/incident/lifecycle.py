@@ -33,6 +33,7 @@ TRANSITIONS: dict[str, frozenset[Phase]] = {
     "merge": OPEN_PHASES,
     "absorb": OPEN_PHASES,
     "link an alert": OPEN_PHASES,
+    "link an asset": OPEN_PHASES | {Phase.CLOSED},
     "state facts": OPEN_PHASES | {Phase.CLOSED},
     "grade": OPEN_PHASES | {Phase.CLOSED},
     "assign": OPEN_PHASES,

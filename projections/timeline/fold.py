@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 from sqlalchemy import Connection
 
 from incidents.alerts import events as alerts
+from incidents.assets import events as assets
 from incidents.incident import events as incident
 from incidents.record import Event, Recorded
 from incidents.reference import reference_of
 from notifier.campaigns import events as campaigns
 from playbooks.duties import events as duties
+from playbooks.parties import events as parties
 from playbooks.runs import events as runs
 from projections.projection import Projection, incident_of
 from projections.rows import append
@@ -120,6 +122,16 @@ def _facts(event: Any) -> dict[str, Any]:
     }
 
 
+def _asset(event: Any) -> dict[str, Any]:
+    asset: assets.AssetDescription = event.asset
+    return {"name": asset.name, "owner": asset.owner.name, "changed": list(getattr(event, "changed", ()))}
+
+
+def _party(event: Any) -> dict[str, Any]:
+    party: parties.PartyDescription = event.party
+    return {"name": party.name, "direction": party.direction.value}
+
+
 def _duty(event: Any) -> dict[str, Any]:
     duty: duties.DutyOnRecord = event.duty
     return {
@@ -179,6 +191,9 @@ _SPECIAL: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
     incident.FactsStated: _facts,
     incident.IncidentMerged: _merged,
     incident.IncidentAbsorbed: _absorbed,
+    assets.AssetRegistered: _asset,
+    assets.AssetRevised: _asset,
+    parties.PartyRegistered: _party,
     duties.DutyIdentified: _duty,
     duties.DutyRevised: _duty,
     runs.RunStarted: _run_started,

@@ -19,7 +19,7 @@ LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
 _INSTANTS = frozenset({"strict_due", "submitted_at", "due_at", "detected_at"})
 
-_TERMED = frozenset({"reported_by", "outcome", "how", "status", "by_state", "outcomes"})
+_TERMED = frozenset({"reported_by", "outcome", "how", "status", "by_state", "outcomes", "direction", "channels"})
 """Parameters that hold words of ours, and so have a translation; what people wrote is never translated."""
 
 

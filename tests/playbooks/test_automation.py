@@ -18,7 +18,7 @@ from playbooks.definitions.definition import load_library
 from playbooks.duties.register import DutyRegister, DutyState
 from playbooks.duties.service import DutyService
 from playbooks.law.calendars import standard_calendars
-from playbooks.law.law import load_law
+from playbooks.law.book import LawBook
 from playbooks.runs.run import Run
 from tests.conftest import NIGHT, ContextMaker
 
@@ -47,7 +47,7 @@ GDPR, GDPR_PEOPLE = "eu-gdpr-33-1-authority", "eu-gdpr-34-individuals"
 def automation(record: Record, clock: ManualClock) -> Follower:
     return Automation(
         record,
-        law=load_law(),
+        law=LawBook(),
         calendar=standard_calendars(),
         profile=PROFILE,
         playbooks=load_library(),
@@ -167,7 +167,7 @@ def test_running_twice_over_the_same_events_records_nothing_new(
 
     again = Automation(
         record,
-        law=load_law(),
+        law=LawBook(),
         calendar=standard_calendars(),
         profile=PROFILE,
         playbooks=load_library(),

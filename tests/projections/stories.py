@@ -10,11 +10,13 @@ from typing import Any
 from uuid import UUID
 
 from incidents.alerts import events as alerts
+from incidents.assets import events as assets
 from incidents.clock import ManualClock
 from incidents.incident import events as incident
 from incidents.record import Aggregate, Context, Event, Record, stable_id
 from notifier.campaigns import events as campaigns
 from playbooks.duties import events as duties
+from playbooks.parties import events as parties
 from playbooks.runs import events as runs
 
 
@@ -27,7 +29,7 @@ class Teller:
         self._step = step
         self._streams: dict[UUID, Aggregate] = {}
         self.positions: list[int] = []
-        self.kinds: set[str] = set()
+        self.told: list[str] = []
 
     def tell(
         self,
@@ -45,8 +47,12 @@ class Teller:
         aggregate.emit(event_class, context, **payload)
         (position,) = self._record.commit(aggregate)
         self.positions.append(position)
-        self.kinds.add(event_class.kind)
+        self.told.append(event_class.kind)
         return position
+
+    @property
+    def kinds(self) -> set[str]:
+        return set(self.told)
 
     @property
     def now(self) -> datetime:
@@ -122,6 +128,7 @@ def whole_story(teller: Teller, number: int = 1) -> UUID:
     tell(other, incident.IncidentReported, title="The same again", reported_by="person")
     tell(other, incident.IncidentMerged, into=it, reason="same host")
     tell(it, incident.IncidentAbsorbed, incident=other)
+    _register(teller, it)
     _duties(teller, it, register)
     _run(teller, it, run)
     _campaign(teller, it, campaign, run)
@@ -131,6 +138,35 @@ def whole_story(teller: Teller, number: int = 1) -> UUID:
     tell(it, incident.IncidentClosed)
     tell(it, incident.IncidentReopened, reason="it came back")
     return it
+
+
+def _register(teller: Teller, it: UUID) -> None:
+    """An asset that the incident concerns, and the party that handles it."""
+    asset, party = stable_id("asset", str(it)), stable_id("party", str(it))
+    contact, point = stable_id("contact", str(it)), stable_id("point", str(it))
+    described = assets.AssetDescription(
+        name="Patient records",
+        owner=assets.NamedParty(name="Ward administration"),
+        classification=assets.Classification.IMPORTANT,
+        data_classes=("health",),
+        persons=1200,
+        countries=("CN",),
+    )
+    revised = described.model_copy(update={"persons": 1300})
+    tell = teller.tell
+    tell(asset, assets.AssetRegistered, asset=described)
+    tell(asset, assets.AssetRevised, asset=revised, changed=("persons",))
+    tell(it, incident.AssetLinked, asset_id=asset, asset_version=2, name="Patient records", facts=("data_classes",))
+    tell(it, incident.AssetLinked, asset_id=asset, asset_version=2, name="Patient records", kept=("countries",))
+    tell(asset, assets.AssetRetired, name="Patient records", reason="replaced")
+    its = {"contact": contact, "purpose": "incidents", "point": point, "digest": "ab" * 32}
+    described_party = parties.PartyDescription(name="Cloud provider Ltd", direction=parties.Direction.UPSTREAM)
+    tell(party, parties.PartyRegistered, party=described_party)
+    tell(party, parties.ContactStated, **its, channels=("email", "phone"))
+    tell(party, parties.ContactConfirmed, **its, how="called back")
+    tell(party, parties.ContactChanged, **its, channels=("email",), reason="they moved")
+    tell(party, parties.ContactErased, contact=contact, purpose="incidents", reason="contract ended")
+    tell(party, parties.PartyRetired, name="Cloud provider Ltd", reason="contract ended")
 
 
 def _duties(teller: Teller, it: UUID, register: UUID) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,6 +42,7 @@ def duties(
     at: Annotated[str | None, typer.Option("--at", help="Judge as of this instant (ISO 8601 with zone).")] = None,
     organisation: ProfileFile = None,
     packs: PacksFolder = None,
+    everything: Annotated[bool, typer.Option("--all", help="List every possible duty in a row of its own.")] = False,
     as_json: Json = False,
 ) -> None:
     """Whom to tell, by when, and why: the duties that these facts give under the law packs. Records nothing."""
@@ -53,13 +55,8 @@ def duties(
         return
     show_table(
         ("status", "due", "recipient", "stage", "rule"),
-        [(d["status"].replace("_", " "), _when(d), _whom(d), d["stage"].replace("_", " "), d["rule"]) for d in found],
+        [*_possible(found, one_by_one=everything), *(_row(d) for d in found if d["status"] != "possible")],
     )
-    if possible := [d for d in found if d["status"] == "possible"]:
-        settles = dict.fromkeys(name for d in possible for name in d["settle_by"])
-        typer.echo(
-            f"{len(possible)} possible duties, listed first; these facts would settle them: {', '.join(settles)}."
-        )
     typer.echo("Facts and figures with their sources; not legal advice. --json shows the reasons.")
 
 
@@ -103,6 +100,34 @@ def schema(
         raise InvalidInput(f"There is no schema {what!r}; there are: {', '.join(schemas)}.", field="what")
     del as_json  # a schema is JSON in any case; the option is there because every command has it
     say(schemas[what]())
+
+
+_FEW = 4
+"""Possible duties that the same facts would settle get a row each up to this number, and one row together above it."""
+
+
+def _possible(found: Sequence[dict[str, Any]], *, one_by_one: bool) -> Iterator[tuple[str, ...]]:
+    """The possible duties by the facts that would settle them, those that could be due first at the top."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for duty in found:
+        if duty["status"] == "possible":
+            groups.setdefault(tuple(duty["settle_by"]), []).append(duty)
+    for settle_by, duties in groups.items():
+        if one_by_one or len(duties) <= _FEW:
+            for duty in duties:
+                row = _row(duty)
+                yield row[0], row[1], row[2], row[3], f"{row[4]} (settled by {', '.join(settle_by)})"
+            continue
+        places = sorted({duty["jurisdiction"] for duty in duties})
+        shown = ", ".join(places[:12]) + (f" and {len(places) - 12} more" if len(places) > 12 else "")
+        rules = len({duty["rule"] for duty in duties})
+        settles = f"{rules} rules, settled by {', '.join(settle_by)} (--all lists them)"
+        yield "possible", _when(duties[0]), shown, "", settles
+
+
+def _row(duty: dict[str, Any]) -> tuple[str, ...]:
+    status, stage = duty["status"].replace("_", " "), duty["stage"].replace("_", " ")
+    return status, _when(duty), _whom(duty), stage, duty["rule"]
 
 
 def _when(duty: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from incidents.errors import InvalidInput
 from incidents.facts import Facts, FactSpec, FactType, OrganisationProfile, join, parse_changes, vocabulary
+from incidents.facts.consistency import contradictions
 
 GOOD: dict[str, Any] = {
     "persons_affected": 200,
@@ -156,7 +157,7 @@ def test_conditions_see_implied_words_and_settled_zeros() -> None:
     assert seen["spread_determined_by_provincial_authority"] == "none"
     assert "service_outage_minutes" not in Facts.parse({"nature": ["availability"]}).for_conditions()
     assert "service_outage_minutes" not in Facts().for_conditions()
-    stated = Facts.parse({"nature": ["confidentiality"], "service_outage_minutes": 7})
+    stated = Facts.parse({"nature": ["confidentiality"]}).revise({"service_outage_minutes": 7})
     assert stated.for_conditions()["service_outage_minutes"] == 7
 
 
@@ -181,7 +182,15 @@ def _values(spec: FactSpec) -> st.SearchStrategy[Any]:
     return {**OF_TYPE, FactType.ENUM: words, FactType.SET: st.lists(words, max_size=5)}[spec.type]
 
 
-DOCUMENTS = st.fixed_dictionaries({}, optional={spec.name: _values(spec) for spec in vocabulary()})
+def _without_contradictions(document: dict[str, Any]) -> dict[str, Any]:
+    values = Facts().revise(document)._values
+    wrong = {name for pair in contradictions(values) for name in pair[:2]}
+    return {name: value for name, value in document.items() if name not in wrong}
+
+
+DOCUMENTS = st.fixed_dictionaries({}, optional={spec.name: _values(spec) for spec in vocabulary()}).map(
+    _without_contradictions
+)
 
 
 @given(DOCUMENTS, DOCUMENTS)

@@ -1,0 +1,1 @@
+"""The register of contract parties, upstream and downstream, and their confirmed contacts."""

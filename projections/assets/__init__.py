@@ -1,0 +1,1 @@
+"""The asset register as a list."""

@@ -1,0 +1,1 @@
+"""The register of contract parties as a list."""

@@ -1,0 +1,90 @@
+"""Reading the party list."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import Engine, select
+
+from incidents.record.database import reading
+from projections.paging import (
+    Page,
+    ReadModel,
+    after,
+    check_limit,
+    decode_cursor,
+    encode_cursor,
+    read_text,
+    read_uuid,
+)
+from projections.parties.tables import NAME, party_list
+from projections.positions import live_generation
+
+
+class ContactEntry(ReadModel):
+    """How one contact stands; its address is not in the list."""
+
+    contact: UUID
+    purpose: str
+    state: Literal["stated", "changed", "confirmed", "erased"]
+
+
+class PartyEntry(ReadModel):
+    """One contract party."""
+
+    party_id: UUID
+    version: int
+    name: str
+    direction: str
+    """`upstream`, `downstream` or `both`."""
+    roles: tuple[str, ...]
+    contracts: tuple[str, ...]
+    place: str | None
+    contacts: tuple[ContactEntry, ...]
+    retired: bool
+    modified_at: datetime
+
+
+_c = party_list.c
+
+
+def parties(
+    engine: Engine,
+    *,
+    search: str | None = None,
+    direction: str | None = None,
+    retired: bool = False,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> Page[PartyEntry]:
+    """The parties by name. A party that is both upstream and downstream is found under each direction."""
+    keys = (_c.sort_name, _c.party_id)
+    statement = (
+        select(party_list).where(_c.generation == live_generation(NAME)).order_by(*keys).limit(check_limit(limit) + 1)
+    )
+    if not retired:
+        statement = statement.where(_c.retired.is_(False))
+    if direction is not None:
+        statement = statement.where(_c.direction.in_({direction, "both"}))
+    if search:
+        statement = statement.where(_c.sort_name.contains(search.casefold(), autoescape=True))
+    if cursor is not None:
+        statement = statement.where(after(keys, decode_cursor(cursor, "name", (read_text, read_uuid))))
+    with reading(engine) as connection:
+        rows = connection.execute(statement).mappings().all()
+    last = rows[limit - 1] if len(rows) > limit else None
+    return Page(
+        items=tuple(
+            PartyEntry(
+                **{name: row[name] for name in PartyEntry.model_fields if name != "contacts"},
+                contacts=tuple(
+                    ContactEntry(contact=UUID(contact), purpose=stand["purpose"], state=stand["state"])
+                    for contact, stand in row["contacts"].items()
+                ),
+            )
+            for row in rows[:limit]
+        ),
+        next_cursor=encode_cursor("name", (last["sort_name"], last["party_id"])) if last else None,
+    )
