@@ -61,6 +61,12 @@ MOVES_BY: tuple[type[Event], ...] = (
 """The events after which something may follow."""
 
 
+def incident_of(event: Event) -> UUID:
+    """The incident an event belongs to: the one it names, or its own stream."""
+    incident_id: UUID = getattr(event, "incident_id", event.originator_id)
+    return incident_id
+
+
 class Automation:
     """The handler behind the follower of that name. Decides from recorded state only."""
 
@@ -88,12 +94,12 @@ class Automation:
 
     def follower(self) -> Follower:
         """The follower that drives it."""
-        return Follower(self._record, "automation", self, kinds=[event.kind for event in MOVES_BY])
+        kinds = [event.kind for event in MOVES_BY]
+        return Follower(self._record, "automation", self, kinds=kinds, newest_of=incident_of)
 
     def __call__(self, recorded: Recorded) -> Sequence[Aggregate]:
         event = recorded.event
-        incident_id: UUID = getattr(event, "incident_id", event.originator_id)
-        incident = self._record.find(Incident, incident_id)
+        incident = self._record.find(Incident, incident_of(event))
         if incident is None or incident.phase is Phase.MERGED:
             return []
         context = Context.of_event(event, self._clock, actor=ACTOR)

@@ -73,9 +73,14 @@ class Aggregate:
 
     @classmethod
     def project(cls, aggregate: Self | None, events: Iterable[Event]) -> Self | None:
-        """The library's projector function: fold events into an aggregate, starting from nothing if None."""
+        """The library's projector function: fold events into an aggregate, starting from nothing if None.
+
+        The first event of a stream says what kind of thing it is; a stream of another kind gives None.
+        """
         for event in events:
             if aggregate is None:
+                if type(event) not in cls._folds:
+                    return None  # the stream of another kind of thing: there is no such aggregate here
                 aggregate = cls(event.originator_id)
             aggregate._fold(event)
         return aggregate

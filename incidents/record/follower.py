@@ -7,13 +7,14 @@ acting repeats the work and a kill after it does not. Handlers must decide from 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import structlog
 from eventsourcing.persistence import IntegrityError, Tracking
 
 from incidents.errors import Conflict
 from incidents.record.aggregate import Aggregate
+from incidents.record.event import Event
 from incidents.record.record import MAX_ATTEMPTS, Record, Recorded
 
 log = structlog.get_logger(__name__)
@@ -25,12 +26,24 @@ Handler = Callable[[Recorded], Sequence[Aggregate]]
 class Follower:
     """Reads the record from where it stopped and hands each event of the wanted kinds to a handler."""
 
-    def __init__(self, record: Record, name: str, handler: Handler, *, kinds: Sequence[str], batch: int = 200) -> None:
+    def __init__(
+        self,
+        record: Record,
+        name: str,
+        handler: Handler,
+        *,
+        kinds: Sequence[str],
+        batch: int = 200,
+        newest_of: Callable[[Event], Hashable] | None = None,
+    ) -> None:
+        """With `newest_of`, only the newest event of each key in a batch is handled: for handlers that look at the
+        present state of what the key names, and would find the same for each of them."""
         self._record = record
         self.name = name
         self._handler = handler
         self._kinds = tuple(kinds)
         self._batch = batch
+        self._newest_of = newest_of
 
     def is_caught_up(self) -> bool:
         """Whether there is nothing new of the wanted kinds."""
@@ -41,12 +54,18 @@ class Follower:
         position = self._record.position_of(self.name)
         batch = self._record.read(position, self._batch, kinds=self._kinds)
         saved = position
-        for recorded in batch:
+        for recorded in self._to_handle(batch):
             if self._handle(recorded):
                 saved = recorded.position
         if batch and batch[-1].position > saved:
             self._save_position(batch[-1].position)
         return len(batch)
+
+    def _to_handle(self, batch: Sequence[Recorded]) -> Sequence[Recorded]:
+        if self._newest_of is None:
+            return batch
+        newest = {self._newest_of(recorded.event): recorded for recorded in batch}
+        return sorted(newest.values(), key=lambda recorded: recorded.position)
 
     def _handle(self, recorded: Recorded) -> bool:
         """Returns whether the position was saved along with effects."""

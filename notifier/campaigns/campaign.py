@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from incidents.errors import Conflict, FieldFault, Forbidden, IllegalTransition, InvalidInput
+from incidents.privacy import refuse_contacts
 from incidents.record import Aggregate, Context, folds
 from notifier.campaigns.events import (
     ApprovalRequested,
@@ -289,4 +290,5 @@ def _reason(text: str, field: str) -> str:
         raise InvalidInput("Give a reason.", field=field)
     if len(reason) > MAX_REASON:
         raise InvalidInput(f"The reason is longer than {MAX_REASON} characters.", field=field)
+    refuse_contacts(reason, field)
     return reason

@@ -98,6 +98,27 @@ def test_two_followers_of_one_name_have_one_effect(record: Record, analyst: Cont
     assert titles == ["incident.reported"]
 
 
+def test_only_the_newest_event_of_each_key_is_handled_where_that_is_enough(
+    record: Record, analyst: ContextMaker
+) -> None:
+    first, second = report(record, analyst), report(record, analyst)
+    for incident_id in (first, second, first):
+        incident = record.load(Incident, incident_id)
+        incident.add_note(analyst(), "More.")
+        record.commit(incident)
+    handled: list[tuple[UUID, int]] = []
+
+    def handler(recorded: Recorded) -> Sequence[Aggregate]:
+        handled.append((recorded.event.originator_id, recorded.event.originator_version))
+        return []
+
+    kinds = ["incident.reported", "incident.note-added"]
+    Follower(record, "newest", handler, kinds=kinds, newest_of=lambda event: event.originator_id).drain()
+
+    assert handled == [(second, 2), (first, 3)]
+    assert record.position_of("newest") == record.head()
+
+
 def test_the_record_wakes_those_who_wait(record: Record, analyst: ContextMaker) -> None:
     woken: list[int] = []
     with record.waking(lambda: woken.append(record.head())):

@@ -14,6 +14,7 @@ from incidents.errors import Conflict, NotFound
 from incidents.incident.events import IncidentReported, NoteAdded
 from incidents.incident.incident import Incident
 from incidents.record import Context, Record, retrying
+from playbooks.runs.run import Run
 from tests.conftest import NIGHT, ContextMaker
 
 
@@ -109,6 +110,13 @@ def test_retrying_repeats_from_the_load(record: Record, analyst: ContextMaker) -
 def test_nothing_is_found_where_nothing_was_recorded(record: Record) -> None:
     with pytest.raises(NotFound, match="no incident"):
         record.load(Incident, uuid4())
+
+
+def test_the_stream_of_another_kind_is_not_found(record: Record, analyst: ContextMaker) -> None:
+    incident = reported(record, analyst)
+
+    with pytest.raises(NotFound, match="no run"):
+        record.load(Run, incident.id)
 
 
 def test_positions_grow_and_reading_resumes_after_one(record: Record, analyst: ContextMaker) -> None:
