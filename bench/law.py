@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from bench.plain import PlainCondition, PlainLaw
 from bench.rounds import Comparison, Work, compare
@@ -22,7 +23,7 @@ AT = datetime.fromisoformat("2026-11-20T12:00:00+08:00")
 WITHIN = 0.25
 """The aim: within four times of plain Python."""
 
-_KINDS = (
+_KINDS: tuple[dict[str, Any], ...] = (
     {
         "event_kinds": ["personal_data_breach"], "nature": ["confidentiality"], "roles": ["controller"],
         "countries": ["CN", "DE"], "provinces": ["CN-HN"], "data_classes": ["personal"], "data_events": ["leaked"],

@@ -30,7 +30,7 @@ from incidents.incident.lifecycle import Phase
 from incidents.record import Aggregate, Context, Event, Follower, Record, Recorded
 from playbooks.definitions.definition import Playbook
 from playbooks.duties.events import DutyFulfilled, DutyWaived, WaiverOverturned
-from playbooks.duties.on_record import on_record
+from playbooks.duties.on_record import all_on_record
 from playbooks.duties.register import DutyRegister
 from playbooks.law.book import LawBook
 from playbooks.law.calendars import Calendars
@@ -143,7 +143,7 @@ class Automation:
             submissions=register.submissions,
             grades=overrides,
         )
-        register.update(incident.id, (on_record(duty) for duty in derived), context)
+        register.update(incident.id, all_on_record(derived), context)
         return register
 
     def _advance(

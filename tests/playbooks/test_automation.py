@@ -15,10 +15,11 @@ from incidents.incident.service import IncidentService
 from incidents.record import Follower, Record
 from playbooks.automation import Automation
 from playbooks.definitions.definition import load_library
+from playbooks.duties.on_record import WHERE_PEOPLE_LIVE
 from playbooks.duties.register import DutyRegister, DutyState
 from playbooks.duties.service import DutyService
-from playbooks.law.calendars import standard_calendars
 from playbooks.law.book import LawBook
+from playbooks.law.calendars import standard_calendars
 from playbooks.runs.run import Run
 from tests.conftest import NIGHT, ContextMaker
 
@@ -115,6 +116,28 @@ def test_unknown_facts_make_possible_duties_that_name_them(
     to_people = duty(record, incident_id, GDPR_PEOPLE).duty
     assert to_people.status == "possible"
     assert to_people.settle_by == ("risk_to_persons",)
+
+
+def test_while_nobody_knows_where_people_live_the_rest_of_the_world_is_one_question(
+    record: Record, automation: Follower, incidents: IncidentService, incident_id: UUID, analyst: ContextMaker
+) -> None:
+    incidents.triage(incident_id, analyst())
+    incidents.state_facts(incident_id, analyst(), BREACH)
+    automation.drain()
+
+    question = duty(record, incident_id, WHERE_PEOPLE_LIVE)
+    assert question.duty.status == "possible"
+    assert "persons_by_country" in question.duty.settle_by
+    assert "JP" in question.duty.why[0]["text"]["en"]
+    others = record.load(DutyRegister, DutyRegister.id_for(incident_id)).duties.values()
+    assert {state.duty.jurisdiction for state in others} <= {"ZZ", "CN", "CN-HN", "EU"}
+
+    incidents.state_facts(incident_id, analyst(), {"persons_by_country": {"CN": 200, "JP": 12}})
+    automation.drain()
+
+    assert not duty(record, incident_id, WHERE_PEOPLE_LIVE).is_open
+    register = record.load(DutyRegister, DutyRegister.id_for(incident_id))
+    assert any(state.duty.jurisdiction == "JP" and state.is_open for state in register.duties.values())
 
 
 def test_a_stage_that_waits_starts_with_the_event_it_counts_from(
