@@ -10,12 +10,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from incidents.facts.condition_text import tokens
 from incidents.facts.conditions import Condition, ConditionContext, Outcome, Verdict
 from incidents.facts.places import regions
-from playbooks.law.law import BoundRules, Law
+from playbooks.law.law import Law
 from playbooks.law.script import Script
 
 _WORDS = {"&&": " and ", "||": " or ", "!": " not ", "true": "True", "false": "False"}
@@ -168,12 +169,14 @@ class PlainLaw(Law):
             script.asked_if = tuple((item, one and self._plain(one)) for item, one in script.asked_if)
         return script
 
-    def by_bound(self, *kinds: Any) -> tuple[BoundRules, ...]:
-        made = tuple(kinds) not in self._groups
-        groups = super().by_bound(*kinds)
-        if made:
-            self._groups[tuple(kinds)] = tuple((self._plain(condition), scripts) for condition, scripts in groups)
-        return self._groups[tuple(kinds)]
+    @cached_property
+    def _made(self) -> dict[str, Any]:
+        return {}
+
+    def condition(self, text: str) -> Any:
+        if text not in self._made:
+            self._made[text] = self._plain(super().condition(text))
+        return self._made[text]
 
     def _plain(self, condition: Condition) -> Any:
         levels = {scheme.key: scheme.ranks() for scheme in self.schemes.values()}

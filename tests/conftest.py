@@ -19,6 +19,28 @@ from playbooks.duties.events import EVENTS as DUTY_EVENTS
 from playbooks.parties.events import EVENTS as PARTY_EVENTS
 from playbooks.runs.events import EVENTS as RUN_EVENTS
 
+THROUGH_SERVERS = (
+    "notifier/standins/",
+    "notifier/test_sending.py",
+    "notifier/test_sms_channel.py",
+    "notifier/test_email_channel.py",
+    "notifier/test_receipts.py",
+    "notifier/test_claims.py",
+    "tocsin/api/",
+    "tocsin/console/",
+    "tocsin/test_background.py",
+)
+"""Tests that talk to a server over sockets, or open a whole installation each: seconds apiece, so not in `make check`."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark them slow by where they are, so that nobody has to remember."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(THROUGH_SERVERS):
+            item.add_marker(pytest.mark.slow)
+
+
 NIGHT = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
 
 

@@ -62,12 +62,23 @@ def pages() -> dict[str, str]:
     return {"settings.md": settings_page(), "facts.md": facts_page(), **law_pages(load_law())}
 
 
+def seal_packs() -> None:
+    """Check every condition of our packs, then write the digest that lets a start skip those checks."""
+    from playbooks.law.law import SEAL, built_in_texts, digest_of, read_packs
+
+    texts = list(built_in_texts())
+    read_packs(texts)
+    seal = Path(__file__).parents[1] / "playbooks" / "law" / "packs" / SEAL
+    seal.write_text(digest_of(texts) + "\n", "utf-8")
+
+
 def main() -> None:
     """Write all pages into the `docs` folder of the present directory."""
     for name, text in pages().items():
         path = Path("docs") / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")
+    seal_packs()
 
 
 if __name__ == "__main__":

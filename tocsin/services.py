@@ -24,6 +24,7 @@ from notifier.templates import Templates
 from notifier.vault import Vault
 from notifier.wiring import Notifier
 from playbooks.definitions.definition import Playbook
+from playbooks.directory import Directory
 from playbooks.duties.events import EVENTS as DUTY_EVENTS
 from playbooks.duties.service import DutyService
 from playbooks.law.book import LawBook
@@ -71,6 +72,7 @@ class Services:
     playbooks: Mapping[str, Playbook]
     incidents: IncidentService
     assets: AssetService
+    directory: Directory
     duties: DutyService
     parties: PartyService
     runs: RunService

@@ -133,6 +133,9 @@ class Settings(BaseSettings):
     law_folder: Path | None = Field(
         None, description="Folder with law packs of your own (YAML), such as contracts; read again when a file changes."
     )
+    directory: Path | None = Field(
+        None, description="Folder or file with authorities of your own (YAML or TOML); they go before the shipped ones."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
     public_url: str = Field(

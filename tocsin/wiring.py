@@ -20,6 +20,7 @@ from incidents.record import open_record
 from incidents.record.database import open_engine
 from notifier.deliveries import Timing
 from playbooks.definitions.definition import load_library
+from playbooks.directory import load_directory
 from playbooks.duties.service import DutyService
 from playbooks.law.book import LawBook
 from playbooks.law.calendars import standard_calendars
@@ -82,6 +83,7 @@ def open_services(
             playbooks=playbooks,
             incidents=IncidentService(record),
             assets=AssetService(record, profile),
+            directory=load_directory(*([settings.directory] if settings.directory else ())),
             duties=DutyService(record),
             parties=PartyService(record, PartyContacts(engine, settings.master_keys(), clock)),
             runs=RunService(record, playbooks),

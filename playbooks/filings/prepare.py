@@ -17,6 +17,7 @@ from incidents.errors import InvalidInput
 from incidents.facts import Facts, OrganisationProfile, vocabulary
 from incidents.facts.vocabulary import FactType
 from incidents.record import Model
+from playbooks.directory import Authority
 from playbooks.duties.events import DutyOnRecord
 
 LANGUAGES = ("en", "zh-Hans")
@@ -47,8 +48,12 @@ def prepare(
     title: str,
     prepared_at: datetime,
     language: str = "en",
+    authority: Authority | None = None,
 ) -> PreparedFiling:
-    """Prepare the draft of one filing, with times in the zone of the duty. InvalidInput for an unknown language."""
+    """Prepare the draft of one filing, with times in the zone of the duty. InvalidInput for an unknown language.
+
+    `authority` is who the recipient is by the directory; a recipient that it does not know is marked.
+    """
     if language not in LANGUAGES:
         raise InvalidInput(f"Filings are prepared in {', '.join(LANGUAGES)}.", field="language")
     zone = ZoneInfo(duty.time_zone)
@@ -67,6 +72,8 @@ def prepare(
             organisation=profile.names.get(language, profile.name),
             legal_ids=profile.legal_ids,
             contact=contact,
+            authority=_who(authority, language),
+            reach=_reach(authority, language),
             reference=reference,
             title=title,
             prepared_at=local(prepared_at),
@@ -96,6 +103,58 @@ def _known(facts: Facts, language: str, zone: ZoneInfo) -> Mapping[str, str]:
         else:
             shown[label] = _word(spec.values, value, language)
     return shown
+
+
+_REACH = {
+    "en": {
+        "portal": "Portal",
+        "hotline": "Hotline",
+        "email": "E-mail",
+        "fax": "Fax",
+        "address": "Address",
+        "channels": "Other ways",
+        "sources": "Source",
+        "unnamed": "[which office it is depends on the place: to be completed]",
+        "low": "[low confidence: verify with counsel]",
+    },
+    "zh-Hans": {
+        "portal": "门户",
+        "hotline": "热线",
+        "email": "电子邮件",
+        "fax": "传真",
+        "address": "地址",
+        "channels": "其他渠道",
+        "sources": "来源",
+        "unnamed": "[具体机关依属地确定：待补充]",
+        "low": "[可信度低：请与法律顾问核实]",
+    },
+}
+
+
+def _who(authority: Authority | None, language: str) -> str | None:
+    if authority is None:
+        return None
+    words = _REACH[language]
+    marks = [words["unnamed"]] * (not authority.named) + [words["low"]] * (authority.confidence == "low")
+    return " ".join((authority.name_in(language), *marks))
+
+
+def _reach(authority: Authority | None, language: str) -> Mapping[str, str]:
+    """Label to address of every way to reach the authority that the directory knows."""
+    if authority is None:
+        return {}
+    portal = authority.portal
+    parts = () if portal is None else (portal.name, portal.url) if portal.url != portal.name else (portal.url,)
+    found = {
+        "portal": " ".join(part for part in parts if part),
+        "hotline": authority.hotline,
+        "email": authority.email,
+        "fax": authority.fax,
+        "address": authority.address,
+        "channels": "; ".join(authority.channels),
+        "sources": " ".join(authority.sources),
+    }
+    return {_REACH[language][name]: value for name, value in found.items() if value}
 
 
 _YES_NO = {"en": {True: "yes", False: "no"}, "zh-Hans": {True: "是", False: "否"}}

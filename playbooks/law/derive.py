@@ -96,11 +96,11 @@ def derive(
         office=office,
     )
     duties: list[Duty] = []
-    for condition, bound_by in law.by_bound(frozenset(statuses), frozenset(parties), frozenset(occasions)):
-        bound = world.judge(condition)
+    for condition, rules in law.by_bound(frozenset(statuses), frozenset(parties), frozenset(occasions)):
+        bound = world.judge(law.condition(condition))
         if not bound.is_false:
-            for script in bound_by:
-                duties.extend(_duties(script, bound, world))
+            for rule in rules:
+                duties.extend(_duties(law.script(rule), bound, world))
     return list(in_order(duties))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -13,11 +14,11 @@ from types import MappingProxyType
 from incidents.errors import FieldFault, InvalidInput
 from incidents.facts.conditions import Condition
 from incidents.grading.scheme import GradingScheme, load_schemes
-from playbooks.law.pack import Occasion, Pack, Party, Rule, Status
+from playbooks.law.pack import Occasion, Pack, Party, Rule, Status, compiled
 from playbooks.law.reading import parse_pack
 from playbooks.law.script import Script
 
-BoundRules = tuple[Condition, list[Script]]
+BoundRules = tuple[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,21 @@ class Law:
             self._scripts[name] = Script(*self._by_rule[name])
         return self._scripts[name]
 
+    def condition(self, text: str) -> Condition:
+        """The compiled condition of that text."""
+        return compiled(text)
+
     def by_bound(
         self, statuses: frozenset[Status], parties: frozenset[Party], occasions: frozenset[Occasion]
     ) -> tuple[BoundRules, ...]:
-        """The rules of these kinds, those with the same `bound` together: it is judged once for all of them."""
+        """The ids of rules of these kinds, those with the same `bound` together: it is judged once for all of them."""
         key = (statuses, parties, occasions)
         if key not in self._groups:
             groups: dict[str, BoundRules] = {}
             for pack, rule in self.rules():
                 status = rule.status or pack.instrument.status
                 if status in statuses and rule.party in parties and rule.occasion in occasions:
-                    condition = rule.bound_condition
-                    groups.setdefault(condition.text, (condition, []))[1].append(self.script(rule.id))
+                    groups.setdefault(rule.bound, (rule.bound, []))[1].append(rule.id)
             self._groups[key] = tuple(groups.values())
         return self._groups[key]
 
@@ -96,13 +100,13 @@ def _twice(kind: str, named: Iterable[tuple[str, Pack, tuple[str | int, ...]]]) 
             first[name] = (pack, path)
 
 
-def read_packs(texts: Iterable[tuple[str, str]]) -> list[Pack]:
+def read_packs(texts: Iterable[tuple[str, str]], *, checked: bool = False) -> list[Pack]:
     """Packs from (file name, text). Raises one `InvalidInput` with the faults of all files."""
     packs: list[Pack] = []
     faults: list[FieldFault] = []
     for name, text in texts:
         try:
-            packs.append(parse_pack(text, name=name))
+            packs.append(parse_pack(text, name=name, checked=checked))
         except InvalidInput as fault:
             faults += fault.errors or [FieldFault(name, fault.detail)]
     if faults:
@@ -111,9 +115,35 @@ def read_packs(texts: Iterable[tuple[str, str]]) -> list[Pack]:
     return packs
 
 
+SEAL = "checked.sha256"
+"""Holds the digest of our packs as they were when their conditions were last checked (`make docs`, held by a test)."""
+
+
+def built_in_texts() -> Iterator[tuple[str, str]]:
+    """Name and text of every pack that comes with Tocsin."""
+    return _texts(files("playbooks.law").joinpath("packs"))
+
+
+def digest_of(texts: Iterable[tuple[str, str]]) -> str:
+    """SHA-256 over pack files and over everything their conditions are checked against."""
+    digest = hashlib.sha256()
+    facts = files("incidents.facts")
+    against = [(name, facts.joinpath(name).read_text(encoding="utf-8")) for name in _CHECKED_AGAINST]
+    schemes = _texts(files("incidents.grading").joinpath("schemes"))
+    for name, text in (*texts, *against, *schemes):
+        digest.update(f"{name}\0{len(text)}\0{text}".encode())
+    return digest.hexdigest()
+
+
+_CHECKED_AGAINST = ("vocabulary.yaml", "regions.yaml", "conditions.py", "condition_text.py")
+
+
 @cache
 def _built_in() -> tuple[Pack, ...]:
-    return tuple(read_packs(_texts(files("playbooks.law").joinpath("packs"))))
+    texts = list(built_in_texts())
+    seal = files("playbooks.law").joinpath("packs", SEAL)
+    sealed = seal.read_text(encoding="utf-8").strip() if seal.is_file() else ""
+    return tuple(read_packs(texts, checked=sealed == digest_of(texts)))
 
 
 @cache

@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cache, lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from incidents.facts.conditions import Condition, InvalidCondition
 from incidents.facts.places import regions
@@ -23,6 +23,9 @@ Confidence = Literal["high", "medium", "low"]
 Evidence = Literal["text", "secondary", "background"]
 Texts = Mapping[str, str]
 RuleId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=80)]
+
+CHECKED = "checked"
+"""Key of the validation context: the conditions of this text were checked when it was released."""
 
 COMPUTED_CLOCKS = frozenset({"year_end"})
 """Clock events that follow from another time: the end of the calendar year of discovery."""
@@ -149,8 +152,8 @@ class ContentItem(Frozen):
 
     @field_validator("when")
     @classmethod
-    def _is_condition(cls, text: str | None) -> str | None:
-        return text if text is None or compiled(text) else None
+    def _is_condition(cls, text: str | None, info: ValidationInfo) -> str | None:
+        return text if text is None else check_condition(text, info)
 
     @property
     def condition(self) -> Condition:
@@ -206,19 +209,18 @@ class Exemption(Frozen):
     words: Texts
     effect: Effect = Effect.NOT_REQUIRED
     replaced_by: RuleId | None = None
-    _condition: Condition | None = PrivateAttr(default=None)
 
     _english = field_validator("words")(english)
 
-    @model_validator(mode="after")
-    def _compiles(self) -> Exemption:
-        self._condition = compiled(self.when) if self.when is not None else None
-        return self
+    @field_validator("when")
+    @classmethod
+    def _is_condition(cls, text: str | None, info: ValidationInfo) -> str | None:
+        return text if text is None else check_condition(text, info)
 
     @property
     def condition(self) -> Condition | None:
         """The compiled condition, if the exemption has one."""
-        return self._condition
+        return compiled(self.when) if self.when is not None else None
 
 
 @lru_cache(maxsize=8_192)
@@ -228,6 +230,13 @@ def compiled(text: str) -> Condition:
         return Condition.compile(text, levels=_levels())
     except InvalidCondition as fault:
         raise ValueError(fault.detail) from fault
+
+
+def check_condition(text: str, info: ValidationInfo) -> str:
+    """Compile a condition now, so that a fault shows at start. Packs known to be checked compile theirs when used."""
+    if not (info.context or {}).get(CHECKED):
+        compiled(text)
+    return text
 
 
 @cache
@@ -270,8 +279,6 @@ class Rule(Frozen):
     confidence: Confidence
     evidence: Evidence | None = None
     note: str = ""
-    _bound: Condition = PrivateAttr()
-    _trigger: Condition = PrivateAttr()
 
     _english = field_validator("who", "incident")(english)
 
@@ -284,17 +291,20 @@ class Rule(Frozen):
 
     @field_validator("bound", "trigger")
     @classmethod
-    def _is_condition(cls, text: str) -> str:
-        compiled(text)
-        return text
+    def _is_condition(cls, text: str, info: ValidationInfo) -> str:
+        return check_condition(text, info)
+
+    @field_validator("period")
+    @classmethod
+    def _relief_is_condition(cls, period: Period, info: ValidationInfo) -> Period:
+        if period.rollover is not None and period.rollover.not_for is not None:
+            check_condition(period.rollover.not_for, info)
+        return period
 
     @model_validator(mode="after")
     def _consistent(self) -> Rule:
-        self._bound, self._trigger = compiled(self.bound), compiled(self.trigger)
         if self.in_force_from and self.in_force_to and self.in_force_to < self.in_force_from:
             raise ValueError("in_force_to lies before in_force_from")
-        if self.period.rollover is not None and self.period.rollover.not_for is not None:
-            compiled(self.period.rollover.not_for)
         names = [exemption.id for exemption in self.exemptions]
         names += [item.id for item in self.contents.items]
         if len(set(names)) != len(names):
@@ -314,12 +324,12 @@ class Rule(Frozen):
     @property
     def bound_condition(self) -> Condition:
         """The compiled `bound`."""
-        return self._bound
+        return compiled(self.bound)
 
     @property
     def trigger_condition(self) -> Condition:
         """The compiled `trigger`."""
-        return self._trigger
+        return compiled(self.trigger)
 
 
 class Expected(Frozen):

@@ -10,15 +10,18 @@ from pydantic import ValidationError
 
 from incidents.errors import FieldFault, InvalidInput
 from incidents.facts.strict_yaml import load_yaml
-from playbooks.law.pack import Pack, Source
+from playbooks.law.pack import CHECKED, Pack, Source
 
 MAX_PACK_BYTES = 2_000_000
 
 Path = tuple[str | int, ...]
 
 
-def parse_pack(text: str, *, name: str) -> Pack:
-    """Read one pack from YAML. Raises `InvalidInput` with one entry per fault: `file:line: rule and field`, and why."""
+def parse_pack(text: str, *, name: str, checked: bool = False) -> Pack:
+    """Read one pack from YAML. Raises `InvalidInput` with one entry per fault: `file:line: rule and field`, and why.
+
+    With `checked` its conditions are compiled when first used: they are known to be sound.
+    """
     if len(text.encode("utf-8", "surrogatepass")) > MAX_PACK_BYTES:
         raise InvalidInput(f"{name} is larger than {MAX_PACK_BYTES} bytes.", field=name)
     source = Source(name, text)
@@ -30,7 +33,7 @@ def parse_pack(text: str, *, name: str) -> Pack:
         reason = getattr(fault, "problem", None) or " ".join(str(fault).split())
         raise InvalidInput(f"{place} is not valid YAML: {reason}", field=place) from fault
     try:
-        pack = Pack.model_validate(raw)
+        pack = Pack.model_validate(raw, context={CHECKED: checked})
     except ValidationError as fault:
         found = [(error["loc"], error["msg"].removeprefix("Value error, ")) for error in fault.errors()]
         raise _refused(source, raw, found) from fault

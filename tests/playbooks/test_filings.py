@@ -8,6 +8,7 @@ import pytest
 
 from incidents.errors import InvalidInput
 from incidents.facts import Facts, OrganisationProfile
+from playbooks.directory import Authority, load_directory
 from playbooks.filings.prepare import FilingItem, prepare
 from tests.conftest import NIGHT
 from tests.playbooks.duties.test_register import duty
@@ -26,7 +27,7 @@ FACTS = Facts.parse(
 ITEMS = [FilingItem(id="nature", text="Nature of the breach"), FilingItem(id="steps", text="Measures taken")]
 
 
-def prepared(language: str) -> str:
+def prepared(language: str, authority: Authority | None = None) -> str:
     filing = prepare(
         duty(clock_at=NIGHT, strict_due=NIGHT + timedelta(hours=72)),
         ITEMS,
@@ -36,6 +37,7 @@ def prepared(language: str) -> str:
         title="Bulk export",
         prepared_at=NIGHT,
         language=language,
+        authority=authority,
     )
     return f"{filing.subject}\n{filing.text}"
 
@@ -71,3 +73,21 @@ def test_it_exists_in_chinese() -> None:
 def test_a_language_without_words_is_refused() -> None:
     with pytest.raises(InvalidInput, match="en, zh-Hans"):
         prepared("fr")
+
+
+def test_it_says_who_the_recipient_is_and_how_to_reach_it() -> None:
+    authority = load_directory().resolve("cn.provincial_cyberspace_administration", "CN")
+
+    english, chinese = prepared("en", authority), prepared("zh-Hans", authority)
+
+    for text in (english, chinese):
+        assert "https://12387.cert.org.cn" in text
+        assert "010-82992387" in text
+    assert "depends on the place" in english
+    assert "具体机关依属地确定" in chinese
+    assert "属地省级网信部门" in chinese
+
+
+def test_an_authority_that_the_directory_does_not_know_is_marked() -> None:
+    assert "[not in the directory: look it up]" in prepared("en")
+    assert "名录中尚无" in prepared("zh-Hans")

@@ -1,5 +1,5 @@
-"""The notice and the law packs were written in two rooms; here they meet: every item that the laws of China, Viet Nam and
-the EU demand of a notice to people about their data is one that the notice's template knows how to supply."""
+"""The notice and the law packs were written in two rooms; here they meet: every item that the laws of China, Viet Nam
+and the EU demand of a notice to people about their data is one that the notice's template knows how to supply."""
 
 from __future__ import annotations
 

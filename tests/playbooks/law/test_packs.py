@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from incidents.errors import InvalidInput
-from playbooks.law import assemble, load_law, parse_pack
+from incidents.facts import Facts
+from playbooks.law import DutyStatus, assemble, derive, load_law, parse_pack, standard_calendars
+from playbooks.law.coverage import is_in_force
+from playbooks.law.law import SEAL, built_in_texts, digest_of, read_packs
 from playbooks.law.lint import lint
-from playbooks.law.pack import Pack, Party, RecipientKind, Stage
+from playbooks.law.pack import Occasion, Pack, Party, RecipientKind, Stage, Status
 from tests.playbooks.law.samples import CHAIN
 from tests.reference import needs_reference, table
 
@@ -50,7 +55,7 @@ def test_escalations_are_not_duties_of_the_operator() -> None:
 
 
 ARTICLES = {  # every record of the first packs in the research tables
-    "cn-ndsr-10": 3, "cn-ndsr-11": 3, "cn-measures-": 13, "cn-pipl-57": 3, "cn-hn-21": 2, "cn-hn-26": 2, "eu-gdpr-3": 6,
+    "cn-ndsr-10": 3, "cn-ndsr-11": 3, "cn-measures-": 13, "cn-pipl-57": 3, "cn-hn-21": 2, "cn-hn-26": 2, "eu-gdpr-3": 7,
 }  # fmt: skip
 STAGES = {"cn-hn-21-plan": Stage.LOG}  # not a notification: a duty to act that is logged
 
@@ -199,14 +204,70 @@ cases:
 
 def test_the_linter_runs_the_cases_and_asks_for_missing_ones() -> None:
     law = assemble([parse_pack(CHAIN + CASE, name="chain.yaml")])
-    found = {(fault.field, fault.reason) for fault in lint(law)}
-    case = "zz-chain: case a-case"
+    found = {(re.sub(r"^chain.yaml:\d+: ", "", fault.field), fault.reason) for fault in lint(law)}
+    case = "case a-case"
     assert (case, "zz-intermediate: expected due, got waiting_for_clock") in found
     assert (case, "zz-final: expected no duty, got waiting_for_clock") in found
     wrong = "zz-initial: expected strict_due 2026-09-12T03:00:00+02:00, got 2026-09-12T02:00:00+02:00"
     assert (case, wrong) in found
-    assert ("zz-chain: zz-declaration", "No case triggers this rule.") in found
-    assert ("zz-chain: zz-initial", "No case just fails to trigger this rule.") in found
+    assert ("zz-declaration", "No case triggers this rule.") in found
+    assert ("zz-initial", "No case just fails to trigger this rule.") in found
+    line = (CHAIN + CASE).splitlines().index("  - id: a-case") + 1
+    assert any(fault.field == f"chain.yaml:{line}: case a-case" for fault in lint(law))
     faulty = CASE.replace("roles: [bank]", "rolls: [bank]")
     broken = lint(assemble([parse_pack(CHAIN + faulty, name="chain.yaml")]))
     assert any("There is no fact “rolls”" in fault.reason for fault in broken)
+
+
+UNREACHABLE = [
+    ("bound: \"'financial_entity' in facts.roles\"", 'bound: "false"', "It can never be a duty"),
+    ("trigger: facts.serious_incident", 'trigger: "false && facts.serious_incident"', "It can never be a duty"),
+    ("trigger: facts.serious_incident", 'trigger: "true || facts.serious_incident"', None),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "says"), UNREACHABLE, ids=["bound", "trigger", "always"])
+def test_a_rule_that_unknown_facts_hide_is_a_fault(old: str, new: str, says: str | None) -> None:
+    assert old in CHAIN
+    reasons = {fault.reason for fault in lint(assemble([parse_pack(CHAIN.replace(old, new), name="chain.yaml")]))}
+    assert any(reason.startswith("It can never be") for reason in reasons) == (says is not None)
+
+
+def test_a_duty_of_everybody_is_a_fault() -> None:
+    text = CHAIN.replace("trigger: facts.serious_incident", 'trigger: "true"')
+    text = text.replace("bound: \"'financial_entity' in facts.roles\"", 'bound: "true"')
+    reasons = {fault.reason for fault in lint(assemble([parse_pack(text, name="chain.yaml")]))}
+    assert any(reason.startswith("It is a duty of everybody") for reason in reasons)
+
+
+def test_while_nothing_is_known_every_rule_of_an_incident_is_possible() -> None:
+    """Unknown facts hide no duty: each rule that binds is there, with the facts that would settle it."""
+    now = datetime.fromisoformat("2026-11-22T12:00:00+00:00")
+    duties = derive(Facts(), LAW, standard_calendars(), at=now)
+    assert {duty.status for duty in duties} == {DutyStatus.POSSIBLE}
+    assert all(duty.settle_by for duty in duties)
+    binding = {
+        rule.id
+        for pack, rule in LAW.rules()
+        if (rule.status or pack.instrument.status) is Status.IN_FORCE
+        and rule.party is Party.OPERATOR
+        and rule.occasion is not Occasion.STANDING
+        and is_in_force(pack, rule, now.date())
+    }
+    assert binding - {duty.rule for duty in duties} == set()
+
+
+def test_the_seal_is_that_of_the_packs_as_they_are() -> None:
+    texts = list(built_in_texts())
+    seal = files("playbooks.law").joinpath("packs", SEAL).read_text(encoding="utf-8").strip()
+    assert seal == digest_of(texts), "run `make docs`"
+    changed = [(name, text + "# changed") if at == 0 else (name, text) for at, (name, text) in enumerate(texts)]
+    assert digest_of(changed) != seal
+
+
+def test_conditions_of_sealed_packs_are_compiled_when_used_and_are_all_sound() -> None:
+    unsound = CHAIN.replace("trigger: facts.serious_incident", "trigger: facts.serious")
+    pack = parse_pack(unsound, name="chain.yaml", checked=True)
+    with pytest.raises(ValueError, match="Did you mean"):
+        _ = pack.rules[0].trigger_condition
+    read_packs(built_in_texts())

@@ -12,6 +12,7 @@ from incidents.errors import NotFound
 from incidents.incident.incident import Incident
 from incidents.incident.known import known_facts
 from incidents.reference import reference_of
+from playbooks.directory import place_of, role_of
 from playbooks.duties.events import DutyOnRecord
 from playbooks.duties.register import DutyRegister, DutyState
 from playbooks.filings.prepare import PreparedFiling, prepare
@@ -125,15 +126,18 @@ def filing_draft(
     """A draft for a person: who files, under which article, what is known, what the law still wants said."""
     state = _must_exist(services.duties.register(incident), duty)
     found = services.record.load(Incident, incident)
+    facts = known_facts(found, services.profile)
+    place = place_of(state.duty.jurisdiction, facts, services.profile)
     return prepare(
         state.duty,
         items_of(state.duty, language),
-        known_facts(found, services.profile),
+        facts,
         services.profile,
         reference=reference_of(incident),
         title=found.title,
         prepared_at=services.clock.now(),
         language=language,
+        authority=services.directory.resolve(role_of(state.duty.duty_id), place),
     )
 
 
