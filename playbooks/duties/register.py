@@ -122,14 +122,13 @@ class DutyRegister(Aggregate):
     def watch(self, incident_id: UUID, context: Context) -> None:
         """Call out what became pressing by `context.recorded_at`: shares of the window passed, deadlines missed."""
         for duty_id, state in list(self.duties.items()):
-            due, started = state.duty.strict_due, state.duty.clock_at
-            if not state.is_open or state.duty.status != "due" or due is None or started is None:
+            if not state.is_open or state.duty.status != "due":
                 continue
-            percent = window_used(started, due, context.recorded_at)
-            passed = [step for step in WARN_AT if step <= percent]
-            if passed and passed[-1] > state.warned:
-                self.emit(DutyWarned, context, incident_id=incident_id, duty_id=duty_id, percent=passed[-1])
-            if context.recorded_at > due and not state.missed:
+            step = pressing(state.duty.clock_at, state.duty.strict_due, state.duty.reminder_at, context.recorded_at)
+            if step > state.warned:
+                self.emit(DutyWarned, context, incident_id=incident_id, duty_id=duty_id, percent=step)
+            due = state.duty.strict_due
+            if due is not None and context.recorded_at > due and not state.missed:
                 self.emit(DutyMissed, context, incident_id=incident_id, duty_id=duty_id, strict_due=due)
 
     def open_duties(self, *, recipient_kinds: Iterable[str] = ()) -> Mapping[str, DutyState]:
@@ -195,6 +194,20 @@ class DutyRegister(Aggregate):
     @folds(DutyMissed)
     def _missed(self, event: DutyMissed) -> None:
         self.duties[event.duty_id] = replace(self.duties[event.duty_id], missed=True)
+
+
+def pressing(started: datetime | None, due: datetime | None, reminder: datetime | None, now: datetime) -> int:
+    """The step of its window that an open duty has passed, 0 for none.
+
+    With a deadline these are the steps of `WARN_AT`. Where the law names no number ("promptly"), the internal
+    reminder is called out once, as step 100: it says that nobody has acted, not that a deadline was missed.
+    """
+    if started is None:
+        return 0
+    if due is not None:
+        used = window_used(started, due, now)
+        return max((step for step in WARN_AT if step <= used), default=0)
+    return 100 if reminder is not None and now >= reminder else 0
 
 
 def window_used(started: datetime, due: datetime, now: datetime) -> float:

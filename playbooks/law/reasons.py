@@ -83,16 +83,20 @@ def of_conditions(
             f"{texts['en']}.{f' Known: {en}.' if en else ''}",
             f"{_local(texts)}。{f'已知：{zh}。' if zh else ''}",
         )
-    condition = " ".join(rule.trigger.split())
-    if verdicts[1].is_true:
-        yield _reason("condition", f"Condition met: {condition}", f"满足的条件：{condition}")
-    else:
-        yield _reason("condition", f"Condition still open: {condition}", f"尚待确定的条件：{condition}")
+    yield _of_condition(rule.trigger, met=verdicts[1].is_true)
     for scheme in schemes:
         yield from _of_grade(scheme, grades.get(scheme))
     if settle_by:
         labels = "、".join(vocabulary()[fact].zh for fact in settle_by)
         yield _reason("settle", f"Not certain until known: {', '.join(settle_by)}.", f"待明确：{labels}。")
+
+
+@lru_cache(maxsize=4_096)
+def _of_condition(text: str, *, met: bool) -> Reason:
+    condition = " ".join(text.split())
+    if met:
+        return _reason("condition", f"Condition met: {condition}", f"满足的条件：{condition}")
+    return _reason("condition", f"Condition still open: {condition}", f"尚待确定的条件：{condition}")
 
 
 def _of_grade(scheme: str, result: GradeResult | str | None) -> Iterator[Reason]:

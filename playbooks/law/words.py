@@ -25,7 +25,8 @@ def day_zh(day: date) -> str:
 
 
 def _clock(moment: datetime) -> str:
-    return f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"
+    clock = f"{moment.hour:02}:{moment.minute:02}"
+    return f"{clock}:{moment.second:02}" if moment.second else clock
 
 
 def moment_en(moment: datetime) -> str:

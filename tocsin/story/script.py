@@ -216,6 +216,7 @@ def _more_facts(story: Story, context: Context) -> None:
         "risk_to_persons": "high",
         "harm_to_persons_or_orgs": True,
         "harm_effectively_avoided": False,
+        "harm_classes": ["dignity", "property"],
         "suspected_crime": True,
         "sector_has_rules": False,
         "disproportionate_effort": False,

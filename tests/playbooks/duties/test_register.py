@@ -154,6 +154,19 @@ def test_a_watch_that_slept_says_the_worst_at_once(
     assert isinstance(missed, DutyMissed)
 
 
+def test_a_duty_without_a_number_is_called_out_once_when_its_reminder_passes(
+    register: DutyRegister, clock: ManualClock, analyst: ContextMaker
+) -> None:
+    promptly = duty(strict_due=None, legal_end=None, reminder_at=NIGHT + timedelta(hours=24), promptness="prompt")
+    register.update(INCIDENT, [promptly], analyst())
+    register.collect_events()
+    for hours in (12, 23.9, 24, 30, 100):
+        clock.move_to(NIGHT + timedelta(hours=hours))
+        register.watch(INCIDENT, analyst())
+
+    assert [(e.kind, getattr(e, "percent", None)) for e in register.collect_events()] == [("duty.warned", 100)]
+
+
 @pytest.mark.parametrize("status", ["possible", "waiting_for_clock", "exempt"])
 def test_only_due_duties_are_called_out(
     register: DutyRegister, clock: ManualClock, analyst: ContextMaker, status: str

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 
 from incidents.errors import InvalidInput
-from incidents.facts import Facts, OrganisationProfile
+from incidents.facts import Condition, ConditionContext, Facts, OrganisationProfile, Outcome
+from incidents.grading.grade import grade
 from playbooks.law import Duty, DutyStatus, Party, derive, load_law, standard_calendars
 from playbooks.law.answer import duties_json
 from playbooks.law.pack import Occasion, Status
@@ -335,3 +336,39 @@ def test_learning_more_never_makes_a_duty_out_of_nothing(known: dict[str, Any], 
     law = load_law()
     had = {duty.id for duty in derive(before, law, CALENDARS, at=AT)}
     assert {duty.id for duty in derive(after, law, CALENDARS, at=AT)} <= had
+
+
+def test_a_verdict_is_remembered_by_what_the_condition_can_tell_apart() -> None:
+    """Numbers on either side of a threshold, and exactly on it, get their own verdict however often it was asked."""
+    condition = Condition.compile(
+        "facts.persons_affected >= 500 && ('US-TX' in facts.persons_by_province && "
+        "facts.persons_by_province['US-TX'] > 250) || facts.malicious"
+    )
+
+    def verdict(**facts: Any) -> Outcome:
+        return condition.evaluate(ConditionContext(Facts().revise(facts))).outcome
+
+    expected: dict[tuple[int, int], Outcome] = {}
+    for persons in (0, 499, 500, 501, 10**9):
+        for texans in (0, 250, 251, 10**9):
+            expected[persons, texans] = Outcome.TRUE if persons >= 500 and texans > 250 else Outcome.FALSE
+    for _ in range(2):
+        for (persons, texans), outcome in expected.items():
+            known = {"persons_affected": persons, "persons_by_province": {"US-TX": texans}}
+            assert verdict(**known, malicious=False) is outcome
+            assert verdict(**known, malicious=True) is Outcome.TRUE
+            assert verdict(**known) is (Outcome.TRUE if outcome is Outcome.TRUE else Outcome.UNKNOWN)
+    assert len(condition._verdicts) < len(expected) * 3, "remembered by threshold, not by number"
+
+
+@given(DOCUMENTS)
+@hypothesis_settings(max_examples=40, deadline=None)
+def test_what_is_remembered_is_what_evaluating_anew_says(document: dict[str, Any]) -> None:
+    law = load_law()
+    facts = Facts.parse(document)
+    grades = {s.key: grade(s, facts).rank_range(s) for s in law.schemes.values()}
+    levels = {s.key: s.ranks() for s in law.schemes.values()}
+    context = ConditionContext(facts, grades=grades, levels=levels)
+    for _, rule in law.rules():
+        for condition in (rule.bound_condition, rule.trigger_condition):
+            assert condition.evaluate(context) == condition._evaluated(context), condition.text

@@ -40,7 +40,13 @@ def known(door: Door) -> dict[str, str]:
     assert door.ask("PUT", f"/v1/campaigns/{campaign}/audience", **csv).status_code == 200
     door.settle()
     duty = door.get(f"/v1/incidents/{incident}/duties").json()["items"][0]["duty_id"]
+    asset = {"name": "Share", "owner": {"name": "IT"}, "classification": "core", "data_classes": ["health"]}
+    party = door.post("/v1/parties", {"name": "Cloud Ltd", "direction": "upstream"}).json()["id"]
+    contact = {"purpose": "incidents", "contact": {"name": "Desk", "email": "desk@cloud.example"}}
     return {
+        "asset": door.post("/v1/assets", asset).json()["id"],
+        "party": party,
+        "contact": door.post(f"/v1/parties/{party}/contacts", contact).json()["contacts"][0]["contact"],
         "incident": incident,
         "run": run,
         "campaign": campaign,
