@@ -150,7 +150,12 @@ def _when(duty: dict[str, Any]) -> str:
 
 
 def _event(duty: dict[str, Any]) -> str:
-    return str(duty["clock"]["event"]).replace("submitted:", "submission under ").replace("end_of:", "end of ")
+    return (
+        str(duty["clock"]["event"])
+        .replace("submitted:", "submission under ")
+        .replace("end_of:", "end of ")
+        .replace("|", " or ")
+    )
 
 
 def _offset(moment: datetime) -> str:
