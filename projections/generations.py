@@ -60,12 +60,14 @@ class Generations:
         self.workable()
         now = self._clock.now()
         with writing(self._engine) as connection:
-            for at in positions_of(connection, *names, lock=True):
+            found = positions_of(connection, *names, lock=True)
+            for at in found:
                 if at.state == BUILDING:
                     set_state(connection, at, RETIRED, now)
             for name in names:
                 version = self._projections[name].version
-                open_generation(connection, name, version=version, state=BUILDING, now=now)
+                mine = [at for at in found if at.name == name]
+                open_generation(connection, name, mine, version=version, state=BUILDING, now=now)
 
     def promote(self, name: str, head: int) -> bool:
         """Turn a building generation live if it has caught up with the live one. `head`: the record's newest position.
@@ -123,7 +125,7 @@ class Generations:
         for at in found:
             if at.state == BUILDING:
                 set_state(connection, at, RETIRED, now)
-        open_generation(connection, projection.name, version=projection.version, state=state, now=now)
+        open_generation(connection, projection.name, found, version=projection.version, state=state, now=now)
 
 
 def _lacks(projection: Projection, found: Sequence[Position]) -> str | None:

@@ -7,6 +7,7 @@ the old one keeps following the record while the new one is built.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -49,9 +50,15 @@ def positions_of(connection: Connection, *names: str, lock: bool = False) -> lis
     return [Position(**row._mapping) for row in connection.execute(statement)]
 
 
-def open_generation(connection: Connection, name: str, *, version: int, state: str, now: datetime) -> Position:
-    """Add the next generation of a projection, at position 0."""
-    generation = 1 + max((p.generation for p in positions_of(connection, name)), default=0)
+def open_generation(
+    connection: Connection, name: str, found: Sequence[Position], *, version: int, state: str, now: datetime
+) -> Position:
+    """Add the generation that comes after those `found`, at position 0.
+
+    The number follows from what the caller saw and decided from: of two that saw nothing, one gets an
+    IntegrityError instead of a second live generation.
+    """
+    generation = 1 + max((p.generation for p in found), default=0)
     row = Position(name, generation, version, state, 0, now)
     connection.execute(
         insert(projection_positions).values(
