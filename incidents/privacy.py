@@ -12,7 +12,7 @@ A bare 11-digit count that happens to be a valid Chinese mobile number cannot be
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -27,8 +27,20 @@ REGIONS = ("CN", "VN")
 _SUSPECT = re.compile(r"@|\d(?:[ .()/-]{0,2}\d){7}")
 """Nothing is masked in a text without this: most texts leave after one scan."""
 
-_WIDE = str.maketrans("０１２３４５６７８９＋＠．－（）", "0123456789+@.-()")
-"""Full-width forms, one character for one, so that places in the text stay the same."""
+_PLAIN = str.maketrans(
+    "０１２３４５６７８９＋＠．－（）"
+    "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+    "\u2010\u2011\u2012\u2013\u2014\u2015\u2212",
+    "0123456789+@.-()" + " " * 15 + "-" * 7,
+)
+"""Full-width forms, other spaces and dashes, one character for one, so that places in the text stay the same."""
+
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\ufe00-\ufe0f\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0001-\U000e01ef]"
+)
+"""What shows nothing (Unicode category Cf, joiners, variation selectors) and could stand inside a number."""
 
 _START = r"(?<![0-9A-Za-z_])(?<!\d\.)"
 _END = r"(?![0-9A-Za-z_])"
@@ -110,15 +122,21 @@ def _phone(text: str, region: str | None, check: Callable[[phonenumbers.PhoneNum
         return None
 
 
+_HOUSE = "(?i:localhost|localdomain|local|lan|intranet|internal|corp|mail)"
+"""Hosts without a dot that mail is written to. Only a name of several words before the `@` is taken for a person:
+`svc_backup@localhost` is an account."""
+
 _KINDS: tuple[_Kind, ...] = (
     _kind(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}", _email),
     _kind(r"[\w.+-]{1,64}@(?:[\w-]{1,63}[.。]){1,8}[^\W\d_]{2,24}", _email),
+    _kind(rf"[^\W\d_][^\W_]{{0,31}}(?:\.[^\W\d_][^\W_]{{0,31}}){{1,3}}@{_HOUSE}(?![\w-]|\.\w)", lambda _: "email"),
     _kind(r"(?<![0-9A-Za-z_+])\+\d(?:(?:\(0\)|[ .()/-]{0,2})\d){6,14}(?!\d)", _phone_with_code),
     _kind(rf"{_START}[1-9]\d{{5}}[ -]?\d{{8}}[ -]?\d{{3}}[\dXx]{_END}", _resident_id),
     _kind(rf"{_START}[2-9]\d{{3}}(?:[ -]?\d{{4}}){{2,3}}(?:[ -]?\d{{1,4}})?{_END}", _card),
     _kind(rf"{_START}3\d{{3}}[ -]?\d{{6}}[ -]?\d{{4,5}}{_END}", _card),
     _kind(rf"{_START}00[1-9](?:[ .-]?\d){{8,13}}{_END}", _phone_with_zeros),
     _kind(rf"{_START}(?:(?:00)?86[ -]?)?1[3-9]\d(?P<s>[ -]?)\d{{4}}(?P=s)\d{{4}}{_END}", lambda _: "phone"),
+    _kind(rf"{_START}(?:(?:00)?86[ .-]?)?1[3-9]\d\.\d{{4}}\.\d{{4}}(?!\.\d){_END}", lambda _: "phone"),
     _kind(rf"{_START}1[3-9]\d(?P<s>[ -])\d{{3}}(?P=s)\d{{5}}{_END}", lambda _: "phone"),
     _kind(rf"{_START}(?:84[ .-]?|0)[235789]\d(?P<s>[ .-]?)\d{{3}}(?P=s)\d{{3,4}}{_END}", _phone_at_home),
     _kind(rf"{_START}(?:84[ .-]?|0)[35789]\d{{2}}(?P<s>[ .-])\d{{3}}(?P=s)\d{{3}}{_END}", _phone_at_home),
@@ -207,7 +225,7 @@ _WORDS = {
 
 def _find(text: str) -> list[tuple[int, int, str]]:
     """Where contacts are: start, end and type, in order, none overlapping another."""
-    plain = text.translate(_WIDE) if not text.isascii() else text
+    plain, places = (text, None) if text.isascii() else _seen(text)
     if _SUSPECT.search(plain) is None:
         return []
     taken = bytearray(len(plain))
@@ -221,7 +239,16 @@ def _find(text: str) -> list[tuple[int, int, str]]:
             at = start + 1
             if 1 in taken[start:end] or (name := kind.check(match[0])) is None:
                 continue
-            found.append((start, end, name))
+            found.append((start, end, name) if places is None else (places[start], places[end - 1] + 1, name))
             taken[start:end] = b"\1" * (end - start)
             at = end
     return sorted(found)
+
+
+def _seen(text: str) -> tuple[str, Sequence[int] | None]:
+    """What a reader sees of a text, and where each character stood (None: where it stands)."""
+    plain = text.translate(_PLAIN)
+    if _UNSEEN.search(plain) is None:
+        return plain, None
+    places = [place for place, character in enumerate(plain) if not _UNSEEN.match(character)]
+    return "".join(plain[place] for place in places), places

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from sqlalchemy import Engine
 
 from incidents.clock import Clock
 from incidents.record import Follower, Record
 from notifier.audience import Audiences, ImportLimits, RowChecker, language_chooser
+from notifier.campaigns.campaign import Demand
 from notifier.campaigns.service import CampaignService
 from notifier.channels.channel import Channel
 from notifier.deliveries import (
@@ -65,6 +67,7 @@ def build_notifier(
     template_root: Path | None = None,
     channel_order: Sequence[str] = ("sms", "email"),
     batch: int = 64,
+    demand: Callable[[UUID], Demand] = lambda _incident_id: Demand(),
 ) -> Notifier:
     """Wire the notifier.
 
@@ -86,7 +89,7 @@ def build_notifier(
         vault=vault,
         audiences=audiences,
         templates=templates,
-        campaigns=CampaignService(record, audiences, templates),
+        campaigns=CampaignService(record, audiences, templates, demand),
         book=book,
         engine=DeliveryEngine(
             book,

@@ -15,10 +15,12 @@ from incidents.grading.grade import GradeResult, grade
 from incidents.incident.events import (
     AlertLinked,
     FactsStated,
+    IncidentAbsorbed,
     IncidentClosed,
     IncidentContained,
     IncidentEradicated,
     IncidentGraded,
+    IncidentMerged,
     IncidentRecovered,
     IncidentReopened,
     IncidentReported,
@@ -52,6 +54,8 @@ MOVES_BY: tuple[type[Event], ...] = (
     IncidentRecovered,
     IncidentClosed,
     IncidentReopened,
+    IncidentMerged,
+    IncidentAbsorbed,
     DutyFulfilled,
     DutyWaived,
     WaiverOverturned,
@@ -100,14 +104,31 @@ class Automation:
     def __call__(self, recorded: Recorded) -> Sequence[Aggregate]:
         event = recorded.event
         incident = self._record.find(Incident, incident_of(event))
-        if incident is None or incident.phase is Phase.MERGED:
+        if incident is None:
             return []
         context = Context.of_event(event, self._clock, actor=ACTOR)
+        if incident.phase is Phase.MERGED:
+            return self._hand_over(incident, context)
         facts = known_facts(incident, self._profile)
         grades = self._grade(incident, facts, context)
-        register = self._derive(incident, facts, context)
+        register = self.derive(incident, context)
         runs = self._advance(incident, register, facts, grades, context)
         return [aggregate for aggregate in (incident, register, *runs) if aggregate.has_pending]
+
+    def _hand_over(self, incident: Incident, context: Context) -> list[Aggregate]:
+        """A merged incident owes nothing any more: what it knew went to the incident it is part of, and so did the
+        duties that follow from it. Its own are lifted, its runs end."""
+        changed: list[Aggregate] = []
+        register = self._record.find(DutyRegister, DutyRegister.id_for(incident.id))
+        if register is not None:
+            register.hand_over(incident.id, f"The incident was merged into {incident.merged_into}.", context)
+            changed.append(register)
+        for playbook in self._playbooks:
+            run = self._record.find(Run, Run.id_for(incident.id, playbook))
+            if run is not None:
+                run.abandon(context, "merged")
+                changed.append(run)
+        return [aggregate for aggregate in changed if aggregate.has_pending]
 
     def _grade(self, incident: Incident, facts: Facts, context: Context) -> dict[str, GradeResult]:
         """Grade by every scheme of a place that concerns the incident (or whose place is not known)."""
@@ -126,7 +147,9 @@ class Automation:
                 )
         return results
 
-    def _derive(self, incident: Incident, facts: Facts, context: Context) -> DutyRegister:
+    def derive(self, incident: Incident, context: Context) -> DutyRegister:
+        """The register with what differs from law and facts of now emitted, but not saved. No difference: no events."""
+        facts = known_facts(incident, self._profile)
         register_id = DutyRegister.id_for(incident.id)
         register = self._record.find(DutyRegister, register_id) or DutyRegister(register_id)
         overrides = {

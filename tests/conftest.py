@@ -30,7 +30,7 @@ THROUGH_SERVERS = (
     "tocsin/console/",
     "tocsin/test_background.py",
 )
-"""Tests that talk to a server over sockets, or open a whole installation each: seconds apiece, so not in `make check`."""
+"""Tests that talk to a server, or open a whole installation each: seconds apiece, so not in `make check`."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

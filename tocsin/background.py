@@ -5,12 +5,18 @@ from __future__ import annotations
 import threading
 from uuid import uuid4
 
+import structlog
+
 from incidents.record import Follower
 from playbooks.automation import Automation
 from tocsin.alarms import Alarms
 from tocsin.bridges import CampaignBridge
 from tocsin.services import Services
+from tocsin.staff_warnings import open_staff_warnings
+from tocsin.watchdog import Watchdog
 from tocsin.workers import AsyncWorker, RepeatingWorker, Worker, Workers
+
+log = structlog.get_logger(__name__)
 
 LAW_SECONDS = 10.0
 """Between two looks at the operator's own law packs."""
@@ -39,7 +45,10 @@ class Background:
 
     def __init__(self, services: Services) -> None:
         sending = services.notifier
-        self.followers = [_automation(services), _bridge(services), sending.follower]
+        automation = automation_of(services)
+        self.followers = [automation.follower(), _bridge(services), sending.follower]
+        warnings = open_staff_warnings(services) if services.settings.sends_warnings else None
+        self.watchdog = Watchdog(services, automation, self.followers)
         alarms = Alarms(services.engine, services.duties, services.runs, services.clock, uuid4)
         workers: list[Worker] = [
             *(RepeatingWorker(f.name, f.run_once, services.metrics) for f in self.followers),
@@ -54,7 +63,21 @@ class Background:
                 poll_seconds=0.5,
             ),
             ProjectionWorker(services),
+            RepeatingWorker("watchdog", self.watchdog.turn, services.metrics, poll_seconds=ALARM_SECONDS),
         ]
+        if warnings is not None:
+            workers.append(
+                AsyncWorker(
+                    "staff-warnings",
+                    warnings.run_once,
+                    services.metrics,
+                    begin=warnings.begin,
+                    close=warnings.close,
+                    poll_seconds=ALARM_SECONDS,
+                )
+            )
+        elif not services.demo:
+            log.warning("staff-warnings.off", reason="set `warnings.email` and `smtp`: nobody is mailed about duties")
         if services.settings.law_folder is not None:
             book = services.law_book
             workers.append(RepeatingWorker("law", book.refresh, services.metrics, poll_seconds=LAW_SECONDS))
@@ -73,7 +96,8 @@ class Background:
         return all(follower.is_caught_up() for follower in self.followers)
 
 
-def _automation(services: Services) -> Follower:
+def automation_of(services: Services) -> Automation:
+    """What follows by itself, over these services."""
     return Automation(
         services.record,
         law=services.law_book,
@@ -81,7 +105,7 @@ def _automation(services: Services) -> Follower:
         profile=services.profile,
         playbooks=services.playbooks,
         clock=services.clock,
-    ).follower()
+    )
 
 
 def _bridge(services: Services) -> Follower:

@@ -18,26 +18,50 @@ from incidents.errors import IllegalTransition, InvalidInput, NotFound
 from incidents.facts import Facts, OrganisationProfile, vocabulary
 from incidents.incident.incident import Incident
 from incidents.incident.known import known_facts
+from incidents.privacy import find_contacts
 from incidents.record import Aggregate, Context, Event, Follower, Record, Recorded, retrying, stable_id
-from notifier.campaigns.campaign import Campaign
-from notifier.campaigns.events import ApprovalRequested, CampaignApproved, CampaignFinished, CampaignRejected
+from notifier.campaigns.campaign import Campaign, CampaignStatus, Demand
+from notifier.campaigns.events import (
+    ApprovalRequested,
+    AudienceAttached,
+    CampaignApproved,
+    CampaignFinished,
+    CampaignRejected,
+    CampaignTextRevised,
+)
 from notifier.campaigns.service import CampaignService
 from notifier.templates import Templates
 from playbooks.duties.register import DutyRegister
 from playbooks.duties.service import DutyService
 from playbooks.runs.events import StepStarted
+from playbooks.runs.run import Run
 from playbooks.runs.service import RunService
 
 log = structlog.get_logger(__name__)
 
 ACTOR = "system:bridge"
 
+TOLD = ("reached", "accepted", "ambiguous")
+"""Outcomes of people who were told, or whom the provider took and never reported on."""
+
 _CAMPAIGN_MOVES: dict[type[Event], str] = {
     ApprovalRequested: "approval-requested",
     CampaignApproved: "approved",
     CampaignRejected: "rejected",
+    CampaignTextRevised: "voided",
+    AudienceAttached: "voided",
     CampaignFinished: "finished",
 }
+
+
+def demand_of(duties: DutyService, incident_id: UUID) -> Demand:
+    """What the law wants of a notice to people about an incident now: read from the duties on record."""
+    told = duties.register(incident_id).open_duties(recipient_kinds=("individuals",))
+    due = [state.duty for state in told.values() if state.duty.status == "due"]
+    return Demand(
+        duties=tuple(sorted(duty.duty_id for duty in due)),
+        items=tuple(sorted({item for duty in due for item in duty.contents})),
+    )
 
 
 def campaign_of_step(record: Record, run_id: UUID, draft_step: str) -> UUID | None:
@@ -84,7 +108,7 @@ class CampaignBridge:
             self._act(event, context)
         except (InvalidInput, IllegalTransition, NotFound) as error:
             # The state of the thing refuses, and will refuse again: repeating would only stop all that comes after.
-            log.error("bridge.refused", event_kind=event.kind, event=event.reference, reason=error.detail)
+            log.error("bridge.refused", event_kind=event.kind, reference=event.reference, reason=error.detail)
         return []
 
     def _act(self, event: Event, context: Context) -> None:
@@ -93,7 +117,9 @@ class CampaignBridge:
         elif event.step_kind == "draft_notice":
             self._draft(event, context)
         elif event.step_kind == "notify":
-            self._start(event, context)
+            campaign_id = campaign_of_step(self._record, event.originator_id, event.details["of"])
+            if campaign_id is not None:
+                self._start_if_ready(self._record.load(Campaign, campaign_id), context)
 
     def _draft(self, event: StepStarted, context: Context) -> None:
         """Open a draft with everything the facts already say. A draft that was rejected is revised, not opened anew."""
@@ -101,16 +127,17 @@ class CampaignBridge:
             return
         incident = self._record.load(Incident, event.incident_id)
         facts = known_facts(incident, self._profile)
-        told = self._duties.register(event.incident_id).open_duties(recipient_kinds=("individuals",))
-        demanded = [state.duty for state in told.values() if state.duty.status == "due"]
+        demand = demand_of(self._duties, event.incident_id)
+        drill = self._record.load(Run, event.originator_id).drill
         template = event.details["template"]
         self._campaigns.draft(
             context,
             incident_id=event.incident_id,
             template=template,
             values=self._values(template, facts),
-            required_items=sorted({item for duty in demanded for item in duty.contents}),
-            duties=sorted(duty.duty_id for duty in demanded),
+            required_items=demand.items,
+            duties=() if drill else demand.duties,
+            drill=drill,
             run_id=event.originator_id,
             step=event.step,
             policy=self._policy,
@@ -123,7 +150,9 @@ class CampaignBridge:
         names = {language: self._profile.names.get(language, self._profile.name) for language in languages}
         values: dict[str, Any] = {"organisation": names}
         if contact is not None:
-            values["contact_point"] = dict.fromkeys(languages, contact.name)
+            # A name with a number in it is refused there; the draft must open all the same, for a person to complete.
+            if not find_contacts(contact.name):
+                values["contact_point"] = dict.fromkeys(languages, contact.name)
             values |= {
                 name: text
                 for name, text in (("contact_phone", contact.phone), ("contact_email", contact.email))
@@ -147,12 +176,15 @@ class CampaignBridge:
         instant = facts.instant(name)
         return instant.astimezone(ZoneInfo(self._profile.time_zone)).date() if instant else None
 
-    def _start(self, event: StepStarted, context: Context) -> None:
-        campaign_id = campaign_of_step(self._record, event.originator_id, event.details["of"])
-        if campaign_id is None:
-            log.warning("bridge.no-campaign", run_id=str(event.originator_id), step=event.step)
+    def _start_if_ready(self, campaign: Campaign, context: Context) -> None:
+        """Start what is approved: at once when no run plans it, else when the run has come to its sending."""
+        if campaign.status is not CampaignStatus.APPROVED:
             return
-        self._campaigns.start(context, campaign_id)
+        if campaign.run_id is not None and campaign.step is not None:
+            run = self._record.find(Run, campaign.run_id)
+            if run is not None and not run.is_waiting_to_send(campaign.step):
+                return
+        self._campaigns.start(context, campaign.id)
 
     def _tell(self, event: Event, context: Context) -> None:
         campaign = self._record.load(Campaign, event.originator_id)
@@ -161,11 +193,20 @@ class CampaignBridge:
             self._runs.campaign_moved(
                 campaign.run_id, campaign.step, _CAMPAIGN_MOVES[type(event)], context, comment=comment
             )
+        if isinstance(event, CampaignApproved):
+            self._start_if_ready(campaign, context)
         if isinstance(event, CampaignFinished) and not campaign.drill:
             self._fulfil(campaign, event, context)
 
     def _fulfil(self, campaign: Campaign, event: CampaignFinished, context: Context) -> None:
-        """The notice went out: the duties it was sent for are fulfilled, at the time the campaign finished."""
+        """The notice went out: the duties it was sent for are fulfilled, at the time the campaign finished.
+
+        A campaign that reached nobody fulfils nothing: its duties stay open and go on being called out.
+        """
+        told = sum(event.outcomes.get(outcome, 0) for outcome in TOLD)
+        if not told:
+            log.error("bridge.nobody-told", campaign_id=str(campaign.id), outcomes=event.outcomes)
+            return
 
         def command() -> None:
             register = self._record.find(DutyRegister, DutyRegister.id_for(campaign.incident_id))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
 
 from sqlalchemy import Engine
 
@@ -11,6 +12,7 @@ from incidents.clock import Clock
 from incidents.facts import OrganisationProfile
 from incidents.record import Record
 from notifier.audience import ImportLimits
+from notifier.campaigns.campaign import Demand
 from notifier.channels.channel import Channel
 from notifier.channels.drill import DrillChannel
 from notifier.channels.email import EmailChannel, EmailSettings
@@ -36,6 +38,7 @@ def open_notifier(
     profile: OrganisationProfile,
     timing: Timing | None = None,
     simulated_numbers: Sequence[str] = (),
+    demand: Callable[[UUID], Demand],
 ) -> Notifier:
     """Build the notifier. No connection is opened before the first message."""
     keys = settings.master_keys()
@@ -54,6 +57,7 @@ def open_notifier(
         timing=(timing or Timing()).model_copy(update={"lease": settings.lease}),
         limits=ImportLimits(max_bytes=settings.audience.max_bytes, max_rows=settings.audience.max_rows),
         extra_numbers=simulated_numbers,
+        demand=demand,
     )
 
 
@@ -71,21 +75,30 @@ def _channels(
         )
         channels["sms"] = SmsChannel(account, PooledTwilioHttpClient(sms.base_url), callbacks)
     if smtp.mode is not SmtpMode.NONE:
-        security = {"starttls": "starttls", "implicit": "tls", "none": "plain"}[smtp.tls]
-        channels["email"] = EmailChannel(
-            EmailSettings(
-                host=smtp.host,
-                port=smtp.port,
-                sender_address=smtp.sender,
-                sender_name=profile.name,
-                security=security,  # type: ignore[arg-type]
-                username=smtp.username or None,
-                password=smtp.password.get_secret_value() or None,
-                cert_bundle=str(smtp.ca_file) if smtp.ca_file else None,
-            ),
-            clock,
-        )
+        channels["email"] = email_channel(settings, clock, profile)
     return channels
+
+
+def email_channel(
+    settings: Settings, clock: Clock, profile: OrganisationProfile, *, connections: int = 8
+) -> EmailChannel:
+    """A channel to the mail server of the settings. Each event loop needs one of its own."""
+    smtp = settings.smtp
+    security = {"starttls": "starttls", "implicit": "tls", "none": "plain"}[smtp.tls]
+    return EmailChannel(
+        EmailSettings(
+            host=smtp.host,
+            port=smtp.port,
+            sender_address=smtp.sender,
+            sender_name=profile.name,
+            security=security,  # type: ignore[arg-type]
+            username=smtp.username or None,
+            password=smtp.password.get_secret_value() or None,
+            cert_bundle=str(smtp.ca_file) if smtp.ca_file else None,
+            connections=connections,
+        ),
+        clock,
+    )
 
 
 def _tokens(settings: Settings) -> Sequence[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from incidents.errors import FieldFault, InvalidInput
@@ -91,6 +91,41 @@ class SmtpSettings(Section):
     sender: str = Field("", description="From address of notices.")
 
 
+class WarningSettings(Section):
+    """Mails to your own people when a duty presses or was missed."""
+
+    enabled: bool | None = Field(
+        None, description="Whether they are sent; unset: if `smtp` is set and `email` names anybody."
+    )
+    email: tuple[EmailStr, ...] = Field(
+        (), max_length=50, description="Addresses of your own staff or desks who own the duties; all get every warning."
+    )
+    language: Literal["en", "zh-Hans"] = Field("en", description="Language of the mails.")
+    repeat_minutes: int = Field(
+        60,
+        ge=5,
+        le=1440,
+        description="As long as nobody has acknowledged it, a warning is repeated every so many minutes.",
+    )
+
+
+class WatchdogSettings(Section):
+    """Proof that the clocks themselves run."""
+
+    every_minutes: int = Field(5, ge=1, le=1440, description="Between two looks at all open duties.")
+    heartbeat_url: SecretStr = Field(
+        SecretStr(""), description="Called (https, GET) after each look that found all well. A secret; empty: nothing."
+    )
+    heartbeat_url_file: Path | None = Field(None, description="File that holds `heartbeat_url`.")
+
+    @model_validator(mode="after")
+    def _is_https(self) -> Self:
+        url = self.heartbeat_url.get_secret_value()
+        if url and (urlsplit(url).scheme != "https" or not urlsplit(url).hostname):
+            raise ValueError("heartbeat_url must start with https://")
+        return self
+
+
 class VaultSettings(Section):
     """The key over the keys of the people in the vault."""
 
@@ -152,6 +187,8 @@ class Settings(BaseSettings):
     lease_seconds: int = Field(60, ge=5, description="How long a worker owns what it claimed.")
     sms: SmsSettings = SmsSettings()
     smtp: SmtpSettings = SmtpSettings()
+    warnings: WarningSettings = WarningSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
     vault: VaultSettings = VaultSettings()
     intake: IntakeSettings = IntakeSettings()
     audience: AudienceSettings = AudienceSettings()
@@ -177,6 +214,12 @@ class Settings(BaseSettings):
     @property
     def lease(self) -> timedelta:
         return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def sends_warnings(self) -> bool:
+        """Whether our own people are mailed about pressing and missed duties."""
+        wanted = self.warnings.enabled if self.warnings.enabled is not None else self.smtp.mode is not SmtpMode.NONE
+        return wanted and bool(self.warnings.email) and self.smtp.mode is not SmtpMode.NONE
 
     def master_keys(self) -> MasterKeys:
         """The vault's master keys. InvalidInput when they are missing or malformed; `tocsin init` makes one."""
@@ -213,6 +256,8 @@ def faults(settings: Settings) -> list[FieldFault]:
         found.extend(_smtp_faults(settings.smtp))
     if settings.sms.mode is SmsMode.NONE and settings.smtp.mode is SmtpMode.NONE:
         found.append(FieldFault("sms.mode", "no channel is set: nobody could be told; set `sms` or `smtp`"))
+    if settings.warnings.enabled and not settings.sends_warnings:
+        found.append(FieldFault("warnings.enabled", "warnings reach nobody: set `warnings.email` and `smtp`"))
     try:
         keys = settings.master_keys().keys.values()
     except InvalidInput as error:

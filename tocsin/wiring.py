@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
@@ -31,6 +32,7 @@ from projections.catalogue import all_projections
 from projections.runner import Runner
 from tocsin.access.answers import Answers
 from tocsin.access.keys import Keys
+from tocsin.bridges import demand_of
 from tocsin.migrations.run import upgrade
 from tocsin.observability.metrics import Metrics
 from tocsin.sending import open_notifier
@@ -60,6 +62,7 @@ def open_services(
         upgrade(engine)
         record = stack.enter_context(open_record(settings.database_url, registry()))
         profile = profile or read_profile(settings.organisation_file)
+        duties = DutyService(record)
         notifier = open_notifier(
             settings,
             engine=engine,
@@ -68,6 +71,7 @@ def open_services(
             profile=profile,
             timing=timing,
             simulated_numbers=simulated_numbers,
+            demand=partial(demand_of, duties),
         )
         playbooks = load_library([settings.playbooks_folder] if settings.playbooks_folder else ())
         yield Services(
@@ -84,7 +88,7 @@ def open_services(
             incidents=IncidentService(record),
             assets=AssetService(record, profile),
             directory=load_directory(*([settings.directory] if settings.directory else ())),
-            duties=DutyService(record),
+            duties=duties,
             parties=PartyService(record, PartyContacts(engine, settings.master_keys(), clock)),
             runs=RunService(record, playbooks),
             intake=AlertIntake(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from incidents.facts import Facts, OrganisationProfile, join
+from incidents.facts import Facts, FactType, OrganisationProfile, join, vocabulary
 from incidents.incident.incident import Incident
 from incidents.incident.lifecycle import Phase
 
@@ -29,6 +30,26 @@ def known_facts(incident: Incident, profile: OrganisationProfile | None = None) 
         if phase in incident.phase_times:
             told[name] = _text(incident.phase_times[phase])
     return join(profile, Facts.parse(told).revise(incident.facts))
+
+
+def handed_over(part: Incident, whole: Incident) -> dict[str, Any]:
+    """What a merged incident knows that the one it is part of does not: facts unknown there, and earlier times.
+
+    Counts are not added up: the same people may be in both. Whoever merges looks at them again.
+    """
+    here, there = known_facts(part), known_facts(whole)
+
+    def is_news(name: str) -> bool:
+        return there.get(name) is None or (name in _INSTANTS and _before(here.instant(name), there.instant(name)))
+
+    return {name: value for name, value in here.known().items() if is_news(name)}
+
+
+def _before(one: datetime | None, other: datetime | None) -> bool:
+    return one is not None and other is not None and one < other
+
+
+_INSTANTS = frozenset(spec.name for spec in vocabulary() if spec.type is FactType.INSTANT)
 
 
 def _text(instant: datetime) -> str:

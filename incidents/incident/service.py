@@ -9,6 +9,7 @@ from uuid import UUID
 from incidents.errors import Conflict, InvalidInput
 from incidents.facts import Facts, parse_changes
 from incidents.incident.incident import Incident
+from incidents.incident.known import handed_over
 from incidents.privacy import refuse_contacts
 from incidents.record import Context, Record, retrying
 
@@ -174,6 +175,7 @@ class IncidentService:
             _check_version(incident, expected_version)
             target = self._record.load(Incident, into)
             incident.merge_into(target, context, reason)
+            target.state_facts(context, handed_over(incident, target), source=f"merged incident {incident.id}")
             self._record.commit(incident, target)
             return incident
 

@@ -94,10 +94,6 @@ class Event(BaseModel):
         cls.kind = kind
         cls.schema_version = version
 
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        super().__pydantic_init_subclass__()
-
     @property
     def reference(self) -> str:
         """How another event names this one as its cause."""

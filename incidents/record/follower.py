@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 
 import structlog
-from eventsourcing.persistence import IntegrityError, Tracking
+from eventsourcing.persistence import IntegrityError, PersistenceError, Tracking
+from sqlalchemy.exc import SQLAlchemyError
 
 from incidents.errors import Conflict
 from incidents.record.aggregate import Aggregate
@@ -18,6 +19,12 @@ from incidents.record.event import Event
 from incidents.record.record import MAX_ATTEMPTS, Record, Recorded
 
 log = structlog.get_logger(__name__)
+
+PARK_AFTER = 5
+"""Failures at one event after which it is passed over."""
+
+_PASSING = (PersistenceError, SQLAlchemyError, OSError, Conflict)
+"""Faults that pass by themselves."""
 
 Handler = Callable[[Recorded], Sequence[Aggregate]]
 """Takes an event, returns the changed aggregates to save with the position (often none)."""
@@ -44,6 +51,10 @@ class Follower:
         self._kinds = tuple(kinds)
         self._batch = batch
         self._newest_of = newest_of
+        self._failing_at = 0
+        self._failures = 0
+        self.parked: list[int] = []
+        """Positions of events that could not be handled and were passed over by this process."""
 
     def is_caught_up(self) -> bool:
         """Whether there is nothing new of the wanted kinds."""
@@ -55,7 +66,7 @@ class Follower:
         batch = self._record.read(position, self._batch, kinds=self._kinds)
         saved = position
         for recorded in self._to_handle(batch):
-            if self._handle(recorded):
+            if self._handle_or_park(recorded):
                 saved = recorded.position
         if batch and batch[-1].position > saved:
             self._save_position(batch[-1].position)
@@ -66,6 +77,28 @@ class Follower:
             return batch
         newest = {self._newest_of(recorded.event): recorded for recorded in batch}
         return sorted(newest.values(), key=lambda recorded: recorded.position)
+
+    def _handle_or_park(self, recorded: Recorded) -> bool:
+        """Handle an event; after `PARK_AFTER` failures that repeating cannot mend, pass over it, loudly.
+
+        One event that cannot be handled must not stop the clocks of all other incidents. A database that is away or a
+        full disk is another matter: then nothing is passed over, the work waits.
+        """
+        try:
+            return self._handle(recorded)
+        except _PASSING:
+            raise
+        except Exception:
+            # Whatever it was, it is logged with its trace here, counted by the worker, and shown by readiness.
+            self._failures = self._failures + 1 if self._failing_at == recorded.position else 1
+            self._failing_at = recorded.position
+            if self._failures < PARK_AFTER:
+                raise
+            log.exception(
+                "follower.parked", follower=self.name, position=recorded.position, reference=recorded.event.reference
+            )
+            self.parked.append(recorded.position)
+            return False
 
     def _handle(self, recorded: Recorded) -> bool:
         """Returns whether the position was saved along with effects."""

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import takewhile
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -31,6 +33,7 @@ from incidents.record.aggregate import Aggregate
 from incidents.record.database import open_engine
 from incidents.record.event import Event
 from incidents.record.mapper import EventMapper, Registry
+from incidents.record.postgres import settings_of
 
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
@@ -93,6 +96,18 @@ class Record(Application[UUID]):
         except AggregateNotFoundError:
             return None
         return found
+
+    def find_as_of(self, kind: type[A], aggregate_id: UUID, as_of: datetime) -> A | None:
+        """The aggregate as it was on record at an instant; None when nothing of it had been recorded by then."""
+        return kind.project(None, self.stream_until(aggregate_id, as_of))
+
+    def stream_until(self, aggregate_id: UUID, as_of: datetime) -> Iterator[Event]:
+        """The events of one stream up to the first that was recorded after an instant.
+
+        A machine's clock may have been put back: what follows such an event was decided in its knowledge, and so is
+        left out with it, whatever its own time says.
+        """
+        return takewhile(lambda event: event.recorded_at <= as_of, self.stream(aggregate_id))
 
     def commit(self, *aggregates: Aggregate | None, tracking: Tracking | None = None) -> list[int]:
         """Save all pending events of these aggregates in one transaction, with a follower's position if given.
@@ -179,7 +194,8 @@ def retrying(command: Callable[[], T], *, attempts: int = MAX_ATTEMPTS) -> T:
 
 
 def open_record(url: str, registry: Registry) -> Record:
-    """Open the record named by a database address (`sqlite:///path` or `postgresql://user:pass@host:port/db`).
+    """Open the record named by a database address (`sqlite:///path` or `postgresql://user:pass@host:port/db`, with
+    libpq's parameters such as `?sslmode=verify-full&sslrootcert=...`).
 
     Any number of processes may open a fresh one at once.
     """
@@ -187,7 +203,7 @@ def open_record(url: str, registry: Registry) -> Record:
     if address.get_backend_name() == "sqlite":
         return _open_sqlite(address, registry)
     with _alone(url):
-        return _open_postgres(address, registry)
+        return Record(registry, settings_of(address))
 
 
 def _open_sqlite(address: URL, registry: Registry) -> Record:
@@ -218,17 +234,3 @@ def _alone(url: str) -> Iterator[None]:
             yield
     finally:
         engine.dispose()
-
-
-def _open_postgres(address: URL, registry: Registry) -> Record:
-    return Record(
-        registry,
-        {
-            "PERSISTENCE_MODULE": "eventsourcing.postgres",
-            "POSTGRES_DBNAME": address.database or "",
-            "POSTGRES_HOST": address.host or "127.0.0.1",
-            "POSTGRES_PORT": str(address.port or 5432),
-            "POSTGRES_USER": address.username or "",
-            "POSTGRES_PASSWORD": address.password or "",
-        },
-    )

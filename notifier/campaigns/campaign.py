@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,15 @@ from notifier.campaigns.events import (
 )
 
 MAX_REASON = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What the law wants of a notice to people about an incident at this moment: the duties that are due, and the
+    content items they demand. Whoever drafts can add to it, nobody can take away."""
+
+    duties: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
 
 
 class CampaignStatus(StrEnum):
@@ -135,7 +145,9 @@ class Campaign(Aggregate):
             audience_digest=audience_digest,
         )
 
-    def request_approval(self, context: Context, *, text_digest: str, missing_essentials: tuple[str, ...]) -> None:
+    def request_approval(
+        self, context: Context, *, text_digest: str, missing_essentials: tuple[str, ...], demand: Demand
+    ) -> None:
         """Ask a second person. The notice must make sense (essential values) and have an audience."""
         if self.status not in {CampaignStatus.DRAFT, CampaignStatus.REJECTED}:
             raise IllegalTransition(f"Approval cannot be asked for: the campaign is {self.status.value}.")
@@ -152,6 +164,8 @@ class Campaign(Aggregate):
             incident_id=self.incident_id,
             text_digest=text_digest,
             audience_digest=self.audience_digest,
+            required_items=demand.items,
+            duties=demand.duties,
         )
 
     def approve(
@@ -162,6 +176,7 @@ class Campaign(Aggregate):
         audience_digest: str,
         current_text_digest: str,
         missing_items: tuple[str, ...],
+        demand: Demand,
         override_reason: str | None = None,
     ) -> None:
         """Approve exactly what was asked for.
@@ -193,6 +208,8 @@ class Campaign(Aggregate):
             audience_digest=audience_digest,
             missing_items=missing_items,
             override_reason=reason if missing_items else None,
+            required_items=demand.items,
+            duties=demand.duties,
         )
 
     def reject(self, context: Context, *, reason: str) -> None:
@@ -206,7 +223,7 @@ class Campaign(Aggregate):
         if self.status is not CampaignStatus.APPROVED or self.requested_digests is None:
             raise IllegalTransition(f"Only an approved campaign can start; this one is {self.status.value}.")
         if current_text_digest != self.requested_digests[0]:
-            raise Conflict("The template's words changed since the approval. Ask for approval again.")
+            raise IllegalTransition("The template's words changed since the approval. Ask for approval again.")
         self.emit(CampaignStarted, context, incident_id=self.incident_id, recipients=self.recipients)
 
     def finish(self, context: Context, outcomes: Mapping[str, int]) -> None:
@@ -261,12 +278,18 @@ class Campaign(Aggregate):
         self.requested_by = event.actor
         self.requested_digests = (event.text_digest, event.audience_digest)
         self.rejection = None
+        self._demanded(event)
+
+    def _demanded(self, event: ApprovalRequested | CampaignApproved) -> None:
+        self.required_items = tuple(sorted({*self.required_items, *event.required_items}))
+        self.duties = tuple(sorted({*self.duties, *event.duties}))
 
     @folds(CampaignApproved)
     def _approved(self, event: CampaignApproved) -> None:
         self.status = CampaignStatus.APPROVED
         self.approved_by = event.actor
         self.missing_items, self.override_reason = event.missing_items, event.override_reason
+        self._demanded(event)
 
     @folds(CampaignRejected)
     def _rejected(self, event: CampaignRejected) -> None:

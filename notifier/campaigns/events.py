@@ -57,6 +57,10 @@ class ApprovalRequested(Event, kind="campaign.approval-requested"):
     incident_id: UUID
     text_digest: str
     audience_digest: str
+    required_items: tuple[str, ...] = ()
+    """What the law demands of it by now; facts may have brought more since the draft."""
+    duties: tuple[str, ...] = ()
+    """The duties it is sent for by now."""
 
 
 class CampaignApproved(Event, kind="campaign.approved"):
@@ -67,6 +71,8 @@ class CampaignApproved(Event, kind="campaign.approved"):
     audience_digest: str
     missing_items: tuple[str, ...] = ()
     override_reason: str | None = None
+    required_items: tuple[str, ...] = ()
+    duties: tuple[str, ...] = ()
 
 
 class CampaignRejected(Event, kind="campaign.rejected"):

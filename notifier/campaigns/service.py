@@ -9,9 +9,11 @@ from uuid import UUID
 from incidents.errors import IllegalTransition, InvalidInput
 from incidents.record import Context, Model, Record, retrying, stable_id
 from notifier.audience import Audiences
-from notifier.campaigns.campaign import Campaign, CampaignStatus
+from notifier.campaigns.campaign import Campaign, CampaignStatus, Demand
 from notifier.campaigns.events import DeliveryPolicy
 from notifier.templates import RenderedEmail, RenderedSms, Template, Templates, missing_items, text_digest
+
+_DECIDED = frozenset({CampaignStatus.APPROVED, CampaignStatus.STARTED, CampaignStatus.FINISHED})
 
 SAMPLE_REFERENCE = "0000-0000"
 """Stands in previews where each person's own reference will be."""
@@ -63,8 +65,16 @@ class Preview(Model):
 class CampaignService:
     """The application service. Synchronous; each method is one transaction on the record."""
 
-    def __init__(self, record: Record, audiences: Audiences, templates: Templates) -> None:
+    def __init__(
+        self,
+        record: Record,
+        audiences: Audiences,
+        templates: Templates,
+        demand: Callable[[UUID], Demand] = lambda _incident_id: Demand(),
+    ) -> None:
+        """`demand` tells what the law wants of a notice about an incident now; it is asked when approval is."""
         self._record = record
+        self._demand = demand
         self._audiences = audiences
         self._templates = templates
 
@@ -144,7 +154,12 @@ class CampaignService:
             if not lacking:
                 for language in campaign.languages:
                     words.render_sms(language, campaign.values, SAMPLE_REFERENCE)
-            campaign.request_approval(context, text_digest=self._digest(campaign), missing_essentials=lacking)
+            campaign.request_approval(
+                context,
+                text_digest=self._digest(campaign),
+                missing_essentials=lacking,
+                demand=self._demand_of(campaign),
+            )
 
         return self._change(context, campaign_id, decide)
 
@@ -160,12 +175,14 @@ class CampaignService:
         """Approve exactly the digests that approval was asked for (see `Campaign.approve` for refusals)."""
 
         def decide(campaign: Campaign) -> None:
+            demand = self._demand_of(campaign)
             campaign.approve(
                 context,
                 text_digest=text_digest,
                 audience_digest=audience_digest,
                 current_text_digest=self._digest(campaign),
-                missing_items=self._missing(campaign),
+                missing_items=self._missing(campaign, demand),
+                demand=demand,
                 override_reason=override_reason,
             )
 
@@ -228,9 +245,15 @@ class CampaignService:
     def _digest(self, campaign: Campaign) -> str:
         return text_digest(self._templates.get(campaign.template), campaign.values, campaign.languages)
 
-    def _missing(self, campaign: Campaign) -> tuple[str, ...]:
+    def _demand_of(self, campaign: Campaign) -> Demand:
+        """A drill is sent for no duty, but shows what a real notice would have to say."""
+        demand = self._demand(campaign.incident_id)
+        return Demand(items=demand.items) if campaign.drill else demand
+
+    def _missing(self, campaign: Campaign, demand: Demand | None = None) -> tuple[str, ...]:
         words = self._templates.get(campaign.template)
-        return missing_items(words, campaign.values, campaign.required_items, campaign.languages or None)
+        required = sorted({*campaign.required_items, *(demand.items if demand else ())})
+        return missing_items(words, campaign.values, required, campaign.languages or None)
 
     def _view(self, campaign: Campaign) -> CampaignView:
         return CampaignView(
@@ -245,7 +268,7 @@ class CampaignService:
             values=campaign.values,
             duties=campaign.duties,
             required_items=campaign.required_items,
-            missing_items=self._missing(campaign),
+            missing_items=self._missing(campaign, None if campaign.status in _DECIDED else self._demand_of(campaign)),
             policy=campaign.policy,
             drill=campaign.drill,
             audience_id=campaign.audience_id,

@@ -14,10 +14,14 @@ from babel.dates import format_date
 from email_validator import EmailNotValidError, validate_email
 
 from incidents.errors import FieldFault, InvalidInput
+from incidents.privacy import refuse_contacts
 from notifier.templates.manifest import Manifest, ValueRule
 
 MAX_ENTRIES = 20
 """Entries in one list: a notice of more points is not read."""
+
+_WORDS = frozenset({"line", "text", "list"})
+_OWN_CONTACTS = "Your organisation's own have values of their own (contact_phone, contact_email)."
 
 
 def check_values(manifest: Manifest, values: Mapping[str, Any]) -> None:
@@ -99,6 +103,17 @@ def _text_faults(field: str, rule: ValueRule, value: Any) -> Iterator[FieldFault
         yield FieldFault(field, "holds a control character" + ("" if allowed else " or a line break"))
     elif value.strip() and (reason := _form_fault(rule, value)):
         yield FieldFault(field, reason)
+    elif rule.type in _WORDS:
+        yield from _contact_faults(field, value)
+
+
+def _contact_faults(field: str, value: str) -> Iterator[FieldFault]:
+    """What fills a notice is put into events, and is the same for everybody: no person's contact belongs there."""
+    try:
+        refuse_contacts(value, field)
+    except InvalidInput as error:
+        for fault in error.errors:
+            yield FieldFault(fault.field, f"{fault.reason} {_OWN_CONTACTS}")
 
 
 def _form_fault(rule: ValueRule, value: str) -> str | None:

@@ -22,6 +22,9 @@ StepId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
 PositiveTime = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=366))]
 """A length of time, written as ISO 8601-1 has it (`PT30M`, `P1D`)."""
 
+SCHEMA_VERSION: Literal[1] = 1
+"""Raised together with an upcasting function in `stored.py` when stored plans of before would read otherwise."""
+
 StepKind = Literal["task", "facts", "draft_notice", "approval", "notify", "filings"]
 
 
@@ -68,6 +71,8 @@ class Step(Model):
 class Playbook(Model):
     """A plan for one kind of incident."""
 
+    schema_version: Literal[1] = SCHEMA_VERSION
+    """The schema the plan is written in. Not what it says, so not part of its digest."""
     id: StepId
     version: int = Field(ge=1)
     title: dict[str, str]
@@ -95,7 +100,8 @@ class Playbook(Model):
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON: two runs with one digest followed the same plan."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        plan = self.model_dump(mode="json", exclude={"schema_version"})
+        canonical = json.dumps(plan, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     def step(self, step_id: str) -> Step:

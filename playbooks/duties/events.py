@@ -117,6 +117,15 @@ class DutyMissed(Event, kind="duty.missed"):
     strict_due: Instant
 
 
+class DutyAcknowledged(Event, kind="duty.acknowledged"):
+    """The actor has seen the warning and acts on it: it is not repeated. The next step warns anew."""
+
+    incident_id: UUID
+    duty_id: str
+    step: int
+    """What had been called out: 50, 80 or 95 (percent), 100 (a reminder) or 101 (missed)."""
+
+
 EVENTS: tuple[type[Event], ...] = (
     DutyIdentified,
     DutyRevised,
@@ -126,4 +135,5 @@ EVENTS: tuple[type[Event], ...] = (
     DutyFulfilled,
     DutyWarned,
     DutyMissed,
+    DutyAcknowledged,
 )

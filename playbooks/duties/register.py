@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from incidents.errors import IllegalTransition, InvalidInput, NotFound
 from incidents.record import Aggregate, Context, folds, stable_id
 from playbooks.duties.events import (
+    DutyAcknowledged,
     DutyFulfilled,
     DutyIdentified,
     DutyLifted,
@@ -26,6 +28,9 @@ from playbooks.duties.events import (
 
 WARN_AT = (50, 80, 95)
 """Percent of the window after which an open duty is called out (promise 8)."""
+
+MISSED = 101
+"""The step after the last: the strict deadline passed while the duty was open."""
 
 _EXPLAINS = frozenset({"why", "pack_version", "note", "exemptions", "confidence", "content_texts"})
 """Fields that explain a duty; alone they are no revision worth an event."""
@@ -41,6 +46,20 @@ class DutyState:
     fulfilled_at: datetime | None = None
     missed: bool = False
     warned: int = 0
+    called_out_at: datetime | None = None
+    """When the present step was recorded."""
+    acknowledged: int = 0
+    """The step that somebody acknowledged last."""
+
+    @property
+    def step(self) -> int:
+        """What has been called out: 0 (nothing), 50, 80, 95, 100 (a reminder) or `MISSED`."""
+        return MISSED if self.missed else self.warned
+
+    @property
+    def wants_acknowledgement(self) -> bool:
+        """Whether a warning is out that nobody has acknowledged, about something still to be done."""
+        return self.is_open and self.duty.status == "due" and self.step > self.acknowledged
 
     @property
     def is_open(self) -> bool:
@@ -63,8 +82,13 @@ class DutyRegister(Aggregate):
         return stable_id("duties", str(incident_id))
 
     def update(self, incident_id: UUID, derived: Iterable[DutyOnRecord], context: Context) -> None:
-        """Record the difference between `derived` and what is on record."""
-        now = {duty.duty_id: duty for duty in derived}
+        """Record the difference between `derived` and what is on record.
+
+        A missed deadline is judged by what was in force and known when it passed: once a duty was recorded as missed,
+        facts learned later never move its clock and its ends to a later time. They may show that these were earlier
+        still; everything else about the duty may be revised, and it may be lifted, but stays missed.
+        """
+        now = {duty.duty_id: self._as_judged(duty) for duty in derived}
         for duty_id, duty in now.items():
             state = self.duties.get(duty_id)
             if state is None or state.lifted:
@@ -80,6 +104,22 @@ class DutyRegister(Aggregate):
                     duty_id=duty_id,
                     reason="The facts now known no longer trigger it.",
                 )
+
+    def _as_judged(self, duty: DutyOnRecord) -> DutyOnRecord:
+        state = self.duties.get(duty.duty_id)
+        if state is None or not state.missed:
+            return duty
+        judged = state.duty
+        if not _no_later(duty.strict_due, judged.strict_due):
+            return duty.model_copy(update={name: getattr(judged, name) for name in _JUDGED})
+        held = [name for name in ("clock_at", "legal_end") if not _no_later(getattr(duty, name), getattr(judged, name))]
+        return duty.model_copy(update={name: getattr(judged, name) for name in held})
+
+    def hand_over(self, incident_id: UUID, reason: str, context: Context) -> None:
+        """Lift everything that is open: the incident was merged, and the duties go on with the other one."""
+        for duty_id, state in list(self.duties.items()):
+            if state.is_open:
+                self.emit(DutyLifted, context, incident_id=incident_id, duty_id=duty_id, reason=reason)
 
     def waive(self, incident_id: UUID, duty_id: str, reason: str, context: Context) -> None:
         """Record that a named person finds the duty not required."""
@@ -118,6 +158,19 @@ class DutyRegister(Aggregate):
             late=end is not None and submitted_at > end,
             submitted_at=submitted_at,
         )
+
+    def acknowledge(self, incident_id: UUID, duty_id: str, context: Context) -> None:
+        """Record that a named person has seen the warning: it is not repeated, the next step warns anew."""
+        state = self._open(duty_id)
+        if not context.actor.startswith("user:"):
+            raise InvalidInput("Only a person can acknowledge a warning.", field="actor")
+        if state.step == 0:
+            raise IllegalTransition(
+                f"Nothing has been called out about duty {duty_id}: there is nothing to acknowledge."
+            )
+        if state.acknowledged >= state.step:
+            raise IllegalTransition(f"The warning about duty {duty_id} was acknowledged before.")
+        self.emit(DutyAcknowledged, context, incident_id=incident_id, duty_id=duty_id, step=state.step)
 
     def watch(self, incident_id: UUID, context: Context) -> None:
         """Call out what became pressing by `context.recorded_at`: shares of the window passed, deadlines missed."""
@@ -167,8 +220,10 @@ class DutyRegister(Aggregate):
     @folds(DutyRevised)
     def _revised(self, event: DutyRevised) -> None:
         state = self.duties[event.duty.duty_id]
-        moved = state.duty.strict_due != event.duty.strict_due or state.duty.clock_at != event.duty.clock_at
-        self.duties[event.duty.duty_id] = replace(state, duty=event.duty, warned=0 if moved else state.warned)
+        state = replace(state, duty=event.duty)
+        if restarts_warnings(event) and not state.missed:
+            state = replace(state, warned=0, acknowledged=0)
+        self.duties[event.duty.duty_id] = state
 
     @folds(DutyLifted)
     def _lifted(self, event: DutyLifted) -> None:
@@ -189,11 +244,24 @@ class DutyRegister(Aggregate):
 
     @folds(DutyWarned)
     def _warned(self, event: DutyWarned) -> None:
-        self.duties[event.duty_id] = replace(self.duties[event.duty_id], warned=event.percent)
+        self._called_out(event, warned=event.percent)
 
     @folds(DutyMissed)
     def _missed(self, event: DutyMissed) -> None:
-        self.duties[event.duty_id] = replace(self.duties[event.duty_id], missed=True)
+        self._called_out(event, missed=True)
+
+    @folds(DutyAcknowledged)
+    def _acknowledged(self, event: DutyAcknowledged) -> None:
+        self.duties[event.duty_id] = replace(self.duties[event.duty_id], acknowledged=event.step)
+
+    def _called_out(self, event: DutyWarned | DutyMissed, **changes: Any) -> None:
+        state = self.duties[event.duty_id]
+        self.duties[event.duty_id] = replace(state, called_out_at=event.recorded_at, **changes)
+
+
+def restarts_warnings(event: DutyRevised) -> bool:
+    """Whether the window moved: what was called out of the old one says nothing about the new one."""
+    return not {"clock_at", "strict_due"}.isdisjoint(event.changed)
 
 
 def pressing(started: datetime | None, due: datetime | None, reminder: datetime | None, now: datetime) -> int:
@@ -216,6 +284,13 @@ def window_used(started: datetime, due: datetime, now: datetime) -> float:
     if window <= 0:
         return 100.0
     return max(0.0, (now - started).total_seconds() / window * 100)
+
+
+_JUDGED = ("clock_event", "clock_at", "strict_due", "legal_end", "reminder_at", "time_zone", "ends_with_day")
+
+
+def _no_later(new: datetime | None, judged: datetime | None) -> bool:
+    return judged is None or (new is not None and new <= judged)
 
 
 def _changed(before: DutyOnRecord, after: DutyOnRecord) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Decisions of people about duties: waive, overturn, file. Every command is idempotent by its cause."""
+"""Decisions of people about duties: waive, overturn, file, acknowledge. Every command is idempotent by its cause."""
 
 from __future__ import annotations
 
@@ -53,6 +53,10 @@ class DutyService:
         return self._change(
             incident_id, context, lambda register: register.fulfil(incident_id, duty_id, when, how, context)
         )
+
+    def acknowledge(self, incident_id: UUID, duty_id: str, context: Context) -> DutyRegister:
+        """Record that a named person has seen the warning: it is not repeated."""
+        return self._change(incident_id, context, lambda register: register.acknowledge(incident_id, duty_id, context))
 
     def watch(self, incident_id: UUID, context: Context) -> DutyRegister:
         """Call out what became pressing."""

@@ -16,6 +16,7 @@ from incidents.errors import IllegalTransition, NotFound
 from incidents.facts.conditions import Verdict
 from incidents.record import Aggregate, Context, folds, stable_id
 from playbooks.definitions.definition import Playbook, Step
+from playbooks.definitions.stored import read_stored
 from playbooks.duties.register import DutyState
 from playbooks.runs.events import (
     RunFinished,
@@ -28,6 +29,8 @@ from playbooks.runs.events import (
 )
 
 SKIPPED = "skipped"
+UNDONE = frozenset({None, "rejected", "voided"})
+"""Outcomes after which a step is to be done again."""
 PEOPLE_COMPLETE = frozenset({"task"})
 PEOPLE_SKIP = frozenset({"task", "draft_notice"})
 
@@ -91,7 +94,7 @@ class Run(Aggregate):
 
     def advance(self, view: RunView, context: Context) -> None:
         """Open, complete and skip whatever the present state calls for, until nothing moves."""
-        if self.finished or self.playbook is None:
+        if self.playbook is None or (self.finished and not self._has_new_filings(view)):
             return
         before = -1
         while before != self.version:
@@ -118,22 +121,34 @@ class Run(Aggregate):
         self._complete(step_id, SKIPPED, context, comment=reason)
 
     def campaign_moved(self, draft_step: str, what: str, context: Context, *, comment: str = "") -> None:
-        """The campaign of a draft step moved: `approval-requested`, `approved`, `rejected` or `finished`."""
+        """The campaign of a draft step moved: `approval-requested`, `approved`, `rejected`, `voided` (its text or
+        audience changed after approval was asked for or given) or `finished`."""
         if self.finished or self.playbook is None:
+            return
+        if what in UNDONE:
+            self._take_back(draft_step, what, context, comment)
             return
         if what == "approval-requested":
             self._complete_if_open(draft_step, "done", context)
         for step in self.playbook.steps:
-            if step.of != draft_step:
-                continue
-            if step.kind == "approval" and what == "approved":
+            if step.of == draft_step and step.kind == "approval" and what == "approved":
                 # A person may be faster than the plan: the approval counts even if its step is not open yet.
                 self._complete(step.id, "approved", context)
-            elif step.kind == "approval" and what == "rejected" and self._is_open(step.id):
-                self._complete(step.id, "rejected", context, comment=comment)
-                self._open(self.playbook.step(draft_step), context)
-            elif step.kind == "notify" and what == "finished":
+            elif step.of == draft_step and step.kind == "notify" and what == "finished":
                 self._complete(step.id, "sent", context)
+
+    def is_waiting_to_send(self, draft_step: str) -> bool:
+        """Whether the plan has come to sending the notice of this draft step."""
+        steps = self.playbook.steps if self.playbook else ()
+        return any(step.of == draft_step and step.kind == "notify" and self._is_open(step.id) for step in steps)
+
+    def abandon(self, context: Context, outcome: str) -> None:
+        """End the run with steps left open: its incident was merged into another, where work goes on."""
+        if self.finished:
+            return
+        for step_id in list(self.open_steps()):
+            self._complete(step_id, outcome, context)
+        self.emit(RunFinished, context, incident_id=self.incident_id, outcome=outcome)
 
     def fire(self, step_id: str, context: Context) -> None:
         """The time of a step's timer came; a timer that was cancelled, has fired or is not due stays silent."""
@@ -148,8 +163,26 @@ class Run(Aggregate):
             step=step_id,
         )
 
+    def _take_back(self, draft_step: str, outcome: str, context: Context, comment: str) -> None:
+        """What was approved or waits to be is not any more: the notice is drafted again."""
+        if self.playbook is None or self._is_open(draft_step) or not self._done(draft_step):
+            return
+        for step in self.playbook.steps:
+            state = self.steps.get(step.id)
+            if step.of != draft_step or state is None or (not state.open and state.outcome in UNDONE):
+                continue
+            self._close(step.id, outcome, context, comment=comment)
+        self._open(self.playbook.step(draft_step), context)
+
+    def _has_new_filings(self, view: RunView) -> bool:
+        """Whether a duty fell due that no filing of a finished run covers."""
+        kinds = {kind for step in self.playbook.steps for kind in step.recipient_kinds} if self.playbook else set()
+        return any(
+            s.is_open and s.duty.status == "due" and s.duty.recipient_kind in kinds for s in view.duties.values()
+        )
+
     def _advance_step(self, step: Step, view: RunView, context: Context) -> None:
-        if self._done(step.id):
+        if self._done(step.id) and not (step.kind == "filings" and self._has_new_filings(view)):
             return
         if not self._is_open(step.id):
             if not all(self._done(earlier) for earlier in step.after):
@@ -171,7 +204,8 @@ class Run(Aggregate):
             self._complete(step.id, "done", context)
 
     def _advance_filings(self, step: Step, view: RunView, context: Context) -> None:
-        """One task per due duty; the step itself is complete when no duty of its kinds is left open."""
+        """One task per due duty; the step itself is complete when no duty of its kinds is left open. It opens again
+        when facts bring a new one."""
         covered = {
             duty_id: state
             for duty_id, state in view.duties.items()
@@ -220,8 +254,10 @@ class Run(Aggregate):
             )
 
     def _complete(self, step_id: str, outcome: str, context: Context, *, comment: str = "") -> None:
-        if self._done(step_id):
-            return
+        if not self._done(step_id):
+            self._close(step_id, outcome, context, comment=comment)
+
+    def _close(self, step_id: str, outcome: str, context: Context, *, comment: str = "") -> None:
         state = self.steps.get(step_id)
         if state is not None and state.timer is not None:
             self.emit(
@@ -254,7 +290,11 @@ class Run(Aggregate):
 
     def _done(self, step_id: str) -> bool:
         state = self.steps.get(step_id)
-        return state is not None and not state.open and state.outcome not in {None, "rejected"}
+        return state is not None and not state.open and state.outcome not in UNDONE
+
+    def _kind_of(self, step_id: str) -> str:
+        steps = self.playbook.steps if self.playbook else ()
+        return next((step.kind for step in steps if step.id == step_id), "filing")
 
     def open_steps(self) -> Iterable[str]:
         """Ids of the steps that wait for somebody or something."""
@@ -263,11 +303,12 @@ class Run(Aggregate):
     @folds(RunStarted)
     def _started(self, event: RunStarted) -> None:
         self.incident_id = event.incident_id
-        self.playbook = Playbook.model_validate(event.definition)
+        self.playbook = read_stored(event.definition)
         self.drill = event.drill
 
     @folds(StepStarted)
     def _step_started(self, event: StepStarted) -> None:
+        self.finished = None  # a duty that fell due after the end takes the run up again
         state = self.steps.setdefault(event.step, StepState(event.step_kind))
         state.open, state.outcome, state.started_at = True, None, event.recorded_at
         state.rounds += 1
@@ -275,7 +316,7 @@ class Run(Aggregate):
 
     @folds(StepCompleted)
     def _step_completed(self, event: StepCompleted) -> None:
-        state = self.steps.setdefault(event.step, StepState("skipped"))
+        state = self.steps.setdefault(event.step, StepState(self._kind_of(event.step)))
         state.open, state.outcome = False, event.outcome
 
     @folds(TimerSet)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
-from incidents.errors import NotFound
+from incidents.errors import IllegalTransition, NotFound
 from incidents.incident.incident import Incident
 from incidents.privacy import refuse_contacts
 from incidents.record import Context, Record, retrying
@@ -26,7 +26,9 @@ class RunService:
         if playbook is None:
             known = ", ".join(sorted(self._playbooks))
             raise NotFound(f"There is no playbook {playbook_id}; there are: {known}.", field="playbook")
-        self._record.load(Incident, incident_id)
+        incident = self._record.load(Incident, incident_id)
+        if not incident.is_open:
+            raise IllegalTransition(f"The incident is {incident.phase.value}; a playbook runs for an open one.")
 
         def command() -> Run:
             run = self._record.find(Run, Run.id_for(incident_id, playbook_id))

@@ -1,7 +1,8 @@
-"""Which incidents have a duty that must be called out now."""
+"""Which duties must be called out now, and which were called out and wait to be acknowledged."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -39,3 +40,41 @@ def incidents_to_watch(engine: Engine, *, now: datetime) -> list[UUID]:
             if step > row.warned_percent or (row.strict_due is not None and now > row.strict_due):
                 found[row.incident_id] = None
     return list(found)
+
+
+@dataclass(frozen=True, slots=True)
+class CalledOut:
+    """A warning that nobody has acknowledged yet, about a duty that is still to be done."""
+
+    incident_id: UUID
+    duty_id: str
+    step: int
+    at: datetime
+
+
+def unacknowledged(engine: Engine) -> list[CalledOut]:
+    """All of them, the oldest first: a few for each open incident."""
+    column = deadline_duties.c
+    statement = (
+        select(column.incident_id, column.duty_id, column.step, column.called_out_at)
+        .where(
+            column.generation == live_generation(NAME),
+            column.rank < SETTLED,
+            column.derived_status == "due",
+            column.step > column.acknowledged_step,
+            column.called_out_at.is_not(None),
+        )
+        .order_by(column.called_out_at, column.incident_id, column.duty_id)
+    )
+    with reading(engine) as connection:
+        return [CalledOut(*row) for row in connection.execute(statement)]
+
+
+def open_duties(engine: Engine, incident_id: UUID) -> dict[str, datetime | None]:
+    """The open duties of an incident as the read model has them: id to strict deadline."""
+    column = deadline_duties.c
+    statement = select(column.duty_id, column.strict_due).where(
+        column.generation == live_generation(NAME), column.incident_id == incident_id, column.rank < SETTLED
+    )
+    with reading(engine) as connection:
+        return {row.duty_id: row.strict_due for row in connection.execute(statement)}

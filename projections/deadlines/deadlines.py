@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -11,10 +11,11 @@ from uuid import UUID
 from sqlalchemy import Engine, and_, select
 
 from incidents.errors import InvalidInput, NotFound
+from incidents.record import Event
 from incidents.record.database import reading
 from incidents.reference import reference_of
 from playbooks.duties.register import window_used
-from projections.deadlines.fold import SETTLED
+from projections.deadlines.fold import BLANK, SETTLED, duty_of, folded
 from projections.deadlines.tables import NAME, deadline_duties
 from projections.paging import (
     Page,
@@ -29,6 +30,7 @@ from projections.paging import (
     read_uuid,
 )
 from projections.positions import live_generation
+from projections.projection import incident_of
 from projections.severity_board.tables import NAME as BOARD
 from projections.severity_board.tables import board_incidents
 
@@ -90,6 +92,11 @@ class Deadline(ReadModel):
     waived_at: datetime | None
     waiver_reason: str | None
     lifted_reason: str | None
+    called_out_at: datetime | None
+    """When the present warning, or the missed deadline, was recorded."""
+    acknowledged_by: str | None
+    """Who acknowledged a warning last. A later step warns anew."""
+    acknowledged_at: datetime | None
     fulfilled_at: datetime | None
     fulfilled_by: str | None
     fulfilled_how: str | None
@@ -140,6 +147,43 @@ def deadlines(
         items=tuple(_deadline(row, now) for row in rows[:limit]),
         next_cursor=encode_cursor("deadline", [last[key.key] for key in _KEYS]) if last else None,
     )
+
+
+def deadlines_as_of(
+    events: Iterable[Event],
+    *,
+    as_of: datetime,
+    incident_title: str,
+    include: Literal["open", "all"] = "open",
+    limit: int = 100,
+    cursor: str | None = None,
+) -> Page[Deadline]:
+    """The duties of one incident as they were on record at an instant, in the same form and order.
+
+    `events` is the stream of its duties up to then. Shares of windows and remaining times are those of `as_of`.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for event in events:
+        duty_id = duty_of(event)
+        before = rows.get(duty_id)
+        blank = {"incident_id": incident_of(event), "duty_id": duty_id, "incident_title": incident_title}
+        rows[duty_id] = {**(BLANK | blank if before is None else before), **folded(before, event)}
+    found = sorted(
+        (row for row in rows.values() if include == "all" or row["rank"] < SETTLED),
+        key=_place,
+    )
+    if cursor is not None:
+        after_this = tuple(decode_cursor(cursor, "deadline", (read_integer, read_instant, read_uuid, read_text)))
+        found = [row for row in found if _place(row) > after_this]
+    page = found[: check_limit(limit)]
+    return Page(
+        items=tuple(_deadline(row, as_of) for row in page),
+        next_cursor=encode_cursor("deadline", list(_place(page[-1]))) if len(found) > limit else None,
+    )
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[key.key] for key in _KEYS)
 
 
 def deadline(engine: Engine, incident_id: UUID, duty_id: str, *, now: datetime) -> Deadline:

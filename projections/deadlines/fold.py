@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from sqlalchemy import Connection
+from sqlalchemy.sql.schema import ScalarElementColumnDefault
 
 from incidents.record import Event, Recorded
 from playbooks.duties import events as duties
+from playbooks.duties.register import MISSED, restarts_warnings
 from projections.deadlines.tables import NAME, deadline_duties
 from projections.projection import LAST_INSTANT, Projection, incident_of
 from projections.rows import Row, Rows
@@ -48,28 +50,52 @@ _JSON_FROM_DUTY = {
 }
 
 
+BLANK: Row = {
+    column.name: column.default.arg if isinstance(column.default, ScalarElementColumnDefault) else None
+    for column in deadline_duties.columns
+}
+"""The row of a duty before its first event."""
+_QUIET: Row = {
+    "warned_percent": 0,
+    "step": 0,
+    "called_out_at": None,
+    "acknowledged_step": 0,
+    "acknowledged_by": None,
+    "acknowledged_at": None,
+}
+
+
 class Deadlines(Projection):
     """What must be told to whom by when, and what became of it."""
 
     name = NAME
-    version = 1
+    version = 2
     events = duties.EVENTS
     tables: ClassVar = (deadline_duties,)
 
     def fold(self, connection: Connection, generation: int, batch: Sequence[Recorded]) -> None:
         rows = Rows(connection, deadline_duties, generation)
-        rows.load({(incident_of(r.event), _duty_of(r.event)) for r in batch})
+        rows.load({(incident_of(r.event), duty_of(r.event)) for r in batch})
         for recorded in batch:
             event = recorded.event
-            key = (incident_of(event), _duty_of(event))
-            if rows.get(*key) is None:
-                rows.put(*key, identified_at=event.recorded_at, updated_at=event.recorded_at)
-            row = rows.put(*key, updated_at=event.recorded_at, **_values(event))
-            rows.put(*key, rank=_rank(row), due_sort=row["strict_due"] or row["earliest_deadline"] or LAST_INSTANT)
+            key = (incident_of(event), duty_of(event))
+            rows.put(*key, **folded(rows.get(*key), event))
         rows.flush()
 
 
-def _duty_of(event: Event) -> str:
+def folded(before: Mapping[str, Any] | None, event: Event) -> Row:
+    """What an event changes in the row of its duty; `before` is the row so far (None: there is none)."""
+    changed: Row = {} if before is not None else {"identified_at": event.recorded_at}
+    changed |= {"updated_at": event.recorded_at, **_values(event)}
+    row = {**BLANK, **(before or {}), **changed}
+    if isinstance(event, duties.DutyRevised) and restarts_warnings(event) and not row["missed"]:
+        changed |= _QUIET
+    due_sort = row["strict_due"] or row["earliest_deadline"] or LAST_INSTANT
+    return changed | {"rank": _rank(row), "due_sort": due_sort}
+
+
+def duty_of(event: Event) -> str:
+    """The duty that an event of the register is about."""
     if isinstance(event, duties.DutyIdentified | duties.DutyRevised):
         return event.duty.duty_id
     duty_id: str = event.duty_id  # type: ignore[attr-defined]
@@ -116,11 +142,19 @@ def _fulfilled(event: Any) -> Row:
 
 
 def _warned(event: Any) -> Row:
-    return {"warned_percent": event.percent}
+    return {"warned_percent": event.percent, "step": event.percent, "called_out_at": event.recorded_at}
 
 
-def _missed(_event: Any) -> Row:
-    return {"missed": True}
+def _missed(event: Any) -> Row:
+    return {"missed": True, "step": MISSED, "called_out_at": event.recorded_at}
+
+
+def _acknowledged(event: Any) -> Row:
+    return {
+        "acknowledged_step": event.step,
+        "acknowledged_by": event.actor,
+        "acknowledged_at": event.recorded_at,
+    }
 
 
 def _duty(duty: duties.DutyOnRecord) -> Row:
@@ -143,4 +177,5 @@ _FOLDS: dict[type[Event], Callable[[Any], Row]] = {
     duties.DutyFulfilled: _fulfilled,
     duties.DutyWarned: _warned,
     duties.DutyMissed: _missed,
+    duties.DutyAcknowledged: _acknowledged,
 }

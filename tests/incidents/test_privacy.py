@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import string
+import sys
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -25,6 +27,16 @@ MASKED = [
     ("138-0013-8000", "[phone]"),
     ("86 13800138000", "[phone]"),
     ("+86 138 0013 8000", "[phone]"),
+    ("138.0013.8000", "[phone]"),
+    ("86.138.0013.8000, 致电", "[phone], 致电"),
+    ("138\u200b0013\u200b8000", "[phone]"),
+    ("\ufeff电话：1\u20603\u00ad800138\u200d000。", "\ufeff电话：[phone]。"),
+    ("138\u00a00013\u00a08000", "[phone]"),
+    ("138\u20110013\u20118000", "[phone]"),
+    ("zhang\u200b.wei@exam\u00adple.com", "[email]"),
+    ("li.na@localhost", "[email]"),
+    ("to Li.Na2@LOCALHOST.", "to [email]."),
+    ("write to nguyễn.lan@mail now", "write to [email] now"),
     ("+8613800138000.", "[phone]."),
     ("0086 138 0013 8000", "[phone]"),
     ("１３８００１３８０００", "[phone]"),
@@ -79,6 +91,10 @@ KEPT = [
     "arn:aws:ec2:us-east-1:522536594833:security-group/sg-0daf160f08dfed499",
     "curve25519-sha256@libssh.org,chacha20-poly1305@openssh.com",
     "root@db-01 svc_backup@localhost",
+    "root@localhost getty.target@tty1 lodash.merge@latest app.v2@build-7",
+    "Chrome 138.0.7204.49 and 138.0013.8000.1, 10.138.0013.8000",
+    "版本\u200b138.0.7204.49\u200b，地址 192.0\u200b.2.1",
+    "1652272159\u200b000",
     "lodash@4.17.21 npm@10.2",
     "Postgres 16.4.2, kernel 5.15.0-1052",
     "0x4020000000000000 logon 0x1a6162e2b",
@@ -167,6 +183,13 @@ def test_no_chinese_mobile_number_survives(
     # A mobile number right after or before other digits or letters would be another number.
     masked = mask_contacts(f"{before}电话{code}{number}。{after}")
     assert number not in masked
+
+
+def test_no_unseen_character_hides_a_number() -> None:
+    """Every character that this Python's Unicode calls a format character, between two groups of a number."""
+    for code in range(sys.maxunicode + 1):
+        if unicodedata.category(chr(code)) == "Cf":
+            assert mask_contacts(f"138{chr(code)}0013 8000".replace(" ", chr(code))) == "[phone]", hex(code)
 
 
 @given(st.text(max_size=60))

@@ -240,7 +240,7 @@ def test_words_that_changed_since_the_approval_do_not_go_out(office: Office, rec
     words = root / "personal-data-breach" / "vi" / "subject.txt.j2"
     words.write_text(words.read_text() + "!")
     upgraded = CampaignService(record, office.audiences, Templates(root))
-    with pytest.raises(Conflict):
+    with pytest.raises(IllegalTransition):
         upgraded.start(office.lan(), view.campaign_id)
 
 

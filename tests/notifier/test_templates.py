@@ -178,6 +178,41 @@ def test_a_malformed_value_is_named(breach: Template, value: str, given: Any, fi
     assert [fault.field for fault in caught.value.errors] == [field]
 
 
+PERSON = "Li Na 13800138000 li.na@example.com"
+
+
+def test_nobodys_contact_gets_into_any_words_of_a_notice(breach: Template) -> None:
+    """Values are put into events for good. Every value of words is tried, in each language, and entries of lists."""
+    tried = set()
+    for name, rule in breach.manifest.values.items():
+        if rule.type not in {"line", "text", "list"}:
+            continue
+        assert rule.by_language, "or give it without a language below"
+        for language in breach.languages:
+            given = ["fine", PERSON] if rule.type == "list" else PERSON
+            with pytest.raises(InvalidInput) as caught:
+                breach.check_values(values(**{name: {language: given}}))
+            field = f"values.{name}.{language}" + (".1" if rule.type == "list" else "")
+            assert [fault.field for fault in caught.value.errors] == [field]
+            assert "contact_phone" in caught.value.errors[0].reason
+            assert not any(part in f"{caught.value.detail}{caught.value.errors}" for part in PERSON.split()[2:])
+            tried.add(name)
+    assert {"organisation", "incident_summary", "data_kinds", "contact_point", "contact_hours"} <= tried
+    with pytest.raises(InvalidInput):
+        breach.check_values(values(organisation=PERSON))
+
+
+def test_the_organisations_own_contacts_stay_in_their_values(breach: Template) -> None:
+    breach.check_values(
+        values(
+            contact_phone="+8613800138000",
+            contact_email="li.na@example.com",
+            verify_url="https://example.com/check?phone=13800138000",
+            occurred_on="2026-11-12",
+        )
+    )
+
+
 @pytest.mark.parametrize("phone", ["+442079460000", "400 810 0000", "1900 1234", "12377"])
 def test_service_numbers_are_contact_phones(breach: Template, phone: str) -> None:
     breach.check_values(values(contact_phone=phone))

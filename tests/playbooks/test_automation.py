@@ -202,6 +202,26 @@ def test_running_twice_over_the_same_events_records_nothing_new(
     assert record.head() == head
 
 
+def test_a_merged_incident_hands_over_what_it_knows_and_owes(
+    record: Record, automation: Follower, incidents: IncidentService, incident_id: UUID, analyst: ContextMaker
+) -> None:
+    incidents.triage(incident_id, analyst(happened_at=NIGHT - timedelta(hours=5)))
+    incidents.state_facts(incident_id, analyst(), BREACH)
+    whole = incidents.report(uuid4(), analyst(), title="The larger theft").id
+    incidents.triage(whole, analyst())
+    automation.drain()
+
+    incidents.merge(incident_id, analyst(), whole, reason="One attacker.")
+    automation.drain()
+
+    register = record.load(DutyRegister, DutyRegister.id_for(incident_id))
+    assert not register.open_duties()
+    assert record.load(Run, Run.id_for(incident_id, "personal-data-breach")).finished == "merged"
+    # The clock of the whole started when anybody knew of the part.
+    assert duty(record, whole, GDPR).duty.clock_at == NIGHT - timedelta(hours=5)
+    assert record.load(Run, Run.id_for(whole, "personal-data-breach")).finished is None
+
+
 def test_an_incident_of_no_data_starts_no_breach_run(
     record: Record, automation: Follower, incidents: IncidentService, incident_id: UUID, analyst: ContextMaker
 ) -> None:

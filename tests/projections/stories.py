@@ -182,6 +182,7 @@ def _duties(teller: Teller, it: UUID, register: UUID) -> None:
     tell(duties.WaiverOverturned, duty_id="d-people", reason="keys were not safe")
     tell(duties.DutyWarned, duty_id="d-party", percent=50)
     tell(duties.DutyMissed, duty_id="d-party", strict_due=teller.now)
+    tell(duties.DutyAcknowledged, duty_id="d-party", step=101)
     tell(duties.DutyFulfilled, duty_id="d-sa", rule="eu-gdpr-33", how="filing", late=False, submitted_at=teller.now)
     tell(duties.DutyLifted, duty_id="d-final", reason="no longer triggered")
 

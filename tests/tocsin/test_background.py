@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from incidents.clock import ManualClock
+from incidents.errors import InvalidInput
 from incidents.record import Context
 from notifier.campaigns.campaign import Campaign, CampaignStatus
 from notifier.campaigns.events import CampaignDrafted
@@ -241,3 +242,119 @@ def test_a_commit_wakes_the_workers(services: Services, analyst: ContextMaker) -
 
     assert woken.wait(20)
     assert workers.stop()
+
+
+def ready_campaign(services: Services, campaign_id: UUID, analyst: ContextMaker, clock: ManualClock) -> ContextMaker:
+    """Complete a draft and ask for approval. Returns the second person."""
+    audience = services.audiences.import_csv(io.BytesIO(CSV), analyst())
+    services.campaigns.attach_audience(analyst(), campaign_id, audience.audience_id)
+    values = services.record.load(Campaign, campaign_id).values
+    services.campaigns.revise_text(analyst(), campaign_id, {**values, **words()})
+    services.campaigns.request_approval(analyst(), campaign_id)
+    return ContextMaker(clock, "user:qiang")
+
+
+def approve(services: Services, campaign_id: UUID, second: ContextMaker) -> None:
+    view = services.campaigns.view(campaign_id)
+    services.campaigns.approve(
+        second(), campaign_id, text_digest=view.text_digest, audience_digest=view.audience_digest
+    )
+
+
+def test_a_text_changed_right_after_its_approval_is_not_sent_and_stops_nobody(
+    services: Services, incident_id: UUID, analyst: ContextMaker, clock: ManualClock, settle: Callable[[], None]
+) -> None:
+    campaign_id = campaign_id_of(services, incident_id)
+    second = ready_campaign(services, campaign_id, analyst, clock)
+    approve(services, campaign_id, second)
+    values = services.record.load(Campaign, campaign_id).values
+    services.campaigns.revise_text(analyst(), campaign_id, {**values, **words("Call us.")})
+    settle()
+    assert services.record.load(Campaign, campaign_id).status is CampaignStatus.DRAFT
+    assert "draft-notice" in run_of(services, incident_id).open_steps()
+
+    services.campaigns.request_approval(analyst(), campaign_id)
+    approve(services, campaign_id, second)
+    settle()
+    assert services.record.load(Campaign, campaign_id).status is CampaignStatus.STARTED
+
+
+def test_a_campaign_without_a_run_starts_when_it_is_approved(
+    services: Services, incident_id: UUID, analyst: ContextMaker, clock: ManualClock, settle: Callable[[], None]
+) -> None:
+    values = services.record.load(Campaign, campaign_id_of(services, incident_id)).values
+    own = services.campaigns.draft(
+        analyst(), incident_id=incident_id, template="personal-data-breach", values=values
+    ).campaign_id
+    approve(services, own, ready_campaign(services, own, analyst, clock))
+    settle()
+
+    assert services.record.load(Campaign, own).status is CampaignStatus.STARTED
+
+
+def test_what_the_law_demands_is_asked_again_at_the_approval(
+    services: Services, incident_id: UUID, analyst: ContextMaker, clock: ManualClock
+) -> None:
+    """A draft made before anything was due, or with no duties named, demands nothing by itself."""
+    own = services.campaigns.draft(
+        analyst(),
+        incident_id=incident_id,
+        template="personal-data-breach",
+        values={
+            "organisation": "Lantern Bank",
+            "contact_point": "Desk",
+            "incident_summary": dict.fromkeys(("en", "zh-Hans", "vi"), "Something happened."),
+        },
+    ).campaign_id
+    audience = services.audiences.import_csv(io.BytesIO(CSV), analyst())
+    services.campaigns.attach_audience(analyst(), own, audience.audience_id)
+    services.campaigns.request_approval(analyst(), own)
+
+    with pytest.raises(InvalidInput, match="lacks content that the law demands"):
+        approve(services, own, ContextMaker(clock, "user:qiang"))
+
+
+def test_a_notice_that_reached_nobody_fulfils_nothing(
+    services: Services, incident_id: UUID, analyst: ContextMaker, clock: ManualClock, settle: Callable[[], None]
+) -> None:
+    campaign_id = campaign_id_of(services, incident_id)
+    approve(services, campaign_id, ready_campaign(services, campaign_id, analyst, clock))
+    settle()
+    campaign = services.record.load(Campaign, campaign_id)
+    campaign.finish(Context.of_command("system:notifier", clock), {"reached": 0, "failed": 2})
+    services.record.commit(campaign)
+    settle()
+
+    duty = services.duties.register(incident_id).duties["eu-gdpr-34-individuals:eu.affected_individuals:individual"]
+    assert duty.is_open
+    assert duty.fulfilled_at is None
+
+
+def test_a_drills_notice_is_a_drill_and_fulfils_nothing(
+    services: Services, analyst: ContextMaker, clock: ManualClock, settle: Callable[[], None]
+) -> None:
+    incident = services.incidents.report(uuid4(), analyst(), title="Exercise")
+    services.runs.start(incident.id, "personal-data-breach", analyst(), drill=True)
+    services.incidents.triage(incident.id, analyst())
+    services.incidents.state_facts(incident.id, analyst(), FACTS)
+    settle()
+
+    campaign = services.record.load(Campaign, campaign_id_of(services, incident.id))
+
+    assert campaign.drill
+    assert campaign.duties == ()
+
+
+def test_the_bridge_goes_on_after_what_the_state_refuses(
+    services: Services, incident_id: UUID, analyst: ContextMaker, clock: ManualClock, settle: Callable[[], None]
+) -> None:
+    """A campaign rejected between its approval and its start once stopped the bridge for everybody."""
+    campaign_id = campaign_id_of(services, incident_id)
+    second = ready_campaign(services, campaign_id, analyst, clock)
+    approve(services, campaign_id, second)
+    services.campaigns.reject(second(), campaign_id, reason="Wait for counsel.")
+
+    settle()
+
+    assert services.record.load(Campaign, campaign_id).status is CampaignStatus.REJECTED
+    assert "draft-notice" in run_of(services, incident_id).open_steps()

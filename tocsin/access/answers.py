@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from incidents.clock import Clock
@@ -19,6 +19,8 @@ from incidents.record.database import reading, writing
 from tocsin.access.tables import remembered_answers
 
 KEEP_FOR = timedelta(days=7)
+FIRST_REFUSAL = 400
+"""HTTP statuses from here on say that the command had no effect (RFC 9110 section 15.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +56,33 @@ class Answers:
         return Answer(row.status, row.body, json.loads(row.headers))
 
     def remember(self, key_id: str, idempotency_key: str, request_digest: bytes, answer: Answer) -> None:
-        """Keep an answer; the first one wins."""
+        """Keep an answer. The first one wins, but for a refusal that is followed by a success of the same request:
+        the command came in several times at once, and what it did must not stay hidden behind the refusal."""
+        table = remembered_answers
+        values = {
+            "status": answer.status,
+            "body": answer.body,
+            "headers": json.dumps(answer.headers),
+            "answered_at": self._clock.now(),
+        }
+        row = {"key_id": key_id, "idempotency_key": idempotency_key, "request_digest": request_digest, **values}
         try:
             with writing(self._engine) as connection:
-                connection.execute(
-                    insert(remembered_answers).values(
-                        key_id=key_id,
-                        idempotency_key=idempotency_key,
-                        request_digest=request_digest,
-                        status=answer.status,
-                        body=answer.body,
-                        headers=json.dumps(answer.headers),
-                        answered_at=self._clock.now(),
-                    )
-                )
+                connection.execute(insert(table).values(row))
         except IntegrityError:
-            return  # the same command came in twice at once; both answers are the same
+            if answer.status >= FIRST_REFUSAL:
+                return
+            with writing(self._engine) as connection:
+                connection.execute(
+                    update(table)
+                    .where(
+                        table.c.key_id == key_id,
+                        table.c.idempotency_key == idempotency_key,
+                        table.c.request_digest == request_digest,
+                        table.c.status >= FIRST_REFUSAL,
+                    )
+                    .values(values)
+                )
 
     def forget_old(self) -> int:
         """Drop answers older than a week. Returns how many."""

@@ -14,17 +14,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from incidents.clock import Clock
-from incidents.errors import InvalidInput, NotAuthenticated, NotFound
+from incidents.errors import Conflict, InvalidInput, NotAuthenticated, NotFound
 from incidents.record.database import reading, writing
 from tocsin.access.roles import Permission, Role, permissions_of
 from tocsin.access.tables import api_keys
 
 _SHAPE = re.compile(r"^tocsin_([0-9a-f]{10})_([A-Za-z0-9_-]{43})$")
+_ID_LENGTH = 10
+"""Hexadecimal digits of a key's id."""
 _NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,63}$")
 
 
@@ -68,14 +71,34 @@ class Keys:
     def create(
         self, name: str, roles: Iterable[str], *, created_by: str, expires_at: datetime | None = None
     ) -> tuple[KeyInfo, str]:
-        """Make a key. Returns what may be shown and, this once, the key itself."""
+        """Make a key. Returns what may be shown and, this once, the key itself. InvalidInput for a name in use."""
+        info, text = self.create_once(uuid4(), name, roles, created_by=created_by, expires_at=expires_at)
+        if text is None:
+            raise Conflict("Another key has this key's id. Make it again.")
+        return info, text
+
+    def create_once(
+        self,
+        command_id: UUID,
+        name: str,
+        roles: Iterable[str],
+        *,
+        created_by: str,
+        expires_at: datetime | None = None,
+    ) -> tuple[KeyInfo, str | None]:
+        """The same for a command that may come in again, even at the same moment: the key's id is made from the
+        command's, so that a repeat finds the key it made, without its secret (None). InvalidInput for a name in use.
+        """
         if not _NAME.match(name):
             raise InvalidInput("A key's name is 1-64 of a-z, 0-9, dot, dash, underscore.", field="name")
         granted = _parse_roles(roles)
+        key_id, secret = command_id.hex[:_ID_LENGTH], secrets.token_urlsafe(32)
+        made = self._made(key_id, name)
+        if made is not None:
+            return made, None
         now = self._clock.now()
         if expires_at is not None and expires_at <= now:
             raise InvalidInput("The key would be expired from the start.", field="expires_at")
-        key_id, secret = secrets.token_hex(5), secrets.token_urlsafe(32)
         row = {
             "key_id": key_id,
             "name": name,
@@ -90,10 +113,20 @@ class Keys:
             with writing(self._engine) as connection:
                 connection.execute(insert(api_keys).values(row))
         except IntegrityError as error:
+            made = self._made(key_id, name)
+            if made is not None:
+                return made, None
             raise InvalidInput(f"There is a key called {name} already.", field="name") from error
         return KeyInfo(key_id, name, tuple(sorted(granted)), now, created_by, expires_at, None), (
             f"tocsin_{key_id}_{secret}"
         )
+
+    def _made(self, key_id: str, name: str) -> KeyInfo | None:
+        with reading(self._engine) as connection:
+            row = connection.execute(
+                select(api_keys).where(api_keys.c.key_id == key_id, api_keys.c.name == name)
+            ).first()
+        return None if row is None else _info(row)
 
     def check(self, text: str) -> Principal:
         """The principal of a key. NotAuthenticated for any wrong, expired or revoked one, without saying which part."""
@@ -139,23 +172,24 @@ class Keys:
         """All keys, oldest first."""
         with reading(self._engine) as connection:
             rows = connection.execute(select(api_keys).order_by(api_keys.c.created_at)).all()
-        return [
-            KeyInfo(
-                row.key_id,
-                row.name,
-                tuple(row.roles.split(",")),
-                row.created_at,
-                row.created_by,
-                row.expires_at,
-                row.revoked_at,
-            )
-            for row in rows
-        ]
+        return [_info(row) for row in rows]
 
     def is_empty(self) -> bool:
         """Whether no key was ever made (the first start makes one for the admin)."""
         with reading(self._engine) as connection:
             return connection.execute(select(api_keys.c.key_id).limit(1)).first() is None
+
+
+def _info(row: Any) -> KeyInfo:
+    return KeyInfo(
+        row.key_id,
+        row.name,
+        tuple(row.roles.split(",")),
+        row.created_at,
+        row.created_by,
+        row.expires_at,
+        row.revoked_at,
+    )
 
 
 def _parse_roles(roles: Iterable[str]) -> frozenset[Role]:

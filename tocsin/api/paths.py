@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from fastapi import Depends, Path, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from incidents.clock import Clock
 from incidents.errors import InvalidInput, NotFound
 from incidents.incident.events import IncidentReported
 from incidents.record import Event, Record
@@ -18,6 +20,7 @@ from playbooks.runs.events import RunStarted
 from projections.paging import MAX_LIMIT
 from projections.severity_board.board import find_by_reference
 from tocsin.api.scopes import door_of
+from tocsin.api.values import ZonedTime
 from tocsin.services import Services
 
 IncidentName = Annotated[
@@ -77,6 +80,18 @@ async def find_campaign(request: Request, campaign: UUID) -> UUID:
 IncidentId = Annotated[UUID, Depends(find_incident)]
 RunId = Annotated[UUID, Depends(find_run)]
 CampaignId = Annotated[UUID, Depends(find_campaign)]
+
+AsOf = Annotated[
+    ZonedTime | None, Query(description="What was on record at this instant, instead of now. Not in the future.")
+]
+
+
+def not_in_the_future(as_of: datetime, clock: Clock) -> datetime:
+    """The instant. InvalidInput when it is still to come: nobody believes anything then."""
+    if as_of > clock.now():
+        raise InvalidInput("That instant is still to come; nothing is on record of it.", field="as_of")
+    return as_of
+
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Items on a page.")]
 Cursor = Annotated[

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
+_NUMBER = re.compile(r"\s*[+-]?[\d_.eE]*\s*")
 _EXAMPLE = "2026-11-20T09:30:00+08:00"
 
 
@@ -24,8 +26,8 @@ class ResponseModel(BaseModel):
 
 
 def _only_text(value: Any) -> Any:
-    """JSON numbers are no times here: seconds or milliseconds, and of which zone, would be a guess."""
-    if isinstance(value, datetime | str):
+    """Numbers are no times here, in quotes neither: seconds or milliseconds, and of which zone, would be a guess."""
+    if isinstance(value, datetime) or (isinstance(value, str) and not _NUMBER.fullmatch(value)):
         return value
     raise ValueError(f"must be a time in ISO 8601 with a zone, such as {_EXAMPLE}")
 

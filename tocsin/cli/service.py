@@ -1,7 +1,8 @@
-"""`tocsin serve`, `tocsin demo`, `tocsin projections`, `tocsin keys`: commands that open the database themselves."""
+"""`tocsin serve`, `demo`, `watchdog`, `projections`, `keys`: commands that open the database themselves."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("serve")(serve)
     app.command("demo")(demo)
+    app.command("watchdog")(watchdog)
     app.add_typer(projections, name="projections")
     app.add_typer(keys, name="keys")
 
@@ -55,6 +57,27 @@ def demo(
         raise InvalidInput("Give --twilio-url and --smtp-port together.", field="--smtp-port")
     channels = Channels(twilio_url, smtp_port) if twilio_url and smtp_port else None
     run_demo(folder, port=port, fresh=fresh, story=story, announce_json=as_json, channels=channels)
+
+
+@one_line_errors
+def watchdog(as_json: Json = False) -> None:
+    """Derive the duties of all open incidents anew, compare with the record, and say what differs.
+
+    Exit code 1 if something does. Sends no heartbeat: that is for the service whose clocks it vouches for.
+    """
+    from tocsin.background import Background
+    from tocsin.wiring import open_services
+
+    with open_services(load_settings()) as services:
+        report = Background(services).watchdog.look()
+    if as_json:
+        say({**asdict(report), "well": report.well})
+    else:
+        typer.echo(f"{report.incidents} open incidents, {report.duties} open duties: {len(report.faults)} faults")
+        if report.faults:
+            show_table(("where", "duty", "what"), [(fault.where, fault.duty, fault.what) for fault in report.faults])
+    if not report.well:
+        raise typer.Exit(1)
 
 
 @projections.command("rebuild")

@@ -33,6 +33,16 @@ class Metrics:
             "tocsin_open_duties", "Open duties by share of the window used.", ["used"], registry=self.registry
         )
 
+        self.watchdog_well = Gauge(
+            "tocsin_watchdog_well", "1 when the last look at all open duties found all well.", registry=self.registry
+        )
+        self.watchdog_faults = Gauge(
+            "tocsin_watchdog_faults", "What the last look at all open duties found wrong.", registry=self.registry
+        )
+        self.watchdog_looked = Gauge(
+            "tocsin_watchdog_last_look_timestamp_seconds", "When the watchdog last looked.", registry=self.registry
+        )
+
     def render(self) -> bytes:
         """The exposition text."""
         return generate_latest(self.registry)

@@ -10,11 +10,11 @@ from typing import Any
 from pydantic_core import to_json
 
 from incidents.alerts.dialects import ocsf, wazuh
-from incidents.alerts.dialects.reading import LIMITS, Limits, read_json, read_object
+from incidents.alerts.dialects.reading import LIMITS, Limits, nests_deeper, read_json, read_object
 from incidents.alerts.finding import DetectionFinding
 from incidents.errors import InvalidInput, NotFound, TocsinError, TooLarge
 
-__all__ = ["DIALECTS", "LIMITS", "BatchItem", "Limits", "parse", "parse_many"]
+__all__ = ["DIALECTS", "LIMITS", "BatchItem", "Limits", "nests_deeper", "parse", "parse_many"]
 
 Dialect = Callable[[dict[str, Any]], DetectionFinding]
 """From a JSON object to the finding in it; InvalidInput names the field and the fault."""

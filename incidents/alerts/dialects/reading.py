@@ -22,6 +22,8 @@ M = TypeVar("M", bound=BaseModel)
 
 MAX_FAULTS = 20
 _BOM = b"\xef\xbb\xbf"
+_QUOTE = ord('"')
+_NO_MARKS = bytes(set(range(256)) - set(b'"{}[]'))
 
 
 class Limits(Model):
@@ -63,8 +65,8 @@ def read_json(raw: bytes, limits: Limits = LIMITS) -> Any:
     raw = raw.removeprefix(_BOM)
     if not raw.strip():
         raise Malformed("The body is empty; a JSON object is wanted.", field="body")
-    if raw.count(b"{") + raw.count(b"[") > limits.max_depth:
-        _check_depth(raw, limits.max_depth)
+    if nests_deeper(raw, limits.max_depth):
+        raise InvalidInput(f"The body nests objects and arrays deeper than {limits.max_depth} levels.", field="body")
     try:
         # The first reading finds faults of syntax and encoding with their place, the second duplicate names.
         from_json(raw, allow_inf_nan=False, cache_strings="none")
@@ -73,6 +75,26 @@ def read_json(raw: bytes, limits: Limits = LIMITS) -> Any:
         raise InvalidInput(f"The body is not valid: {fault}.", field="body") from None
     except ValueError as error:
         raise Malformed(f"The body is not valid JSON: {_sentence(error)}.", field="body") from None
+
+
+def nests_deeper(raw: bytes, limit: int) -> bool:
+    """Whether objects and arrays are more than `limit` deep, in time linear in the number of bytes.
+
+    Bytes that are not JSON get an answer too: up to their first fault, which the parser refuses, it is the right one.
+    """
+    if raw.count(b"{") + raw.count(b"[") <= limit:
+        return False
+    depth = 0
+    in_text = False
+    # Without escaped backslashes and then without escaped quotes, every quote left begins or ends a text.
+    for mark in raw.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NO_MARKS):
+        if mark == _QUOTE:
+            in_text = not in_text
+        elif not in_text:
+            depth += 1 if mark in b"{[" else -1
+            if depth > limit:
+                return True
+    return False
 
 
 def read_model(model: type[M], document: Any, prefix: str = "") -> M:
@@ -133,27 +155,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise _Fault("a number is too large")
     return number
-
-
-def _check_depth(raw: bytes, limit: int) -> None:
-    depth = 0
-    in_text = escaped = False
-    for byte in raw:
-        if in_text:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_text = False
-        elif byte == 0x22:
-            in_text = True
-        elif byte in b"{[":
-            depth += 1
-            if depth > limit:
-                raise InvalidInput(f"The body nests objects and arrays deeper than {limit} levels.", field="body")
-        elif byte in b"}]":
-            depth -= 1
 
 
 def _sentence(error: ValueError) -> str:

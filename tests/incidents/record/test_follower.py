@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 import pytest
+from eventsourcing.persistence import OperationalError
 
 from incidents.clock import ManualClock
 from incidents.incident.incident import Incident
 from incidents.record import Aggregate, Context, Follower, Record, Recorded, stable_id
+from incidents.record.follower import PARK_AFTER
 from tests.conftest import ContextMaker
 
 KINDS = ["incident.reported"]
@@ -96,6 +98,43 @@ def test_two_followers_of_one_name_have_one_effect(record: Record, analyst: Cont
 
     titles = [r.event.kind for r in record.read(0, 100) if r.event.actor.startswith("system:")]
     assert titles == ["incident.reported"]
+
+
+def test_an_event_that_cannot_be_handled_is_passed_over_and_the_others_go_on(
+    record: Record, analyst: ContextMaker, clock: ManualClock
+) -> None:
+    poison = report(record, analyst)
+    good = report(record, analyst)
+    shadow = Shadow(record, clock)
+
+    def handler(recorded: Recorded) -> Sequence[Aggregate]:
+        if recorded.event.originator_id == poison:
+            raise TypeError("a fault of ours")
+        return shadow(recorded)
+
+    follower = Follower(record, "shadow", handler, kinds=KINDS)
+    for _ in range(PARK_AFTER - 1):
+        with pytest.raises(TypeError):
+            follower.run_once()
+    follower.drain()
+
+    assert record.find(Incident, shadow.id_of(good)) is not None
+    assert len(follower.parked) == 1
+    assert follower.is_caught_up()
+
+
+def test_nothing_is_passed_over_while_the_database_is_away(record: Record, analyst: ContextMaker) -> None:
+    report(record, analyst)
+
+    def handler(recorded: Recorded) -> Sequence[Aggregate]:
+        raise OperationalError("the server is gone")
+
+    follower = Follower(record, "shadow", handler, kinds=KINDS)
+    for _ in range(PARK_AFTER * 3):
+        with pytest.raises(OperationalError):
+            follower.run_once()
+
+    assert record.position_of("shadow") == 0
 
 
 def test_only_the_newest_event_of_each_key_is_handled_where_that_is_enough(

@@ -214,3 +214,102 @@ def test_a_repeated_command_has_one_effect(record: Record, analyst: ContextMaker
 )
 def test_share_of_the_window_used(started: datetime, due: datetime, now: datetime, percent: float) -> None:
     assert window_used(started, due, now) == percent
+
+
+LATER = {"clock_at": NIGHT + timedelta(hours=9), "strict_due": NIGHT + timedelta(hours=81)}
+
+
+def missed(register: DutyRegister, clock: ManualClock, analyst: ContextMaker) -> None:
+    register.update(INCIDENT, [duty()], analyst())
+    clock.advance(timedelta(hours=72, seconds=1))
+    register.watch(INCIDENT, analyst())
+    register.collect_events()
+
+
+def test_a_missed_deadline_stays_judged_by_what_was_known(
+    register: DutyRegister, clock: ManualClock, analyst: ContextMaker
+) -> None:
+    missed(register, clock, analyst)
+
+    register.update(INCIDENT, [duty(**LATER, legal_end=NIGHT + timedelta(hours=82))], analyst())
+    assert kinds(register) == [], "an awareness said later to have been later changes nothing"
+
+    register.update(INCIDENT, [duty(**LATER, recipient="lead authority", status="possible")], analyst())
+    (revised,) = register.collect_events()
+    assert isinstance(revised, DutyRevised)
+    assert set(revised.changed) == {"recipient", "status"}
+    register.update(INCIDENT, [duty(clock_at=None, strict_due=None, legal_end=None)], analyst())
+    judged = register.duties["gdpr-33"].duty
+    assert (judged.clock_at, judged.strict_due) == (NIGHT, NIGHT + timedelta(hours=72))
+    assert judged.legal_end == NIGHT + timedelta(hours=73)
+
+
+def test_a_missed_deadline_may_turn_out_to_have_been_earlier(
+    register: DutyRegister, clock: ManualClock, analyst: ContextMaker
+) -> None:
+    missed(register, clock, analyst)
+    earlier = NIGHT - timedelta(hours=5)
+
+    register.update(INCIDENT, [duty(clock_at=earlier, strict_due=earlier + timedelta(hours=72))], analyst())
+
+    judged = register.duties["gdpr-33"]
+    assert (judged.duty.clock_at, judged.duty.strict_due) == (earlier, earlier + timedelta(hours=72))
+    assert judged.missed
+    assert judged.warned == 95, "a missed duty is not warned of anew"
+
+
+def test_a_missed_duty_that_is_lifted_and_comes_back_keeps_its_deadline(
+    register: DutyRegister, clock: ManualClock, analyst: ContextMaker
+) -> None:
+    missed(register, clock, analyst)
+
+    register.update(INCIDENT, [], analyst())
+    assert register.duties["gdpr-33"].lifted
+    assert register.duties["gdpr-33"].missed
+    register.update(INCIDENT, [duty(**LATER)], analyst())
+
+    assert register.duties["gdpr-33"].duty.strict_due == NIGHT + timedelta(hours=72)
+    assert register.duties["gdpr-33"].missed
+
+
+def test_an_open_deadline_moves_with_the_facts(register: DutyRegister, analyst: ContextMaker) -> None:
+    register.update(INCIDENT, [duty()], analyst())
+    register.update(INCIDENT, [duty(**LATER)], analyst())
+    assert register.duties["gdpr-33"].duty.strict_due == LATER["strict_due"]
+
+
+def test_a_warning_is_acknowledged_by_a_person_once_for_each_step(
+    register: DutyRegister, clock: ManualClock, analyst: ContextMaker
+) -> None:
+    register.update(INCIDENT, [duty()], analyst())
+    with pytest.raises(IllegalTransition, match="nothing to acknowledge"):
+        register.acknowledge(INCIDENT, "gdpr-33", analyst())
+    clock.advance(timedelta(hours=40))
+    register.watch(INCIDENT, analyst())
+    assert register.duties["gdpr-33"].wants_acknowledgement
+    assert register.duties["gdpr-33"].called_out_at == clock.now()
+    with pytest.raises(InvalidInput, match="person"):
+        register.acknowledge(INCIDENT, "gdpr-33", ContextMaker(clock, "system:clock")())
+
+    register.acknowledge(INCIDENT, "gdpr-33", analyst())
+
+    assert not register.duties["gdpr-33"].wants_acknowledgement
+    with pytest.raises(IllegalTransition, match="before"):
+        register.acknowledge(INCIDENT, "gdpr-33", analyst())
+    clock.advance(timedelta(hours=33))
+    register.watch(INCIDENT, analyst())
+    assert register.duties["gdpr-33"].wants_acknowledgement, "missed: the next step warns anew"
+
+
+def test_a_window_that_moved_warns_anew(register: DutyRegister, clock: ManualClock, analyst: ContextMaker) -> None:
+    register.update(INCIDENT, [duty()], analyst())
+    clock.advance(timedelta(hours=40))
+    register.watch(INCIDENT, analyst())
+    register.acknowledge(INCIDENT, "gdpr-33", analyst())
+
+    register.update(
+        INCIDENT, [duty(clock_at=NIGHT - timedelta(hours=2), strict_due=NIGHT + timedelta(hours=70))], analyst()
+    )
+    register.watch(INCIDENT, analyst())
+
+    assert register.duties["gdpr-33"].wants_acknowledgement

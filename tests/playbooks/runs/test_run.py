@@ -124,6 +124,72 @@ def test_an_approval_right_after_a_rejection_counts_before_its_step_is_open_agai
     assert "notify-people" in open_steps(run)
 
 
+@pytest.mark.parametrize("what", ["rejected", "voided"])
+def test_an_approval_taken_back_or_voided_is_asked_for_again(run: Run, analyst: ContextMaker, what: str) -> None:
+    ready = view("triaged", "contained", facts=NEEDED, a=DutyState(duty("a")))
+    run.advance(ready, analyst())
+    for moved in ("approval-requested", "approved"):
+        run.campaign_moved("draft-notice", moved, analyst())
+        run.advance(ready, analyst())
+    assert run.is_waiting_to_send("draft-notice")
+
+    run.campaign_moved("draft-notice", what, analyst())
+    run.advance(ready, analyst())
+    assert "draft-notice" in open_steps(run)
+    assert not run.is_waiting_to_send("draft-notice")
+
+    for moved in ("approval-requested", "approved"):
+        run.campaign_moved("draft-notice", moved, analyst())
+        run.advance(ready, analyst())
+    assert run.is_waiting_to_send("draft-notice")
+
+
+def test_changing_a_draft_that_nobody_was_asked_about_moves_nothing(run: Run, analyst: ContextMaker) -> None:
+    run.advance(view("triaged", "contained", facts=NEEDED, a=DutyState(duty("a"))), analyst())
+    run.collect_events()
+
+    run.campaign_moved("draft-notice", "voided", analyst())
+
+    assert run.collect_events() == []
+
+
+def test_a_duty_that_falls_due_after_the_filings_were_done_gets_its_task(run: Run, analyst: ContextMaker) -> None:
+    done = {"a": DutyState(duty("a"), fulfilled_at=duty().clock_at)}
+    run.advance(view("triaged", "contained", facts=NEEDED, **done), analyst())
+    assert run.steps["file"].outcome == "done"
+
+    run.advance(view("triaged", "contained", facts=NEEDED, **done, late=DutyState(duty("late"))), analyst())
+
+    assert {"file", "file:late"} <= open_steps(run)
+
+
+def test_a_finished_run_is_taken_up_again_by_a_new_duty(run: Run, analyst: ContextMaker) -> None:
+    done = {"a": DutyState(duty("a"), fulfilled_at=duty().clock_at)}
+    everything = view("triaged", "contained", "recovered", facts=NEEDED, **done)
+    run.advance(everything, analyst())
+    for moved in ("approval-requested", "approved"):
+        run.campaign_moved("draft-notice", moved, analyst())
+        run.advance(everything, analyst())
+    run.campaign_moved("draft-notice", "finished", analyst())
+    run.advance(everything, analyst())
+    assert run.finished == "completed"
+
+    run.advance(replace(everything, duties={**done, "late": DutyState(duty("late"))}), analyst())
+
+    assert run.finished is None
+    assert "file:late" in open_steps(run)
+
+
+def test_an_abandoned_run_leaves_nothing_open(run: Run, analyst: ContextMaker) -> None:
+    run.advance(view("triaged"), analyst())
+
+    run.abandon(analyst(), "merged")
+    run.advance(view("triaged", "contained", facts=NEEDED), analyst())
+
+    assert open_steps(run) == set()
+    assert run.finished == "merged"
+
+
 def test_filings_wait_until_each_duty_is_settled_in_some_way(run: Run, analyst: ContextMaker) -> None:
     duties = {
         "due": DutyState(duty("due")),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
 from incidents.clock import ManualClock
 from tests.tocsin.conftest import Client, Door, problem
+from tocsin.access.answers import Answer
 from tocsin.api.attempts import Attempts, network_of
+from tocsin.services import Services
 
 
 def test_whoami_tells_what_the_key_may_do(door: Door) -> None:
@@ -58,12 +61,60 @@ def test_a_key_is_made_shown_once_and_revoked(door: Door) -> None:
 
     again = door.post("/v1/keys", {"name": "siem-1", "roles": ["siem"]}, by="admin", headers={"Idempotency-Key": "k"})
     assert again.headers["idempotency-replayed"] == "true"
-    assert again.json() == {"info": made.json()["info"], "key": None}
+    assert again.json()["info"] == made.json()["info"]
+    assert again.json()["key"] is None
+    assert made.json()["info"]["key_id"] in again.json()["hint"]
+    assert made.json()["hint"] is None
     assert made.json()["key"] not in door.get("/v1/keys", by="admin").text
 
     key_id = made.json()["info"]["key_id"]
     assert door.ask("DELETE", f"/v1/keys/{key_id}", by="admin").status_code == 204
     assert "revoked" in problem(door.get("/v1/whoami", by=None, headers=headers), 401, "not-authenticated")["detail"]
+
+
+def test_a_key_asked_for_several_times_at_once_is_made_once(door: Door) -> None:
+    """Nobody is refused for the name that the same command has just taken, now or later."""
+    door.key("admin")
+    body, headers = {"name": "siem-1", "roles": ["siem"]}, {"Idempotency-Key": "k"}
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: door.post("/v1/keys", body, by="admin", headers=headers), range(8)))
+    later = door.post("/v1/keys", body, by="admin", headers=headers)
+
+    assert [answer.status_code for answer in [*answers, later]] == [201] * 9
+    assert len({answer.json()["info"]["key_id"] for answer in [*answers, later]}) == 1
+    (secret,) = [answer.json()["key"] for answer in answers if answer.json()["key"] is not None]
+    assert all((answer.json()["key"] is None) == bool(answer.json()["hint"]) for answer in [*answers, later])
+    headers = {"Authorization": f"Bearer {secret}"}
+    assert door.get("/v1/whoami", by=None, headers=headers).json()["actor"] == "siem:siem-1"
+
+
+def test_a_key_whose_answer_was_lost_is_found_again(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(*_args: object) -> None:
+        raise ConnectionError("the process is cut off between effect and answer")
+
+    body, headers = {"name": "siem-1", "roles": ["siem"]}, {"Idempotency-Key": "k"}
+    with monkeypatch.context() as patch:
+        patch.setattr(door.services.answers, "remember", lost)
+        problem(door.post("/v1/keys", body, by="admin", headers=headers), 500, "internal")
+
+    again = door.post("/v1/keys", body, by="admin", headers=headers)
+
+    assert (again.status_code, again.json()["key"]) == (201, None)
+    assert again.json()["info"]["name"] == "siem-1"
+    problem(door.post("/v1/keys", body, by="admin", headers={"Idempotency-Key": "l"}), 422, "invalid-input")
+
+
+def test_a_remembered_refusal_gives_way_to_a_success_but_not_the_other_way(services: Services) -> None:
+    answers = services.answers
+    refused, made = Answer(422, "{}", {}), Answer(201, '{"id": 1}', {"etag": '"1"'})
+    answers.remember("key", "k", b"digest", refused)
+    answers.remember("key", "k", b"another", made)
+    assert answers.recall("key", "k", b"digest") == refused
+
+    answers.remember("key", "k", b"digest", made)
+    answers.remember("key", "k", b"digest", refused)
+
+    assert answers.recall("key", "k", b"digest") == made
 
 
 def test_the_key_in_use_cannot_be_revoked(door: Door) -> None:

@@ -65,6 +65,16 @@ def test_a_draft_knows_what_the_duties_demand(door: Door, campaign: str) -> None
     assert shown["required_items"]
 
 
+def test_a_persons_contact_is_refused_in_the_text_and_gets_into_no_event(door: Door, campaign: str) -> None:
+    before = door.events()
+    written = values() | {"cause": {"en": "Li Na 13800138000 li.na@example.com"}}
+    answer = door.ask("PUT", f"/v1/campaigns/{campaign}/text", json={"values": written})
+
+    assert [error["field"] for error in problem(answer, 422, "invalid-input")["errors"]] == ["values.cause.en"]
+    assert "138" not in answer.text
+    assert door.events() == before
+
+
 def test_a_notice_goes_from_draft_to_approval(door: Door, campaign: str) -> None:
     path = f"/v1/campaigns/{campaign}"
     attached = put_csv(door, campaign, GOOD)

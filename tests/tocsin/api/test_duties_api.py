@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
+from incidents.clock import ManualClock
+from incidents.record import Context
 from tests.tocsin.conftest import Door, problem
 
 FACTS: dict[str, Any] = {
@@ -116,3 +120,79 @@ def test_a_simulation_answers_and_records_nothing(door: Door) -> None:
     assert gdpr
     assert gdpr[0]["strict_due"].endswith(("+01:00", "+02:00"))
     assert door.events() == before
+
+
+def test_a_warning_is_acknowledged_by_who_handles_the_incident(door: Door, breach: str, clock: ManualClock) -> None:
+    duty = next(duty for duty in due(door, breach) if duty["strict_due"])
+    path = f"/v1/incidents/{breach}/duties/{duty['duty_id']}/acknowledgement"
+    problem(door.post(path), 409, "illegal-transition")
+    problem(door.post(path, by="approver"), 403, "forbidden")
+    clock.move_to(datetime.fromisoformat(duty["strict_due"]) + timedelta(seconds=1))
+    register = door.services.duties.watch(
+        UUID(breach), Context(actor="system:clock", cause=f"timer:{uuid4()}", recorded_at=clock.now())
+    )
+    assert register.duties[duty["duty_id"]].missed
+
+    key = {"Idempotency-Key": "seen-it"}
+    seen = door.post(path, headers=key)
+    again = door.post(path, headers=key)
+
+    assert (seen.status_code, seen.json()["unacknowledged"], seen.json()["missed"]) == (201, False, True)
+    assert (again.status_code, again.json()) == (201, seen.json())
+    problem(door.post(path), 409, "illegal-transition")
+    door.settle()
+    (shown,) = [
+        one for one in door.get(f"/v1/incidents/{breach}/duties").json()["items"] if one["duty_id"] == duty["duty_id"]
+    ]
+    assert shown["acknowledged_by"].startswith("user:")
+    assert shown["acknowledged_at"]
+    missing = f"/v1/incidents/{breach}/duties/none/acknowledgement"
+    problem(door.post(missing), 404, "not-found")
+
+
+def test_what_was_believed_then(door: Door, breach: str, clock: ManualClock) -> None:
+    path = f"/v1/incidents/{breach}/duties"
+    first = clock.now()
+    now = door.get(path).json()
+    clock.advance(timedelta(hours=1))
+    duty = next(duty for duty in due(door, breach) if duty["strict_due"])["duty_id"]
+    door.post(f"{path}/{duty}/filing", by="approver")
+    door.post(f"/v1/incidents/{breach}/facts", {"facts": {"countries": ["DE", "SG"], "persons_affected": 900}})
+    clock.advance(timedelta(hours=1))
+    door.settle()
+
+    then = door.get(path, params={"as_of": first.isoformat()}).json()
+    today = door.get(path, params={"as_of": clock.now().isoformat()}).json()
+
+    assert then == now, "the same answer, to the letter"
+    assert today == door.get(path).json()
+    assert {one["duty_id"] for one in today["items"]} > {one["duty_id"] for one in then["items"]}
+    assert door.get(path, params={"as_of": "2026-11-19T00:00:00Z"}).json() == {"items": [], "next_cursor": None}
+    incident = door.get(f"/v1/incidents/{breach}", params={"as_of": first.isoformat()})
+    assert incident.json()["facts"]["persons_affected"] == 203
+    assert "etag" not in incident.headers
+    problem(door.get(f"/v1/incidents/{breach}", params={"as_of": "2026-11-19T00:00:00Z"}), 404, "not-found")
+
+
+def test_what_was_believed_then_comes_in_pages(door: Door, breach: str, clock: ManualClock) -> None:
+    path, then = f"/v1/incidents/{breach}/duties", clock.now().isoformat()
+    whole = door.get(path, params={"as_of": then}).json()["items"]
+    assert len(whole) > 2
+
+    items: list[Any] = []
+    cursor = None
+    while True:
+        params = {"as_of": then, "limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = door.get(path, params=params).json()
+        items += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert items == whole
+
+
+@pytest.mark.parametrize("as_of", ["2026-11-20T01:00:00", "2026-11-21T00:00:00Z", "yesterday", "1700000000"])
+@pytest.mark.parametrize("rest", ["", "/duties"])
+def test_then_is_an_instant_with_a_zone_that_has_been(door: Door, breach: str, as_of: str, rest: str) -> None:
+    answer = door.get(f"/v1/incidents/{breach}{rest}", params={"as_of": as_of})
+    assert "as_of" in problem(answer, 422, "invalid-input")["errors"][0]["field"]

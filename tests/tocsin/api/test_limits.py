@@ -11,8 +11,9 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Message
 
+from incidents.alerts.dialects import nests_deeper
 from tests.tocsin.conftest import Door, problem
-from tocsin.api.json_bodies import MAX_DEPTH, depth_over
+from tocsin.api.json_bodies import MAX_DEPTH
 from tocsin.api.middleware import limits
 
 MEGABYTE = 1_048_576
@@ -112,11 +113,33 @@ def test_each_address_has_a_limit_of_its_own(door: Door) -> None:
 
 @pytest.mark.parametrize(("depth", "over"), [(MAX_DEPTH, False), (MAX_DEPTH + 1, True), (100_000, True)])
 def test_how_deep_json_nests(depth: int, over: bool) -> None:
-    assert depth_over(b"[" * depth + b"]" * depth, MAX_DEPTH) is over
+    assert nests_deeper(b"[" * depth + b"]" * depth, MAX_DEPTH) is over
 
 
 def test_brackets_in_texts_do_not_count() -> None:
-    assert not depth_over(json.dumps({"text": '[{"' * 100 + "\\"}).encode(), MAX_DEPTH)
+    assert not nests_deeper(json.dumps({"text": '[{"' * 100 + "\\"}).encode(), MAX_DEPTH)
+
+
+def test_the_depth_of_escaped_quotes_without_an_end_is_told_at_once() -> None:
+    """A search that begins anew at every quote would take hours for this."""
+    assert not nests_deeper(b"{}" * 33 + b'"' + b'\\"' * 4_000_000, MAX_DEPTH)
+
+
+@pytest.mark.parametrize("text", ["\\\\", '\\\\\\"', 'a\\"[', "\\u005b"], ids=repr)
+def test_depth_is_counted_behind_texts_with_escapes(text: str) -> None:
+    body = f'["{text}",'.encode() + b"[" * MAX_DEPTH + b"]" * (MAX_DEPTH + 1)
+    json.loads(body)
+
+    assert nests_deeper(body, MAX_DEPTH)
+    assert not nests_deeper(body, MAX_DEPTH + 1)
+
+
+def test_json_that_is_not_in_utf_8_is_refused(door: Door) -> None:
+    body = ('["\\"", ' + "[" * 2_000 + "]" * 2_001).encode("utf-16")
+
+    answer = door.ask("POST", "/v1/incidents", content=body, headers={"Content-Type": "application/json"})
+
+    assert "UTF-8" in problem(answer, 400, "malformed-request")["detail"]
 
 
 def test_json_that_nests_too_deep_is_refused(door: Door) -> None:

@@ -62,6 +62,7 @@ TABLE: dict[tuple[str, str], Permission | str] = {
     ("POST", "/v1/incidents/{incident}/duties/{duty}/waiver"): DECIDE,
     ("DELETE", "/v1/incidents/{incident}/duties/{duty}/waiver"): DECIDE,
     ("POST", "/v1/incidents/{incident}/duties/{duty}/filing"): DECIDE,
+    ("POST", "/v1/incidents/{incident}/duties/{duty}/acknowledgement"): HANDLE,
     ("GET", "/v1/incidents/{incident}/duties/{duty}/filing-draft"): READ,
     ("POST", "/v1/duties/simulate"): READ,
     ("POST", "/v1/incidents/{incident}/runs"): HANDLE,

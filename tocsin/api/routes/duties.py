@@ -1,4 +1,4 @@
-"""Duties of an incident: read them, waive, overturn, file."""
+"""Duties of an incident: read them, waive, overturn, file, acknowledge."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from playbooks.directory import place_of, role_of
 from playbooks.duties.events import DutyOnRecord
 from playbooks.duties.register import DutyRegister, DutyState
 from playbooks.filings.prepare import PreparedFiling, prepare
-from projections.deadlines.deadlines import Deadline, deadlines
+from projections.deadlines.deadlines import Deadline, deadlines, deadlines_as_of
 from projections.paging import Page
 from tocsin.access.roles import Permission
 from tocsin.api.authentication import READS
 from tocsin.api.commands import Command, CommandRoute, commands
 from tocsin.api.filing_items import items_of
-from tocsin.api.paths import Cursor, IncidentId, Limit
+from tocsin.api.paths import AsOf, Cursor, IncidentId, Limit, not_in_the_future
 from tocsin.api.responses import CHANGING, READING_ONE
 from tocsin.api.scopes import Parts
 from tocsin.api.values import Reason, RequestModel, ResponseModel, ZonedTime
@@ -30,6 +30,7 @@ from tocsin.api.values import Reason, RequestModel, ResponseModel, ZonedTime
 router = APIRouter(prefix="/v1/incidents/{incident}/duties", tags=["duties"], route_class=CommandRoute)
 
 Decides = Annotated[Command, commands(Permission.DECIDE_DUTIES)]
+Handles = Annotated[Command, commands(Permission.HANDLE_INCIDENTS)]
 DutyName = Annotated[str, Path(min_length=1, max_length=255, description="The duty's id.")]
 
 
@@ -57,6 +58,7 @@ class DutyStanding(ResponseModel):
     lifted: bool
     missed: bool
     fulfilled_at: datetime | None
+    unacknowledged: bool = Field(description="A warning is out that nobody has acknowledged.")
 
     @classmethod
     def of(cls, state: DutyState) -> DutyStanding:
@@ -68,6 +70,7 @@ class DutyStanding(ResponseModel):
             lifted=state.lifted,
             missed=state.missed,
             fulfilled_at=state.fulfilled_at,
+            unacknowledged=state.wants_acknowledgement,
         )
 
 
@@ -80,8 +83,23 @@ def list_duties(
     ] = "all",
     limit: Limit = 200,
     cursor: Cursor = None,
+    as_of: AsOf = None,
 ) -> Page[Deadline]:
-    """Whom to tell, by when, and why: each with the share of its window that has passed."""
+    """Whom to tell, by when, and why: each with the share of its window that has passed.
+
+    With `as_of`: what was on record, and so what we believed, at that instant, with the shares of that instant.
+    """
+    if as_of is not None:
+        register_id = DutyRegister.id_for(incident)
+        then = services.record.find_as_of(Incident, incident, not_in_the_future(as_of, services.clock))
+        return deadlines_as_of(
+            services.record.stream_until(register_id, as_of),
+            as_of=as_of,
+            incident_title=then.title if then is not None else "",
+            include=include,
+            limit=limit,
+            cursor=cursor,
+        )
     return deadlines(
         services.engine,
         now=services.clock.now(),
@@ -117,6 +135,13 @@ def file(command: Decides, incident: IncidentId, duty: DutyName, body: File, ser
         incident, duty, command.context(services.clock), submitted_at=body.submitted_at, how=how
     )
     return _standing(changed, duty)
+
+
+@router.post("/{duty}/acknowledgement", status_code=201, summary="Acknowledge a warning", responses=CHANGING)
+def acknowledge(command: Handles, incident: IncidentId, duty: DutyName, services: Parts) -> DutyStanding:
+    """You have seen the warning and act on it: it is not repeated. The next step of the window warns anew."""
+    _must_exist(services.duties.register(incident), duty)
+    return _standing(services.duties.acknowledge(incident, duty, command.context(services.clock)), duty)
 
 
 @router.get("/{duty}/filing-draft", summary="Prepared text of a filing", dependencies=[READS], responses=READING_ONE)

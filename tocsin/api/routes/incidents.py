@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Response
 
-from incidents.errors import InvalidInput
+from incidents.errors import InvalidInput, NotFound
 from incidents.grading import scheme_named
 from incidents.incident.incident import Incident
 from incidents.record import stable_id
@@ -25,7 +25,7 @@ from tocsin.api.incident_models import (
     StateFacts,
     Transition,
 )
-from tocsin.api.paths import Cursor, IncidentId, Limit, incident_named
+from tocsin.api.paths import AsOf, Cursor, IncidentId, Limit, incident_named, not_in_the_future
 from tocsin.api.responses import CHANGING, CREATING, READING, READING_ONE
 from tocsin.api.scopes import Parts
 from tocsin.api.values import Word
@@ -95,8 +95,17 @@ def read(
     services: Parts,
     response: Response,
     if_none_match: Annotated[str | None, Header(alias="If-None-Match", max_length=200)] = None,
+    as_of: AsOf = None,
 ) -> IncidentState | Response:
-    """The incident as the record has it at this moment, with its facts, grades and alerts."""
+    """The incident as the record has it at this moment, with its facts, grades and alerts.
+
+    With `as_of`: as the record had it then, without an `ETag`; 404 when it was not on record yet.
+    """
+    if as_of is not None:
+        then = services.record.find_as_of(Incident, incident, not_in_the_future(as_of, services.clock))
+        if then is None:
+            raise NotFound("The incident was not on record yet at that instant.", field="as_of")
+        return IncidentState.of(then)
     found = services.record.load(Incident, incident)
     if if_none_match is not None and if_none_match.strip().removeprefix("W/") == etag(found.version):
         return Response(status_code=304, headers={"ETag": etag(found.version)})

@@ -57,10 +57,12 @@ class KeyShown(ResponseModel):
 
 
 class KeyCreated(ResponseModel):
-    """The new key, shown this once; a repeat of the command gets null."""
+    """The new key, shown this once; a repeat of the command gets null and a hint."""
 
     info: KeyShown
     key: str | None
+    hint: str | None = None
+    """What to do when the answer with the key did not arrive."""
 
 
 class Keys(ResponseModel):
@@ -93,14 +95,21 @@ def whoami(principal: Caller) -> WhoAmI:
 
 @router.post("/keys", status_code=201, summary="Make a key", responses=CREATING)
 def create(command: Manages, body: CreateKey, request: Request, services: Parts) -> KeyCreated:
-    """Make a key. The answer holds it this once; only its digest is stored."""
-    info, key = services.keys.create(
-        body.name, body.roles, created_by=command.principal.actor, expires_at=body.expires_at
+    """Make a key. The answer holds it this once; only its digest is stored. A repeat is told which key it made."""
+    info, key = services.keys.create_once(
+        command.command_id, body.name, body.roles, created_by=command.principal.actor, expires_at=body.expires_at
     )
-    shown = KeyShown.of(info)
+    repeated = KeyCreated(info=KeyShown.of(info), key=None, hint=_hint(info))
     # The remembered answer must not hold the secret.
-    request.state.keep_as = KeyCreated(info=shown, key=None).model_dump_json()
-    return KeyCreated(info=shown, key=key)
+    request.state.keep_as = repeated.model_dump_json()
+    return repeated if key is None else KeyCreated(info=repeated.info, key=key)
+
+
+def _hint(info: KeyInfo) -> str:
+    return (
+        "The key was shown once, in the first answer to this command, and is stored nowhere. If that answer was lost, "
+        f"revoke this one (DELETE /v1/keys/{info.key_id}) and make another under a new name and Idempotency-Key."
+    )
 
 
 @router.get("/keys", summary="List keys", dependencies=[needs(Permission.MANAGE_KEYS)], responses=READING)

@@ -1,0 +1,151 @@
+"""Warnings reach our own people over real services, and repeat until somebody acknowledges."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from incidents.clock import ManualClock
+from notifier.warnings import StaffWarning
+from playbooks.duties.register import MISSED
+from tests.conftest import NIGHT, ContextMaker
+from tests.tocsin.test_background import incident_id, settle  # noqa: F401 - the fixtures
+from tocsin.alarms import Alarms
+from tocsin.services import Services
+from tocsin.settings import Settings
+from tocsin.staff_warnings import WarningsWorker
+
+GDPR = "eu-gdpr-33-1-authority"
+
+
+class Sent:
+    """Where warnings go; what was sent for a step and round is claimed, as in the book."""
+
+    def __init__(self) -> None:
+        self.warnings: dict[tuple[str, int, int], StaffWarning] = {}
+
+    async def send(self, warning: StaffWarning) -> int:
+        return self.warnings.setdefault((warning.duty_id, warning.step, warning.round), warning) is warning
+
+    async def close(self) -> None:
+        return None
+
+    def of(self, rule: str) -> list[tuple[int, int]]:
+        """Steps and rounds told of a rule's duty."""
+        return [(step, number) for duty, step, number in self.warnings if duty.startswith(f"{rule}:")]
+
+
+@pytest.fixture
+def sent() -> Sent:
+    return Sent()
+
+
+@pytest.fixture
+def at(
+    services: Services,
+    clock: ManualClock,
+    settle: Callable[[], None],  # noqa: F811
+    sent: Sent,
+    incident_id: UUID,  # noqa: F811
+) -> Callable[[float], None]:
+    """Let the clock stand at so many hours after the night began, and everything happen that does then."""
+    alarms = Alarms(services.engine, services.duties, services.runs, clock, uuid4)
+    worker = WarningsWorker(
+        services.engine,
+        services.duties,
+        sent,  # type: ignore[arg-type]
+        clock,
+        repeat=timedelta(minutes=60),
+        public_url="https://tocsin.example.com/",
+        language="zh-Hans",
+    )
+
+    def move(hours: float) -> None:
+        clock.move_to(NIGHT + timedelta(hours=hours))
+        alarms.run_once()
+        settle()
+        asyncio.run(worker.run_once())
+
+    return move
+
+
+def duty_of(services: Services, incident: UUID) -> str:
+    return next(name for name in services.duties.register(incident).duties if name.startswith(f"{GDPR}:"))
+
+
+def test_a_warning_repeats_by_the_hour_until_it_is_acknowledged(
+    services: Services,
+    incident_id: UUID,  # noqa: F811
+    at: Callable[[float], None],
+    sent: Sent,
+    analyst: ContextMaker,
+    settle: Callable[[], None],  # noqa: F811
+) -> None:
+    at(35)
+    assert sent.of(GDPR) == []
+    for hours in (36, 36.5, 37, 38):
+        at(hours)
+    assert sent.of(GDPR) == [(50, 0), (50, 1), (50, 2)]
+
+    services.duties.acknowledge(incident_id, duty_of(services, incident_id), analyst())
+    at(40)
+    assert sent.of(GDPR) == [(50, 0), (50, 1), (50, 2)], "acknowledged, even if the read model does not show it yet"
+
+    at(58)
+    at(73)
+    assert sent.of(GDPR)[3:] == [(80, 0), (MISSED, 0)], "each later step warns anew"
+
+
+def test_a_service_that_slept_sends_one_mail_and_not_all_it_missed(at: Callable[[float], None], sent: Sent) -> None:
+    at(36)
+    at(57)
+    assert sent.of(GDPR) == [(50, 0), (50, 21)]
+
+
+def test_a_clock_put_back_tells_nothing_twice(at: Callable[[float], None], sent: Sent) -> None:
+    at(37)
+    at(36)
+    assert sent.of(GDPR) == [(50, 0)]
+
+
+def test_what_is_settled_is_not_warned_of(
+    services: Services,
+    incident_id: UUID,  # noqa: F811
+    at: Callable[[float], None],
+    sent: Sent,
+    clock: ManualClock,
+) -> None:
+    at(36)
+    approver = ContextMaker(clock, "user:qiang")
+    services.duties.fulfil(incident_id, duty_of(services, incident_id), approver())
+    at(38)
+    assert sent.of(GDPR) == [(50, 0)]
+
+
+def test_the_warning_names_the_duty_and_nothing_that_people_wrote(at: Callable[[float], None], sent: Sent) -> None:
+    at(36)
+    ((_, warning),) = [(key, warning) for key, warning in sent.warnings.items() if key[0].startswith(f"{GDPR}:")]
+    assert warning.article
+    assert warning.due == NIGHT + timedelta(hours=72)
+    assert warning.link == f"https://tocsin.example.com/incidents/{warning.reference}"
+    assert "Bulk export" not in warning.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("warnings", "smtp", "sends"),
+    [
+        ({"email": ["desk@lantern.example"]}, "simulated", True),
+        ({"email": ["desk@lantern.example"], "enabled": False}, "simulated", False),
+        ({"email": ["desk@lantern.example"]}, "none", False),
+        ({}, "simulated", False),
+    ],
+)
+def test_warnings_are_on_when_mail_is_set_and_there_is_an_address(
+    settings: Settings, warnings: dict[str, object], smtp: str, sends: bool
+) -> None:
+    changed = Settings(**{**settings.model_dump(), "warnings": warnings, "smtp": {"mode": smtp}})
+    assert changed.sends_warnings is sends
