@@ -6,12 +6,13 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import Column, ColumnElement, Connection, RowMapping, Select, and_, or_
 
 from incidents.errors import InvalidInput
 
@@ -31,6 +32,36 @@ class Page(ReadModel, Generic[T]):
 
     items: tuple[T, ...]
     next_cursor: str | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    """How a list is sorted: by columns that together tell each row from every other, all in one direction."""
+
+    name: str
+    """Stands in the cursors, so that none is taken for one of another order."""
+    columns: tuple[Column[Any], ...]
+    readers: tuple[Callable[[Any], Any], ...]
+    """One for each column: reads its value from a cursor."""
+    descending: bool = False
+
+
+def read_page(
+    connection: Connection, statement: Select[Any], order: Order, *, limit: int, cursor: str | None
+) -> tuple[Sequence[RowMapping], str | None]:
+    """The rows of a statement behind a cursor (None: from the first), at most `limit`, and the cursor of the next.
+
+    InvalidInput for a limit or cursor that cannot be. The statement brings its own WHERE and selects the columns of
+    the order.
+    """
+    if cursor is not None:
+        values = decode_cursor(cursor, order.name, order.readers)
+        statement = statement.where(after(order.columns, values, descending=order.descending))
+    sorting = [column.desc() if order.descending else column.asc() for column in order.columns]
+    rows = connection.execute(statement.order_by(*sorting).limit(check_limit(limit) + 1)).mappings().all()
+    if len(rows) <= limit:
+        return rows, None
+    return rows[:limit], encode_cursor(order.name, [rows[limit - 1][column] for column in order.columns])
 
 
 def check_limit(limit: int) -> int:

@@ -102,6 +102,8 @@ class Runner:
         for projection in projections:
             self._weights.update(projection.weights)
         self._failures: dict[str, str] = {}
+        self.failures = 0
+        """Turns of `follow` that failed in a row; 0 when the last one went well."""
         self._wakeful = threading.Event()
         self._moved = threading.Condition()
 
@@ -149,8 +151,10 @@ class Runner:
                 try:
                     self.drain(stop)
                     self._generations.sweep()
+                    self.failures = 0
                     self._wakeful.wait(0 if stop.is_set() else poll)
                 except Exception as error:  # noqa: BLE001 - a follower outlives a database that is away for a while
+                    self.failures += 1
                     log.warning("projections.retry", reason=f"{type(error).__name__}: {error}", after=back_off)
                     stop.wait(back_off)
 

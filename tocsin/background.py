@@ -11,10 +11,11 @@ from incidents.record import Follower
 from playbooks.automation import Automation
 from tocsin.alarms import Alarms
 from tocsin.bridges import CampaignBridge
+from tocsin.observability.gauges import Gauges
 from tocsin.services import Services
 from tocsin.staff_warnings import open_staff_warnings
 from tocsin.watchdog import Watchdog
-from tocsin.workers import AsyncWorker, RepeatingWorker, Worker, Workers
+from tocsin.workers import AsyncWorker, Paced, RepeatingWorker, Worker, Workers
 
 log = structlog.get_logger(__name__)
 
@@ -22,16 +23,24 @@ LAW_SECONDS = 10.0
 """Between two looks at the operator's own law packs."""
 ALARM_SECONDS = 5.0
 """Between two looks at the clocks. A deadline is called out at most this much late."""
+GAUGE_SECONDS = 10.0
+"""Between two measurements for `/metrics`."""
+MEMORY_SECONDS = 3600.0
+"""Between two looks for remembered answers that are too old."""
 
 
 class ProjectionWorker:
     """Drives the projections, which have a loop of their own."""
 
     name = "projections"
-    failures = 0  # its lag is watched by itself
 
     def __init__(self, services: Services) -> None:
         self._runner = services.projections
+
+    @property
+    def failures(self) -> int:
+        """Failures in a row."""
+        return self._runner.failures
 
     def run(self, stop: threading.Event) -> None:
         self._runner.follow(stop)
@@ -49,6 +58,7 @@ class Background:
         self.followers = [automation.follower(), _bridge(services), sending.follower]
         warnings = open_staff_warnings(services) if services.settings.sends_warnings else None
         self.watchdog = Watchdog(services, automation, self.followers)
+        self.gauges = Gauges(services.metrics, services.engine, services.record, services.projections, self.followers)
         alarms = Alarms(services.engine, services.duties, services.runs, services.clock, uuid4)
         workers: list[Worker] = [
             *(RepeatingWorker(f.name, f.run_once, services.metrics) for f in self.followers),
@@ -63,6 +73,8 @@ class Background:
                 poll_seconds=0.5,
             ),
             ProjectionWorker(services),
+            RepeatingWorker("gauges", Paced(self.gauges.measure, GAUGE_SECONDS), services.metrics),
+            RepeatingWorker("memory", Paced(services.answers.forget_old, MEMORY_SECONDS), services.metrics),
             RepeatingWorker("watchdog", self.watchdog.turn, services.metrics, poll_seconds=ALARM_SECONDS),
         ]
         if warnings is not None:

@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.resources import files
@@ -29,6 +29,7 @@ from notifier.standins.outbox_store import OutboxStore
 from notifier.standins.outcomes import NUMBER_RANGES
 from notifier.standins.runner import DEFAULT_ACCOUNT, Standins, StandinSettings
 from tocsin.background import Background
+from tocsin.instance import SUFFIX, only_instance
 from tocsin.observability.logs import set_up_logs
 from tocsin.server import serve
 from tocsin.services import Services
@@ -77,10 +78,15 @@ def run_demo(
     channels: Channels | None = None,
 ) -> None:
     """Serve the demo until a signal. `channels` names stand-ins that run in a process of their own."""
-    prepare_folder(folder, fresh=fresh)
-    set_up_logs("warning" if sys.stderr.isatty() else "info")
-    store = OutboxStore(folder / "outbox.sqlite")
-    with _simulated_channels(store, channels) as simulated:
+    open_folder(folder)
+    with ExitStack() as stack:
+        instance = stack.enter_context(only_instance(_database(folder)))
+        set_up_logs("warning" if sys.stderr.isatty() else "info")
+        if fresh:
+            empty_folder(folder)
+        store = OutboxStore(folder / "outbox.sqlite")
+        stack.callback(store.close)
+        simulated = stack.enter_context(_simulated_channels(store, channels))
         settings = demo_settings(folder, port, simulated)
         clock = StoryClock(SystemClock())
         with open_services(
@@ -104,25 +110,37 @@ def run_demo(
 
             # Stand-ins of another process show their own outbox; ours would stay empty.
             outbox_pages = [] if channels else [create_outbox_router(store)]
-            serve(services, background, extra_routers=outbox_pages, when_up=when_up)
-    store.close()
+            serve(services, background, instance, extra_routers=outbox_pages, when_up=when_up)
 
 
-def prepare_folder(folder: Path, *, fresh: bool) -> None:
-    """Make the folder, or empty it when asked to; InvalidInput for a folder that is not a demo's."""
+def open_folder(folder: Path) -> None:
+    """Make the folder; InvalidInput for one that is not a demo's."""
     marker = folder / MARKER
     if folder.exists() and any(folder.iterdir()) and not marker.exists():
         raise InvalidInput(f"{folder} holds something that is no demo; name another folder.", field="--folder")
-    if fresh and folder.exists():
-        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     marker.touch()
+
+
+def empty_folder(folder: Path) -> None:
+    """Delete what an earlier demo left there, but for the marker and the lock that this one holds."""
+    for path in folder.iterdir():
+        if path.name == MARKER or path.suffix == SUFFIX:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _database(folder: Path) -> str:
+    return f"sqlite:///{folder / 'tocsin.sqlite'}"
 
 
 def demo_settings(folder: Path, port: int, channels: Channels) -> Settings:
     """Settings of the demo, whatever the environment says."""
     return load_settings(
-        database_url=f"sqlite:///{folder / 'tocsin.sqlite'}",
+        database_url=_database(folder),
         host=HOST,
         port=port,
         public_url=f"http://{HOST}:{port}",

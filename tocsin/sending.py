@@ -25,8 +25,9 @@ from notifier.wiring import Notifier, build_notifier
 from tocsin.settings import Settings, SmsMode, SmtpMode
 
 WORKER = "notifier-1"
-"""The name under which this process claims deliveries. There is one sending worker in an embedded service; after a
-restart it takes up its own claims at once instead of waiting for their leases to run out."""
+"""The name under which this process claims deliveries. One process at a time serves a database
+(`tocsin.instance`), so after a restart it takes up its own claims at once instead of waiting for their leases to run
+out: nobody else can be at them."""
 
 
 def open_notifier(
@@ -42,7 +43,8 @@ def open_notifier(
 ) -> Notifier:
     """Build the notifier. No connection is opened before the first message."""
     keys = settings.master_keys()
-    callbacks = CallbackUrls(settings.public_url, keys.derive("callback-address"))
+    purpose = "callback-address"
+    callbacks = CallbackUrls(settings.public_url, keys.derive(purpose), keys.derive_earlier(purpose))
     return build_notifier(
         engine,
         record,

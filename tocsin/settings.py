@@ -11,10 +11,20 @@ import os
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, EmailStr, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    EmailStr,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from incidents.errors import FieldFault, InvalidInput
@@ -22,6 +32,10 @@ from notifier.vault import MasterKeys
 
 CONFIG_VARIABLE = "TOCSIN_CONFIG"
 DEFAULT_FILE = "tocsin.toml"
+
+
+HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$|^[0-9A-Fa-f:]+$")]
+"""A name or address without scheme and port."""
 
 
 class Section(BaseModel):
@@ -177,7 +191,12 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8000", description="How the world reaches this service; provider callbacks go there."
     )
     trusted_proxies: str = Field(
-        "", description="Comma-separated addresses of reverse proxies whose X-Forwarded-* are believed."
+        "", description="Comma-separated addresses or networks of reverse proxies whose X-Forwarded-* are believed."
+    )
+    extra_hosts: tuple[HostName, ...] = Field(
+        (),
+        max_length=100,
+        description="Names by which this service may be asked besides that of `public_url`, `host` and this machine's.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
     delivery_policy: Literal["at_least_once", "at_most_once"] = Field(
@@ -204,6 +223,20 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         path = Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_addresses(cls, text: str) -> str:
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            try:
+                network = ipaddress.ip_network(part)
+            except ValueError:
+                raise ValueError(
+                    f"{part[:60]!r} is not an address or a network such as 10.0.0.0/24; name each proxy"
+                ) from None
+            if network.prefixlen == 0:
+                raise ValueError(f"{part} is everybody: any caller could say to be any address; name each proxy")
+        return text
 
     @model_validator(mode="after")
     def _addresses_make_sense(self) -> Self:

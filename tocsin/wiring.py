@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
 from incidents.alerts.dialects import LIMITS
@@ -17,7 +18,7 @@ from incidents.clock import Clock, SystemClock
 from incidents.errors import InvalidInput
 from incidents.facts import OrganisationProfile
 from incidents.incident.service import IncidentService
-from incidents.record import open_record
+from incidents.record import Record, open_record
 from incidents.record.database import open_engine
 from notifier.deliveries import Timing
 from playbooks.definitions.definition import load_library
@@ -91,20 +92,18 @@ def open_services(
             duties=duties,
             parties=PartyService(record, PartyContacts(engine, settings.master_keys(), clock)),
             runs=RunService(record, playbooks),
-            intake=AlertIntake(
-                record,
-                SqlFindingsStore(engine),
-                clock,
-                IntakeSettings(
-                    declare_from=settings.intake.declare_from_severity,
-                    limits=LIMITS.model_copy(update={"max_bytes": settings.intake.max_bytes}),
-                ),
-            ),
+            intake=_open_intake(settings, record, engine, clock),
             notifier=notifier,
             projections=Runner(record, engine, all_projections(), clock),
             law_book=LawBook(*([settings.law_folder] if settings.law_folder else ())),
             calendars=standard_calendars(),
         )
+
+
+def _open_intake(settings: Settings, record: Record, engine: Engine, clock: Clock) -> AlertIntake:
+    limits = LIMITS.model_copy(update={"max_bytes": settings.intake.max_bytes})
+    wanted = IntakeSettings(declare_from=settings.intake.declare_from_severity, limits=limits)
+    return AlertIntake(record, SqlFindingsStore(engine), clock, wanted)
 
 
 def read_profile(path: Path) -> OrganisationProfile:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
 import structlog
@@ -30,12 +32,34 @@ class Worker(Protocol):
     """Something that runs in a thread of its own until it is told to stop."""
 
     name: str
-    failures: int
-    """Failures in a row; 0 when the last turn went well."""
+
+    @property
+    def failures(self) -> int:
+        """Failures in a row; 0 when the last turn went well."""
+        ...
 
     def run(self, stop: threading.Event) -> None: ...
 
     def wake(self) -> None: ...
+
+
+class Paced:
+    """Work that is done at most once in so many seconds, however often its worker is woken. The first time at once."""
+
+    def __init__(
+        self, work: Callable[[], int], every_seconds: float, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._work = work
+        self._every = every_seconds
+        self._monotonic = monotonic
+        self._next = -math.inf
+
+    def __call__(self) -> int:
+        """Work if it is time to. Always 0: there is nothing to go on with at once."""
+        if self._monotonic() >= self._next:
+            self._work()
+            self._next = self._monotonic() + self._every
+        return 0
 
 
 class RepeatingWorker:
@@ -144,6 +168,9 @@ class Workers:
         self._record = record
         self._stop = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
+
+    def __iter__(self) -> Iterator[Worker]:
+        return iter(self._workers)
 
     def start(self) -> None:
         """Start a thread for each worker; every commit of this process wakes them."""

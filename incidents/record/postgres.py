@@ -9,7 +9,7 @@ from eventsourcing import postgres
 from eventsourcing.utils import Environment, get_topic
 from sqlalchemy.engine import URL
 
-_PARAMETERS = "TOCSIN_POSTGRES_PARAMETERS"
+_PARAMETERS = "POSTGRES_PARAMETERS"
 
 
 class Factory(postgres.PostgresFactory):

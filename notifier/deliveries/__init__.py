@@ -5,7 +5,7 @@ from notifier.deliveries.engine import DeliveryEngine
 from notifier.deliveries.finishing import Finisher, counters
 from notifier.deliveries.notices import Notices
 from notifier.deliveries.planning import Planner, sending_follower
-from notifier.deliveries.relay import DeliveryRelay
+from notifier.deliveries.relay import DeliveryRelay, waiting_moves
 from notifier.deliveries.timing import Timing
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "Timing",
     "counters",
     "sending_follower",
+    "waiting_moves",
 ]

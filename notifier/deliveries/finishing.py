@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Engine, Row, select, update
+from sqlalchemy import Engine, Row, func, select, update
 
 from incidents.clock import Clock
 from incidents.record import Context, Record, retrying
@@ -62,8 +62,11 @@ class Finisher:
         log.info("campaign.finished", campaign=str(sending.campaign_id), **counts)
 
 
-def counters(engine: Engine, campaign_id: UUID) -> dict[str, int] | None:
-    """How many people of a started campaign have each outcome now; None before the start."""
+def counters(engine: Engine, campaign_id: UUID | None = None) -> dict[str, int] | None:
+    """How many people of a started campaign, or of all, have each outcome now; None before the (first) start."""
+    statement = select(func.count(), *(func.sum(sendings.c[name]) for name in OUTCOMES))
+    if campaign_id is not None:
+        statement = statement.where(sendings.c.campaign_id == campaign_id)
     with reading(engine) as connection:
-        row = connection.execute(select(sendings).where(sendings.c.campaign_id == campaign_id)).first()
-    return None if row is None else {name: getattr(row, name) for name in OUTCOMES}
+        campaigns, *sums = connection.execute(statement).one()
+    return {name: int(total) for name, total in zip(OUTCOMES, sums, strict=True)} if campaigns else None

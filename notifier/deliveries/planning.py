@@ -112,6 +112,7 @@ class Planner:
                     "position": member.position,
                     "language": member.language,
                     "channels": ",".join(channels),
+                    # Stored, never made again: it stays what was printed, whatever becomes of the key.
                     "reference": reference_code(self._reference_key, campaign_id, member.recipient_id),
                     "outcome": "open",
                 }

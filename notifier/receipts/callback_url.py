@@ -6,6 +6,7 @@ So a receipt tells which delivery it is about even if the answer with the provid
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from hashlib import sha256
 from urllib.parse import urlencode
 from uuid import UUID
@@ -17,22 +18,31 @@ _MAC_HEX = 40
 
 
 class CallbackUrls:
-    """Makes and checks callback addresses under a public base address (`https://notify.example.org`)."""
+    """Makes and checks callback addresses under a public base address (`https://notify.example.org`).
 
-    def __init__(self, public_url: str, secret: bytes) -> None:
-        if len(secret) < 16:
+    `earlier` are secrets from before a rotation: receipts come days after the message, so their addresses stay good.
+    """
+
+    def __init__(self, public_url: str, secret: bytes, earlier: Sequence[bytes] = ()) -> None:
+        if any(len(one) < 16 for one in (secret, *earlier)):
             raise InvalidInput("The callback secret needs 16 bytes or more.", field="receipts.secret")
         self.public_url = public_url.rstrip("/")
         self._secret = secret
+        self._secrets = (secret, *earlier)
 
     def url_for(self, delivery_id: UUID, campaign_id: UUID) -> str:
         """The status callback address of one delivery. The campaign is there for people who read logs."""
-        query = urlencode({"delivery": str(delivery_id), "campaign": str(campaign_id), "mac": self._mac(delivery_id)})
+        mac = _mac(self._secret, delivery_id)
+        query = urlencode({"delivery": str(delivery_id), "campaign": str(campaign_id), "mac": mac})
         return f"{self.public_url}{RECEIPT_PATH}?{query}"
 
     def is_ours(self, delivery_id: UUID, mac: str) -> bool:
         """Whether we made the address with this delivery and proof (constant time)."""
-        return hmac.compare_digest(self._mac(delivery_id).encode(), mac.encode("utf-8", "replace"))
+        given, ours = mac.encode("utf-8", "replace"), False
+        for secret in self._secrets:
+            ours |= hmac.compare_digest(_mac(secret, delivery_id).encode(), given)
+        return ours
 
-    def _mac(self, delivery_id: UUID) -> str:
-        return hmac.digest(self._secret, b"tocsin/receipt/" + delivery_id.bytes, sha256).hex()[:_MAC_HEX]
+
+def _mac(secret: bytes, delivery_id: UUID) -> str:
+    return hmac.digest(secret, b"tocsin/receipt/" + delivery_id.bytes, sha256).hex()[:_MAC_HEX]

@@ -51,7 +51,14 @@ class MasterKeys:
 
     def derive(self, purpose: str) -> bytes:
         """A 32-byte key for another purpose (HKDF-SHA256, RFC 5869), from the current master key."""
-        return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"tocsin/" + purpose.encode()).derive(self.get(self.current))
+        return self._derived(self.current, purpose)
+
+    def derive_earlier(self, purpose: str) -> tuple[bytes, ...]:
+        """The same from every other master key: what was signed before a rotation is checked with these."""
+        return tuple(self._derived(key_id, purpose) for key_id in self.keys if key_id != self.current)
+
+    def _derived(self, key_id: str, purpose: str) -> bytes:
+        return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"tocsin/" + purpose.encode()).derive(self.get(key_id))
 
     @classmethod
     def from_file(cls, path: Path) -> MasterKeys:

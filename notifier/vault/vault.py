@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
 
 from incidents.clock import Clock
 from incidents.errors import NotFound, TocsinError
@@ -29,6 +29,9 @@ log = structlog.get_logger(__name__)
 NONCE_BYTES = 12
 MAX_IN_ONE_QUERY = 500
 """Ids in one IN list: far below SQLite's limit of 32,766 parameters."""
+
+
+JOURNAL_WAIT_MS = 2_000
 
 
 class VaultDamaged(TocsinError):
@@ -108,7 +111,13 @@ class Vault:
         """
         if connection is None:
             with writing(self._engine) as own:
-                return self.erase(recipient_id, own)
+                done = self.erase(recipient_id, own)
+            if self._engine.dialect.name == "sqlite":
+                _empty_journal(self._engine)
+            return done
+        if connection.dialect.name == "sqlite":
+            # Otherwise the deleted key stays in the file's free space, where it could be found.
+            connection.exec_driver_sql("PRAGMA secure_delete=ON")
         changed = connection.execute(
             update(vault_contacts)
             .where(vault_contacts.c.recipient_id == recipient_id, vault_contacts.c.erased_at.is_(None))
@@ -129,6 +138,16 @@ class Vault:
         for start in range(0, len(recipient_ids), MAX_IN_ONE_QUERY):
             page = recipient_ids[start : start + MAX_IN_ONE_QUERY]
             connection.execute(delete(vault_contacts).where(vault_contacts.c.recipient_id.in_(page)))
+
+    def behind(self) -> int:
+        """How many persons' keys are not wrapped under the current master key."""
+        table = vault_contacts
+        with reading(self._engine) as connection:
+            return connection.execute(
+                select(func.count())
+                .select_from(table)
+                .where(table.c.key_id != self._keys.current, table.c.wrapped_key.is_not(None))
+            ).scalar_one()
 
     def rewrap(self, limit: int = 500) -> int:
         """Rotation: wrap up to `limit` persons' keys anew under the current master key. Returns how many; repeat
@@ -192,6 +211,19 @@ class Vault:
         except InvalidTag:
             raise VaultDamaged(f"The contact of recipient {row.recipient_id} was altered.") from None
         return Contact.model_validate_json(plain)
+
+
+def _empty_journal(engine: Engine) -> None:
+    """Write SQLite's journal, which holds pages of before, back and cut it, unless a reader holds that up."""
+    connection = engine.raw_connection()  # not inside a transaction, which a checkpoint would wait for
+    connection.detach()
+    try:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={JOURNAL_WAIT_MS}")
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        cursor.close()
+    finally:
+        connection.close()
 
 
 def _bound(what: str, recipient_id: UUID) -> bytes:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, Field, model_validator
-from sqlalchemy import Engine, bindparam, delete, insert, select, update
+from sqlalchemy import Engine, bindparam, delete, func, insert, select, update
 
 from incidents.clock import Clock
 from incidents.errors import TocsinError
@@ -150,6 +150,16 @@ class PartyContacts:
                 .where(party_contacts.c.contact_id == contact, party_contacts.c.erased_at.is_(None))
                 .values(sealed=None, erased_at=self._clock.now())
             ).rowcount
+
+    def behind(self) -> int:
+        """How many rows are not sealed under the current master key."""
+        table = party_contacts
+        with reading(self._engine) as connection:
+            return connection.execute(
+                select(func.count())
+                .select_from(table)
+                .where(table.c.key_id != self._keys.current, table.c.sealed.is_not(None))
+            ).scalar_one()
 
     def rewrap(self, limit: int = 500) -> int:
         """Rotation: seal up to `limit` rows anew under the current master key. Returns how many; repeat until 0."""

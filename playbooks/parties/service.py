@@ -115,6 +115,14 @@ class PartyService:
             if version is not None and (value := opened[version.point]) is not None
         )
 
+    def contacts_behind(self) -> int:
+        """How many stored addresses are not sealed under the current master key."""
+        return self._contacts.behind()
+
+    def rewrap_contacts(self, limit: int = 500) -> int:
+        """Seal up to `limit` stored addresses anew under the current master key. Repeat until 0."""
+        return self._contacts.rewrap(limit)
+
     def history(self, party_id: UUID, contact: UUID) -> tuple[OpenedVersion, ...]:
         """All versions of a contact, oldest first."""
         versions = self.party(party_id).contact(contact).versions

@@ -10,16 +10,7 @@ from sqlalchemy import Engine, select
 from incidents.record.database import reading
 from incidents.reference import reference_of
 from projections.alerts.tables import NAME, alert_list
-from projections.paging import (
-    Page,
-    ReadModel,
-    after,
-    check_limit,
-    decode_cursor,
-    encode_cursor,
-    read_instant,
-    read_uuid,
-)
+from projections.paging import Order, Page, ReadModel, read_instant, read_page, read_uuid
 from projections.positions import live_generation
 
 
@@ -45,34 +36,25 @@ class AlertEntry(ReadModel):
 
 
 _c = alert_list.c
+NEWEST = Order("received", (_c.received_at, _c.alert_id), (read_instant, read_uuid), descending=True)
 
 
 def alerts(
     engine: Engine, *, incident_id: UUID | None = None, limit: int = 50, cursor: str | None = None
 ) -> Page[AlertEntry]:
     """The alerts, of all incidents or of one, newest first."""
-    keys = (_c.received_at, _c.alert_id)
-    statement = (
-        select(alert_list)
-        .where(_c.generation == live_generation(NAME))
-        .order_by(*(key.desc() for key in keys))
-        .limit(check_limit(limit) + 1)
-    )
+    statement = select(alert_list).where(_c.generation == live_generation(NAME))
     if incident_id is not None:
         statement = statement.where(_c.incident_id == incident_id)
-    if cursor is not None:
-        values = decode_cursor(cursor, "received", (read_instant, read_uuid))
-        statement = statement.where(after(keys, values, descending=True))
     with reading(engine) as connection:
-        rows = connection.execute(statement).mappings().all()
-    last = rows[limit - 1] if len(rows) > limit else None
+        rows, next_cursor = read_page(connection, statement, NEWEST, limit=limit, cursor=cursor)
     return Page(
         items=tuple(
             AlertEntry(
                 **{name: row[name] for name in AlertEntry.model_fields if name != "reference"},
                 reference=reference_of(row["incident_id"]) if row["incident_id"] is not None else None,
             )
-            for row in rows[:limit]
+            for row in rows
         ),
-        next_cursor=encode_cursor("received", (last["received_at"], last["alert_id"])) if last else None,
+        next_cursor=next_cursor,
     )

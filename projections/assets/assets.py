@@ -9,16 +9,7 @@ from sqlalchemy import Engine, select
 
 from incidents.record.database import reading
 from projections.assets.tables import NAME, asset_list
-from projections.paging import (
-    Page,
-    ReadModel,
-    after,
-    check_limit,
-    decode_cursor,
-    encode_cursor,
-    read_text,
-    read_uuid,
-)
+from projections.paging import Order, Page, ReadModel, read_page, read_text, read_uuid
 from projections.positions import live_generation
 
 
@@ -41,6 +32,7 @@ class AssetEntry(ReadModel):
 
 
 _c = asset_list.c
+BY_NAME = Order("name", (_c.sort_name, _c.asset_id), (read_text, read_uuid))
 
 
 def assets(
@@ -53,22 +45,16 @@ def assets(
     cursor: str | None = None,
 ) -> Page[AssetEntry]:
     """The assets by name; those out of use only with `retired`."""
-    keys = (_c.sort_name, _c.asset_id)
-    statement = (
-        select(asset_list).where(_c.generation == live_generation(NAME)).order_by(*keys).limit(check_limit(limit) + 1)
-    )
+    statement = select(asset_list).where(_c.generation == live_generation(NAME))
     if not retired:
         statement = statement.where(_c.retired.is_(False))
     if classification is not None:
         statement = statement.where(_c.classification == classification)
     if search:
         statement = statement.where(_c.sort_name.contains(search.casefold(), autoescape=True))
-    if cursor is not None:
-        statement = statement.where(after(keys, decode_cursor(cursor, "name", (read_text, read_uuid))))
     with reading(engine) as connection:
-        rows = connection.execute(statement).mappings().all()
-    last = rows[limit - 1] if len(rows) > limit else None
+        rows, next_cursor = read_page(connection, statement, BY_NAME, limit=limit, cursor=cursor)
     return Page(
-        items=tuple(AssetEntry(**{name: row[name] for name in AssetEntry.model_fields}) for row in rows[:limit]),
-        next_cursor=encode_cursor("name", (last["sort_name"], last["asset_id"])) if last else None,
+        items=tuple(AssetEntry(**{name: row[name] for name in AssetEntry.model_fields}) for row in rows),
+        next_cursor=next_cursor,
     )

@@ -8,21 +8,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, RowMapping, select
 
 from incidents.errors import NotFound
 from incidents.record.database import reading
 from projections.coverage.tables import NAME, coverage_campaigns, coverage_cells
-from projections.paging import (
-    Page,
-    ReadModel,
-    after,
-    check_limit,
-    decode_cursor,
-    encode_cursor,
-    read_instant,
-    read_uuid,
-)
+from projections.paging import Order, Page, ReadModel, read_instant, read_page, read_uuid
 from projections.positions import live_generation
 
 
@@ -90,6 +81,7 @@ class CampaignCoverage(ReadModel):
 
 
 _c = coverage_campaigns.c
+MOVED_LAST = Order("updated", (_c.updated_at, _c.campaign_id), (read_instant, read_uuid), descending=True)
 
 
 def campaign_coverage(engine: Engine, campaign_id: UUID) -> CampaignCoverage:
@@ -112,36 +104,23 @@ def campaigns(
     engine: Engine, *, state: str | None = None, limit: int = 50, cursor: str | None = None
 ) -> Page[CampaignCoverage]:
     """All campaigns, the one that moved last on top."""
-    keys = (_c.updated_at, _c.campaign_id)
-    statement = (
-        select(coverage_campaigns)
-        .where(_c.generation == live_generation(NAME))
-        .order_by(*(key.desc() for key in keys))
-        .limit(check_limit(limit) + 1)
-    )
+    statement = select(coverage_campaigns).where(_c.generation == live_generation(NAME))
     if state is not None:
         statement = statement.where(_c.state == state)
-    if cursor is not None:
-        values = decode_cursor(cursor, "updated", (read_instant, read_uuid))
-        statement = statement.where(after(keys, values, descending=True))
     with reading(engine) as connection:
-        rows = [dict(row) for row in connection.execute(statement).mappings()]
-        items = _with_cells(connection, rows[:limit])
-    last = rows[limit - 1] if len(rows) > limit else None
-    return Page(
-        items=tuple(items),
-        next_cursor=encode_cursor("updated", (last["updated_at"], last["campaign_id"])) if last else None,
-    )
+        rows, next_cursor = read_page(connection, statement, MOVED_LAST, limit=limit, cursor=cursor)
+        items = _with_cells(connection, rows)
+    return Page(items=tuple(items), next_cursor=next_cursor)
 
 
 def _read(connection: Connection, **wanted: UUID) -> list[CampaignCoverage]:
     statement = select(coverage_campaigns).where(_c.generation == live_generation(NAME))
     for name, value in wanted.items():
         statement = statement.where(_c[name] == value)
-    return _with_cells(connection, [dict(row) for row in connection.execute(statement).mappings()])
+    return _with_cells(connection, connection.execute(statement).mappings().all())
 
 
-def _with_cells(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[CampaignCoverage]:
+def _with_cells(connection: Connection, rows: Sequence[RowMapping]) -> list[CampaignCoverage]:
     k = coverage_cells.c
     cells: dict[UUID, list[Any]] = defaultdict(list)
     statement = select(coverage_cells).where(
@@ -152,7 +131,7 @@ def _with_cells(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[
     return [_campaign(row, cells[row["campaign_id"]]) for row in rows]
 
 
-def _campaign(row: dict[str, Any], cells: Sequence[Any]) -> CampaignCoverage:
+def _campaign(row: RowMapping, cells: Sequence[Any]) -> CampaignCoverage:
     plain = {name: row[name] for name in CampaignCoverage.model_fields if name in row}
     plain["duties"] = tuple(row["duties"] or ())
     settled = {name: row[name] for name in ("reached", "in_flight", "failed", "ambiguous")}

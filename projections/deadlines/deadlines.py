@@ -18,14 +18,15 @@ from playbooks.duties.register import window_used
 from projections.deadlines.fold import BLANK, SETTLED, duty_of, folded
 from projections.deadlines.tables import NAME, deadline_duties
 from projections.paging import (
+    Order,
     Page,
     ReadModel,
-    after,
     check_limit,
     decode_cursor,
     encode_cursor,
     read_instant,
     read_integer,
+    read_page,
     read_text,
     read_uuid,
 )
@@ -105,7 +106,11 @@ class Deadline(ReadModel):
 
 
 _c = deadline_duties.c
-_KEYS = (_c.rank, _c.due_sort, _c.incident_id, _c.duty_id)
+PRESSING = Order(
+    "deadline",
+    (_c.rank, _c.due_sort, _c.incident_id, _c.duty_id),
+    (read_integer, read_instant, read_uuid, read_text),
+)
 _SELECT = select(deadline_duties, board_incidents.c.title.label("incident_title")).select_from(
     deadline_duties.outerjoin(
         board_incidents,
@@ -132,21 +137,14 @@ def deadlines(
     """
     if include not in ("open", "all"):
         raise InvalidInput("Include is one of: open, all.", field="include")
-    statement = _SELECT.where(_c.generation == live_generation(NAME)).order_by(*_KEYS)
+    statement = _SELECT.where(_c.generation == live_generation(NAME))
     if incident_id is not None:
         statement = statement.where(_c.incident_id == incident_id)
     if include == "open":
         statement = statement.where(_c.rank < SETTLED)
-    if cursor is not None:
-        values = decode_cursor(cursor, "deadline", (read_integer, read_instant, read_uuid, read_text))
-        statement = statement.where(after(_KEYS, values))
     with reading(engine) as connection:
-        rows = connection.execute(statement.limit(check_limit(limit) + 1)).mappings().all()
-    last = rows[limit - 1] if len(rows) > limit else None
-    return Page(
-        items=tuple(_deadline(row, now) for row in rows[:limit]),
-        next_cursor=encode_cursor("deadline", [last[key.key] for key in _KEYS]) if last else None,
-    )
+        rows, next_cursor = read_page(connection, statement, PRESSING, limit=limit, cursor=cursor)
+    return Page(items=tuple(_deadline(row, now) for row in rows), next_cursor=next_cursor)
 
 
 def deadlines_as_of(
@@ -173,17 +171,17 @@ def deadlines_as_of(
         key=_place,
     )
     if cursor is not None:
-        after_this = tuple(decode_cursor(cursor, "deadline", (read_integer, read_instant, read_uuid, read_text)))
+        after_this = tuple(decode_cursor(cursor, PRESSING.name, PRESSING.readers))
         found = [row for row in found if _place(row) > after_this]
     page = found[: check_limit(limit)]
     return Page(
         items=tuple(_deadline(row, as_of) for row in page),
-        next_cursor=encode_cursor("deadline", list(_place(page[-1]))) if len(found) > limit else None,
+        next_cursor=encode_cursor(PRESSING.name, list(_place(page[-1]))) if len(found) > limit else None,
     )
 
 
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[key.key] for key in _KEYS)
+    return tuple(row[column.key] for column in PRESSING.columns)
 
 
 def deadline(engine: Engine, incident_id: UUID, duty_id: str, *, now: datetime) -> Deadline:

@@ -9,16 +9,7 @@ from uuid import UUID
 from sqlalchemy import Engine, select
 
 from incidents.record.database import reading
-from projections.paging import (
-    Page,
-    ReadModel,
-    after,
-    check_limit,
-    decode_cursor,
-    encode_cursor,
-    read_text,
-    read_uuid,
-)
+from projections.paging import Order, Page, ReadModel, read_page, read_text, read_uuid
 from projections.parties.tables import NAME, party_list
 from projections.positions import live_generation
 
@@ -48,6 +39,7 @@ class PartyEntry(ReadModel):
 
 
 _c = party_list.c
+BY_NAME = Order("name", (_c.sort_name, _c.party_id), (read_text, read_uuid))
 
 
 def parties(
@@ -60,21 +52,15 @@ def parties(
     cursor: str | None = None,
 ) -> Page[PartyEntry]:
     """The parties by name. A party that is both upstream and downstream is found under each direction."""
-    keys = (_c.sort_name, _c.party_id)
-    statement = (
-        select(party_list).where(_c.generation == live_generation(NAME)).order_by(*keys).limit(check_limit(limit) + 1)
-    )
+    statement = select(party_list).where(_c.generation == live_generation(NAME))
     if not retired:
         statement = statement.where(_c.retired.is_(False))
     if direction is not None:
         statement = statement.where(_c.direction.in_({direction, "both"}))
     if search:
         statement = statement.where(_c.sort_name.contains(search.casefold(), autoescape=True))
-    if cursor is not None:
-        statement = statement.where(after(keys, decode_cursor(cursor, "name", (read_text, read_uuid))))
     with reading(engine) as connection:
-        rows = connection.execute(statement).mappings().all()
-    last = rows[limit - 1] if len(rows) > limit else None
+        rows, next_cursor = read_page(connection, statement, BY_NAME, limit=limit, cursor=cursor)
     return Page(
         items=tuple(
             PartyEntry(
@@ -84,7 +70,7 @@ def parties(
                     for contact, stand in row["contacts"].items()
                 ),
             )
-            for row in rows[:limit]
+            for row in rows
         ),
-        next_cursor=encode_cursor("name", (last["sort_name"], last["party_id"])) if last else None,
+        next_cursor=next_cursor,
     )

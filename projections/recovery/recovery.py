@@ -12,16 +12,7 @@ from sqlalchemy import Engine, select
 from incidents.errors import NotFound
 from incidents.record.database import reading
 from incidents.reference import reference_of
-from projections.paging import (
-    Page,
-    ReadModel,
-    after,
-    check_limit,
-    decode_cursor,
-    encode_cursor,
-    read_instant,
-    read_uuid,
-)
+from projections.paging import Order, Page, ReadModel, read_instant, read_page, read_uuid
 from projections.positions import live_generation
 from projections.recovery.tables import NAME, recovery_incidents
 
@@ -62,31 +53,19 @@ class RecoveryStatus(ReadModel):
 
 
 _c = recovery_incidents.c
+NEWEST = Order("reported", (_c.reported_at, _c.incident_id), (read_instant, read_uuid), descending=True)
 
 
 def recovery(
     engine: Engine, *, only_open: bool = False, limit: int = 50, cursor: str | None = None
 ) -> Page[RecoveryStatus]:
     """All incidents, newest first."""
-    keys = (_c.reported_at, _c.incident_id)
-    statement = (
-        select(recovery_incidents)
-        .where(_c.generation == live_generation(NAME))
-        .order_by(*(key.desc() for key in keys))
-        .limit(check_limit(limit) + 1)
-    )
+    statement = select(recovery_incidents).where(_c.generation == live_generation(NAME))
     if only_open:
         statement = statement.where(_c.state.not_in(("closed", "merged")))
-    if cursor is not None:
-        values = decode_cursor(cursor, "reported", (read_instant, read_uuid))
-        statement = statement.where(after(keys, values, descending=True))
     with reading(engine) as connection:
-        rows = connection.execute(statement).mappings().all()
-    last = rows[limit - 1] if len(rows) > limit else None
-    return Page(
-        items=tuple(_status(row) for row in rows[:limit]),
-        next_cursor=encode_cursor("reported", (last["reported_at"], last["incident_id"])) if last else None,
-    )
+        rows, next_cursor = read_page(connection, statement, NEWEST, limit=limit, cursor=cursor)
+    return Page(items=tuple(_status(row) for row in rows), next_cursor=next_cursor)
 
 
 def recovery_of(engine: Engine, incident_id: UUID) -> RecoveryStatus:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, exists, func, select
+from sqlalchemy import Connection, Engine, Select, exists, func, select
 
 from incidents.errors import InvalidInput, NotFound
 from incidents.record.database import reading
@@ -16,14 +16,12 @@ from incidents.reference import parse_reference
 from projections.coverage.tables import NAME as COVERAGE
 from projections.coverage.tables import coverage_campaigns
 from projections.paging import (
+    Order,
     Page,
     ReadModel,
-    after,
-    check_limit,
-    decode_cursor,
-    encode_cursor,
     read_instant,
     read_integer,
+    read_page,
     read_uuid,
 )
 from projections.positions import live_generation
@@ -100,11 +98,14 @@ class BoardEntry(ReadModel):
 
 
 _c = board_incidents.c
-_ORDERS: dict[str, tuple[ColumnElement[Any], bool, Callable[[Any], Any]]] = {
-    "deadline": (_c.next_due_sort, False, read_instant),
-    "opened": (_c.opened_at, True, read_instant),
-    "updated": (_c.updated_at, True, read_instant),
-    "severity": (_c.severity_rank, True, read_integer),
+_ORDERS = {
+    order.name: order
+    for order in (
+        Order("deadline", (_c.next_due_sort, _c.incident_id), (read_instant, read_uuid)),
+        Order("opened", (_c.opened_at, _c.incident_id), (read_instant, read_uuid), descending=True),
+        Order("updated", (_c.updated_at, _c.incident_id), (read_instant, read_uuid), descending=True),
+        Order("severity", (_c.severity_rank, _c.incident_id), (read_integer, read_uuid), descending=True),
+    )
 }
 
 
@@ -128,27 +129,12 @@ def board(
     """
     if sort not in _ORDERS:
         raise InvalidInput(f"Sort by one of: {', '.join(_ORDERS)}.", field="sort")
-    column, descending, reader = _ORDERS[sort]
-    keys = (column, _c.incident_id)
-    statement = (
-        select(board_incidents)
-        .where(_c.generation == live_generation(NAME))
-        .order_by(*(key.desc() if descending else key.asc() for key in keys))
-        .limit(check_limit(limit) + 1)
-    )
+    statement = select(board_incidents).where(_c.generation == live_generation(NAME))
     statement = _filtered(statement, state=state, level=level, scheme=scheme, search=search, assignee=assignee)
-    if cursor is not None:
-        values = decode_cursor(cursor, sort, (reader, read_uuid))
-        statement = statement.where(after(keys, values, descending=descending))
     with reading(engine) as connection:
-        rows = [dict(row) for row in connection.execute(statement).mappings()]
-        items = _entries(connection, rows[:limit])
-    more = len(rows) > limit
-    last = rows[limit - 1] if more else None
-    return Page(
-        items=tuple(items),
-        next_cursor=encode_cursor(sort, (last[str(column.key)], last["incident_id"])) if last else None,
-    )
+        rows, next_cursor = read_page(connection, statement, _ORDERS[sort], limit=limit, cursor=cursor)
+        items = _entries(connection, [dict(row) for row in rows])
+    return Page(items=tuple(items), next_cursor=next_cursor)
 
 
 def board_entry(engine: Engine, incident_id: UUID) -> BoardEntry:

@@ -7,20 +7,18 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, Select, select
+from sqlalchemy import Engine, select
 
 from incidents.errors import InvalidInput, NotFound
 from incidents.record.database import reading
 from incidents.reference import reference_of
 from projections.paging import (
+    Order,
     Page,
     ReadModel,
-    after,
-    check_limit,
-    decode_cursor,
-    encode_cursor,
     read_instant,
     read_integer,
+    read_page,
     read_text,
     read_uuid,
 )
@@ -77,6 +75,12 @@ class RunEntry(ReadModel):
 
 _s = task_steps.c
 _r = task_runs.c
+WAITING_LONGEST = Order(
+    "since",
+    (_s.since, _s.run_id, _s.opened_position, _s.step),
+    (read_instant, read_uuid, read_integer, read_text),
+)
+NEWEST = Order("started", (_r.started_at, _r.run_id), (read_instant, read_uuid), descending=True)
 
 
 def tasks(
@@ -92,13 +96,10 @@ def tasks(
     """Steps of runs, the one that waits longest first. `kinds=()` gives also those that wait for nobody."""
     if include not in ("open", "done", "all"):
         raise InvalidInput("Include is one of: open, done, all.", field="include")
-    keys = (_s.since, _s.run_id, _s.opened_position, _s.step)
     statement = (
         select(task_steps, _r.playbook, _r.drill)
         .join(task_runs, (_r.generation == _s.generation) & (_r.run_id == _s.run_id))
         .where(_s.generation == live_generation(NAME))
-        .order_by(*keys)
-        .limit(check_limit(limit) + 1)
     )
     if incident_id is not None:
         statement = statement.where(_s.incident_id == incident_id)
@@ -108,10 +109,8 @@ def tasks(
         statement = statement.where(_s.open.is_(include == "open"))
     if kinds:
         statement = statement.where(_s.step_kind.in_(kinds))
-    if cursor is not None:
-        values = decode_cursor(cursor, "since", (read_instant, read_uuid, read_integer, read_text))
-        statement = statement.where(after(keys, values))
-    rows, next_cursor = _page(engine, statement, "since", keys, limit)
+    with reading(engine) as connection:
+        rows, next_cursor = read_page(connection, statement, WAITING_LONGEST, limit=limit, cursor=cursor)
     return Page(
         items=tuple(
             Task(
@@ -128,19 +127,11 @@ def runs(
     engine: Engine, *, incident_id: UUID | None = None, limit: int = 50, cursor: str | None = None
 ) -> Page[RunEntry]:
     """Runs, of all incidents or of one, newest first."""
-    keys = (_r.started_at, _r.run_id)
-    statement = (
-        select(task_runs)
-        .where(_r.generation == live_generation(NAME))
-        .order_by(*(key.desc() for key in keys))
-        .limit(check_limit(limit) + 1)
-    )
+    statement = select(task_runs).where(_r.generation == live_generation(NAME))
     if incident_id is not None:
         statement = statement.where(_r.incident_id == incident_id)
-    if cursor is not None:
-        values = decode_cursor(cursor, "started", (read_instant, read_uuid))
-        statement = statement.where(after(keys, values, descending=True))
-    rows, next_cursor = _page(engine, statement, "started", keys, limit)
+    with reading(engine) as connection:
+        rows, next_cursor = read_page(connection, statement, NEWEST, limit=limit, cursor=cursor)
     return Page(items=tuple(_run(row) for row in rows), next_cursor=next_cursor)
 
 
@@ -161,13 +152,3 @@ def _run(row: Mapping[Any, Any]) -> RunEntry:
 def _plain(model: type[ReadModel], row: Mapping[Any, Any], maps: Sequence[str]) -> dict[str, Any]:
     plain = {name: row[name] for name in model.model_fields if name in row}
     return plain | {name: row[name] or {} for name in maps}
-
-
-def _page(
-    engine: Engine, statement: Select[Any], order: str, keys: Sequence[ColumnElement[Any]], limit: int
-) -> tuple[Sequence[Mapping[Any, Any]], str | None]:
-    with reading(engine) as connection:
-        rows = connection.execute(statement).mappings().all()
-    if len(rows) <= limit:
-        return rows, None
-    return rows[:limit], encode_cursor(order, [rows[limit - 1][str(key.key)] for key in keys])

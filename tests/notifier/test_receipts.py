@@ -247,6 +247,24 @@ def test_bodies_as_providers_send_them(desk: Desk, path: Path) -> None:
     assert result is expected.get(params["MessageStatus"][0], ReceiptResult.MOVED)
 
 
+def test_receipts_of_messages_sent_before_a_rotation_are_believed(desk: Desk) -> None:
+    before = desk.callbacks.url_for(desk.delivery, desk.campaign)
+    rotated = CallbackUrls(PUBLIC, b"the-new-callback-secret", [b"another-earlier-secret", SECRET])
+    desk.receipts = TwilioReceipts(desk.book, rotated, [TOKEN])
+
+    assert desk.post("sent", url=before) is ReceiptResult.MOVED
+    assert desk.post("delivered", url=rotated.url_for(desk.delivery, desk.campaign)) is ReceiptResult.MOVED
+    assert rotated.url_for(desk.delivery, desk.campaign) != before, "signed with the new secret"
+    others = CallbackUrls(PUBLIC, b"a-secret-nobody-here-had").url_for(desk.delivery, desk.campaign)
+    with pytest.raises(Forbidden):
+        desk.post("delivered", url=others)
+    assert not CallbackUrls(PUBLIC, b"the-new-callback-secret").is_ours(
+        desk.delivery, parse_qs(urlsplit(before).query)["mac"][0]
+    ), "once the earlier key is gone"
+
+
 def test_a_short_secret_is_refused() -> None:
+    with pytest.raises(InvalidInput):
+        CallbackUrls(PUBLIC, SECRET, [b"short"])
     with pytest.raises(InvalidInput):
         CallbackUrls(PUBLIC, b"short")

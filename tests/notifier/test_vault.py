@@ -72,6 +72,23 @@ def test_an_erased_person_is_a_mask_and_the_key_is_gone(vault: Vault, engine: En
         vault.read(uuid4())
 
 
+def test_the_erased_key_is_nowhere_in_the_files(vault: Vault, engine: Engine, database_url: str) -> None:
+    """SQLite leaves deleted rows in free space and in its journal; whoever has the master key could open them."""
+    ids = vault.add([ANN, BO])
+    with engine.connect() as connection:
+        gone, kept = (
+            connection.execute(select(vault_contacts).where(vault_contacts.c.recipient_id == one)).one() for one in ids
+        )
+
+    vault.erase(ids[0])
+
+    path = Path(database_url.removeprefix("sqlite:///"))
+    content = b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+    assert kept.wrapped_key in content
+    assert gone.wrapped_key not in content
+    assert gone.sealed not in content
+
+
 def test_a_ciphertext_moved_to_another_person_does_not_open(vault: Vault, engine: Engine) -> None:
     """The associated data names the person: swapping rows cannot redirect a notice."""
     ann, bo = vault.add([ANN, BO])
@@ -103,7 +120,9 @@ def test_rotation_rewraps_everybody_and_the_old_key_may_go(vault: Vault, engine:
     ids = vault.add([ANN, BO, Contact(name="Gone")])
     vault.erase(ids[2])
     both = Vault(engine, MasterKeys("new", {"old": OLD, "new": NEW}), clock)
+    assert both.behind() == 2
     assert both.rewrap(limit=1) == 1
+    assert both.behind() == 1
     assert both.read_many(ids[:2]) == {ids[0]: ANN, ids[1]: BO}, "readable half way"
     assert [both.rewrap(), both.rewrap()] == [1, 0]
     only_new = Vault(engine, MasterKeys("new", {"new": NEW}), clock)
@@ -147,3 +166,10 @@ def test_derived_keys_differ_by_purpose() -> None:
     keys = MasterKeys("old", {"old": OLD})
     assert keys.derive("a") != keys.derive("b")
     assert keys.derive("a") == MasterKeys("old", {"old": OLD}).derive("a")
+
+
+def test_after_a_rotation_earlier_derived_keys_are_known_for_checking() -> None:
+    before, after = MasterKeys("old", {"old": OLD}), MasterKeys("new", {"old": OLD, "new": NEW})
+    assert before.derive_earlier("a") == ()
+    assert after.derive("a") != before.derive("a")
+    assert after.derive_earlier("a") == (before.derive("a"),)

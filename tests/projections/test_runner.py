@@ -374,10 +374,12 @@ def test_a_follower_outlives_failures(installation: Installation, notes: Notes) 
     thread = threading.Thread(target=runner.follow, args=(stop,), kwargs={"poll": 0.01, "back_off": 0.01})
     thread.start()
     try:
-        while not notes.batches:
+        while runner.failures < 2:
             stop.wait(0.01)
         notes.refuse = None
         assert runner.wait_for(position, timeout=30)
+        while runner.failures:
+            stop.wait(0.01)
     finally:
         stop.set()
         runner.wake()

@@ -9,22 +9,26 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import insert
 
 from incidents.clock import ManualClock
 from incidents.errors import InvalidInput
 from incidents.record import Context
+from incidents.record.database import writing
 from notifier.campaigns.campaign import Campaign, CampaignStatus
 from notifier.campaigns.events import CampaignDrafted
+from notifier.deliveries.tables import sendings
 from playbooks.duties.events import DutyMissed, DutyWarned
 from playbooks.runs.events import TimerFired
 from playbooks.runs.run import Run
 from tests.conftest import NIGHT, ContextMaker
+from tocsin.access.answers import Answer
 from tocsin.alarms import Alarms
 from tocsin.background import Background
 from tocsin.bridges import campaign_of_step
 from tocsin.observability.metrics import Metrics
 from tocsin.services import Services
-from tocsin.workers import RepeatingWorker, Workers
+from tocsin.workers import Paced, RepeatingWorker, Workers
 
 FACTS = {
     "event_kinds": ["personal_data_breach"],
@@ -222,6 +226,95 @@ def test_a_worker_that_fails_again_and_again_is_named(services: Services, monkey
 
     assert workers.failing() == ["stuck"]
     assert workers.stop()
+
+
+def test_projections_that_fail_again_and_again_are_named(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    background = Background(services)
+    assert background.workers.failing() == []
+
+    monkeypatch.setattr(services.projections, "failures", 3)
+
+    assert background.workers.failing() == ["projections"]
+    assert "projections" in (background.fault() or "")
+
+
+def test_paced_work_is_not_done_at_every_wake() -> None:
+    now, done = [100.0], []
+
+    def work() -> int:
+        done.append(now[0])
+        return 1
+
+    paced = Paced(work, 60, monotonic=lambda: now[0])
+    for now[0] in (100.0, 101.0, 159.0, 160.0, 161.0):
+        assert paced() == 0
+
+    assert done == [100.0, 160.0]
+
+
+def test_gauges_say_what_there_is(
+    services: Services, incident_id: UUID, analyst: ContextMaker, clock: ManualClock, settle: Callable[[], None]
+) -> None:
+    background = Background(services)
+    background.gauges.measure()
+    value = services.metrics.registry.get_sample_value
+    duties = len(services.duties.register(incident_id).open_duties())
+    assert duties > 0
+    assert value("tocsin_open_duties", {"used": "0"}) == duties
+    assert value("tocsin_follower_lag_events", {"follower": "projection-deadlines"}) == 0
+
+    clock.advance(timedelta(hours=73))
+    Alarms(services.engine, services.duties, services.runs, clock, uuid4).run_once()
+    services.incidents.report(uuid4(), analyst(), title="Another")
+    head = services.record.head()
+    background.gauges.measure()
+    assert value("tocsin_follower_lag_events", {"follower": "projection-deadlines"}) > 0  # type: ignore[operator]
+    follower = background.followers[0]
+    assert value("tocsin_follower_lag_events", {"follower": follower.name}) == head - services.record.position_of(
+        follower.name
+    )
+
+    settle()
+    background.gauges.measure()
+    assert value("tocsin_open_duties", {"used": "missed"}) > 0  # type: ignore[operator]
+    assert value("tocsin_follower_lag_events", {"follower": follower.name}) == 0
+    assert value("tocsin_delivery_moves_waiting") == 0
+
+
+def test_people_are_counted_by_outcome_over_all_campaigns(services: Services) -> None:
+    background = Background(services)
+    background.gauges.measure()
+    assert services.metrics.registry.get_sample_value("tocsin_recipients", {"outcome": "reached"}) is None
+
+    blank = {"incident_id": UUID(int=1), "audience_id": UUID(int=2), "started_reference": "x", "policy": "x"}
+    with writing(services.engine) as connection:
+        for number, reached in ((3, 5), (4, 7)):
+            row = blank | {"campaign_id": UUID(int=number), "started_at": NIGHT, "drill": False, "reached": reached}
+            connection.execute(insert(sendings).values(row))
+    background.gauges.measure()
+
+    assert services.metrics.registry.get_sample_value("tocsin_recipients", {"outcome": "reached"}) == 12
+    assert services.metrics.registry.get_sample_value("tocsin_recipients", {"outcome": "failed"}) == 0
+
+
+def test_old_answers_are_forgotten_while_the_service_runs(services: Services, clock: ManualClock) -> None:
+    services.answers.remember("key", "old", b"digest", Answer(201, "{}", {}))
+    clock.advance(timedelta(days=8))
+    services.answers.remember("key", "new", b"digest", Answer(201, "{}", {}))
+    background = Background(services)
+    stop = threading.Event()
+    worker = next(worker for worker in background.workers if worker.name == "memory")
+    thread = threading.Thread(target=worker.run, args=(stop,))
+    thread.start()
+    try:
+        while services.answers.recall("key", "old", b"digest") is not None:
+            assert thread.is_alive()
+    finally:
+        stop.set()
+        worker.wake()
+        thread.join(20)
+
+    assert services.answers.recall("key", "new", b"digest") is not None
 
 
 def test_a_commit_wakes_the_workers(services: Services, analyst: ContextMaker) -> None:

@@ -61,6 +61,27 @@ def test_what_is_unsafe_is_named(change: dict[str, Any], field: str) -> None:
     assert field in fields(load_settings(**{**SAFE, **change}))
 
 
+@pytest.mark.parametrize("proxies", ["*", "10.0.0.1, *", "0.0.0.0/0", "::/0", "proxy.example.com", "10.0.0.1/8"])
+def test_only_named_proxies_are_believed(proxies: str) -> None:
+    """Whoever is believed says who the caller is; `*` would let any caller in as a local one."""
+    with pytest.raises(InvalidInput) as caught:
+        load_settings(**SAFE, trusted_proxies=proxies)
+
+    assert caught.value.errors[0].field == "trusted_proxies"
+
+
+def test_proxies_are_named_by_address_or_network() -> None:
+    settings = load_settings(**SAFE, host="0.0.0.0", trusted_proxies="127.0.0.1, 10.0.0.0/24,fd00::/64")  # noqa: S104
+
+    assert faults(settings) == []
+
+
+@pytest.mark.parametrize("name", ["*", "https://tocsin.example", "tocsin.example:8000", "", "a/b"])
+def test_extra_hosts_are_plain_names(name: str) -> None:
+    with pytest.raises(InvalidInput):
+        load_settings(**SAFE, extra_hosts=[name])
+
+
 def test_variables_go_before_the_file(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (elsewhere / "tocsin.toml").write_text('port = 8100\n[sms]\nsender = "+15550100"\n')
     monkeypatch.setenv("TOCSIN_PORT", "8200")

@@ -5,19 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from incidents.clock import ManualClock
+from notifier.standins.outbox_store import OutboxStore
+from notifier.standins.smtp_server import serve_smtp
 from notifier.warnings import StaffWarning
 from playbooks.duties.register import MISSED
 from tests.conftest import NIGHT, ContextMaker
-from tests.tocsin.test_background import incident_id, settle  # noqa: F401 - the fixtures
+from tests.tocsin.conftest import PROFILE
+from tests.tocsin.test_background import FACTS, incident_id, settle  # noqa: F401 - the fixtures
+from tests.world import wait_for
 from tocsin.alarms import Alarms
+from tocsin.background import Background
 from tocsin.services import Services
 from tocsin.settings import Settings
 from tocsin.staff_warnings import WarningsWorker
+from tocsin.wiring import open_services
 
 GDPR = "eu-gdpr-33-1-authority"
 
@@ -149,3 +157,33 @@ def test_warnings_are_on_when_mail_is_set_and_there_is_an_address(
 ) -> None:
     changed = Settings(**{**settings.model_dump(), "warnings": warnings, "smtp": {"mode": smtp}})
     assert changed.sends_warnings is sends
+
+
+def test_the_running_service_mails_its_people(
+    settings: Settings, clock: ManualClock, tmp_path: Path, analyst: ContextMaker
+) -> None:
+    store = OutboxStore(tmp_path / "outbox.sqlite")
+    with start_blocking_portal() as portal:
+        server = portal.call(lambda: serve_smtp("127.0.0.1", 0, store, clock=clock.now))
+        smtp = {"mode": "simulated", "port": server.port, "tls": "none", "sender": "tocsin@lantern.example"}
+        staff = {"email": ["desk@lantern.example", "dpo@lantern.example"]}
+        changed = Settings(**{**settings.model_dump(), "smtp": smtp, "warnings": staff})
+        with open_services(changed, clock=clock, profile=PROFILE) as services:
+            background = Background(services)
+            background.workers.start()
+            try:
+                incident = services.incidents.report(uuid4(), analyst(), title="Bulk export")
+                services.incidents.triage(incident.id, analyst())
+                services.incidents.state_facts(incident.id, analyst(), FACTS)
+                wait_for(lambda: services.duties.register(incident.id).duties or None, "the duties")
+                clock.move_to(NIGHT + timedelta(hours=80))
+                wait_for(lambda: background.is_settled() or None, "the followers")
+                services.incidents.add_note(incident.id, analyst(), "Wakes the workers.")
+                wanted = {"desk@lantern.example", "dpo@lantern.example"}
+                wait_for(lambda: {m.recipient for m in store.messages(limit=1000)} >= wanted or None, "the mails")
+            finally:
+                assert background.workers.stop()
+        portal.call(server.close)
+    mails = [(message.recipient, message.message_id) for message in store.messages(limit=1000)]
+    store.close()
+    assert len(mails) == len(set(mails)), "nobody was mailed twice"

@@ -25,6 +25,7 @@ class Permission(StrEnum):
     DECIDE_DUTIES = "decide-duties"
     APPROVE = "approve"
     MANAGE_KEYS = "manage-keys"
+    ERASE_PEOPLE = "erase-people"
 
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
@@ -34,8 +35,9 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
         {Permission.READ, Permission.POST_ALERTS, Permission.HANDLE_INCIDENTS, Permission.PREPARE_NOTICES}
     ),
     Role.APPROVER: frozenset({Permission.READ, Permission.APPROVE, Permission.DECIDE_DUTIES}),
-    # An admin manages keys. Handling and approving need their own roles, so that no single key does everything.
-    Role.ADMIN: frozenset({Permission.READ, Permission.MANAGE_KEYS}),
+    # An admin manages keys and erases whoever asks for it. Handling and approving need their own roles, so that no
+    # single key does everything.
+    Role.ADMIN: frozenset({Permission.READ, Permission.MANAGE_KEYS, Permission.ERASE_PEOPLE}),
 }
 
 

@@ -15,6 +15,7 @@ from tocsin.api.attempts import Attempts
 from tocsin.api.error_handlers import add_error_handlers
 from tocsin.api.middleware.envelope import Envelope
 from tocsin.api.middleware.faults import Faults
+from tocsin.api.middleware.hosts import Hosts, names_of
 from tocsin.api.middleware.limits import BodyLimit, Limits
 from tocsin.api.openapi import describe
 from tocsin.api.routes import (
@@ -30,6 +31,7 @@ from tocsin.api.routes import (
     keys,
     parties,
     receipts,
+    recipients,
     runs,
     schemas,
     simulation,
@@ -66,6 +68,7 @@ def create_app(
         redoc_url=None,
         middleware=[
             Middleware(Envelope, https=urlsplit(settings.public_url).scheme == "https"),
+            Middleware(Hosts, names=names_of(settings)),
             Middleware(Limits, bodies=_body_limits(settings)),
             Middleware(Faults),
         ],
@@ -92,6 +95,7 @@ def create_app(
         parties,
         boards,
         receipts,
+        recipients,
         keys,
         schemas,
         health,

@@ -10,7 +10,7 @@ MAX_DEPTH = 32
 
 
 def refuse_unfit(content_type: str | None, body: bytes) -> None:
-    """ProblemRaised (415, 400) for a body that is not sent as JSON, is not in UTF-8, or nests deeper than `MAX_DEPTH`."""
+    """ProblemRaised (415, 400) for a body not sent as JSON, not in UTF-8, or nesting deeper than `MAX_DEPTH`."""
     if not body:
         return
     if not is_json(content_type):

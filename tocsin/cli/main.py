@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import typer
 
-from tocsin.cli import law, law_packs, remote, service, setup
+from tocsin.cli import law, law_packs, remote, service, setup, vault
 from tocsin.cli.output import Json, one_line_errors, say
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ law.register(app)
 law_packs.register(app)
 service.register(app)
 remote.register(app)
+vault.register(app)
 
 
 @app.command("version")

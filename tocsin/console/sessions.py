@@ -26,7 +26,10 @@ _MAX_COOKIE = 512
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """Makes and checks cookies. The signing key is derived from the vault's master key (HKDF-SHA256, RFC 5869)."""
+    """Makes and checks cookies. The signing key is derived from the vault's current master key (HKDF-SHA256, RFC 5869).
+
+    Cookies signed under an earlier master key are good until they end, as long as the settings hold that key.
+    """
 
     keys: MasterKeys
     clock: Clock
@@ -41,7 +44,9 @@ class Sessions:
         """The key that a cookie names. NotAuthenticated for one that was forged, altered or has ended."""
         version, _, rest = cookie[:_MAX_COOKIE].partition(".")
         payload, _, signature = rest.partition(".")
-        genuine = hmac.compare_digest(self._sign(payload).encode(), signature.encode("utf-8", "replace"))
+        given, genuine = signature.encode("utf-8", "replace"), False
+        for key in (self.keys.derive(PURPOSE), *self.keys.derive_earlier(PURPOSE)):
+            genuine |= hmac.compare_digest(_signature(key, payload).encode(), given)
         if version != _VERSION or not genuine:
             raise NotAuthenticated("The session is not genuine.")
         try:
@@ -54,8 +59,11 @@ class Sessions:
         return key_id
 
     def _sign(self, payload: str) -> str:
-        signed = f"{_VERSION}.{payload}".encode("utf-8", "replace")
-        return _encode(hmac.digest(self.keys.derive(PURPOSE), signed, sha256))
+        return _signature(self.keys.derive(PURPOSE), payload)
+
+
+def _signature(key: bytes, payload: str) -> str:
+    return _encode(hmac.digest(key, f"{_VERSION}.{payload}".encode("utf-8", "replace"), sha256))
 
 
 def _encode(raw: bytes) -> str:

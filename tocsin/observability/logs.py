@@ -3,27 +3,48 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
-from typing import TextIO
+from collections.abc import Mapping
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from incidents.privacy import mask_contacts
+from incidents.privacy import mask_contacts, mask_tree
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_PLAIN_FIELDS = frozenset({"timestamp", "level", "event", "logger"})
+_PLAIN_FIELDS = frozenset({"timestamp", "level", "logger", "_record", "_from_structlog"})
+"""Set by the processors themselves; the last two are objects that the formatter takes out again."""
+_DETAIL = re.compile(r"(?m)^(\W*DETAIL:).*$")
+"""Where PostgreSQL repeats the values of a row that it refused."""
 
 
 def mask_values(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """The last gate before a line is written: whatever looks like a phone number or an address is masked.
+    """The last gate before a line is written: whatever looks like a phone number or an address is masked, however
+    deep it is inside lists and mappings.
 
-    Callers must not log contacts at all; this is for text that came from elsewhere (a library's error, a provider's).
+    Callers must not log contacts at all; this is for text that came from elsewhere (a library's message or error, a
+    provider's).
     """
     for name, value in event.items():
-        if isinstance(value, str) and name not in _PLAIN_FIELDS:
-            event[name] = mask_contacts(value)
+        if name not in _PLAIN_FIELDS:
+            event[name] = _masked(value)
     return event
+
+
+def _masked(value: Any) -> Any:
+    match value:
+        case str():
+            return mask_contacts(_DETAIL.sub(r"\1 [hidden]", value))
+        case None | bool() | int() | float():
+            return mask_tree(value)
+        case Mapping():
+            return {_masked(str(key)): _masked(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_masked(item) for item in value]
+        case _:
+            return _masked(repr(value))  # as the renderer would show it
 
 
 def set_up_logs(level: str, *, stream: TextIO | None = None) -> None:

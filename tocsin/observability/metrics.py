@@ -26,13 +26,18 @@ class Metrics:
         self.lag = Gauge(
             "tocsin_follower_lag_events", "Events recorded but not yet handled.", ["follower"], registry=self.registry
         )
-        self.deliveries = Gauge(
-            "tocsin_deliveries", "Deliveries by channel and state.", ["channel", "state"], registry=self.registry
+        self.recipients = Gauge(
+            "tocsin_recipients", "People of all campaigns, by outcome.", ["outcome"], registry=self.registry
+        )
+        self.moves_waiting = Gauge(
+            "tocsin_delivery_moves_waiting", "Moves of deliveries not yet in the record.", registry=self.registry
         )
         self.open_duties = Gauge(
-            "tocsin_open_duties", "Open duties by share of the window used.", ["used"], registry=self.registry
+            "tocsin_open_duties",
+            "Open duties by the percent of the window that was called out last (0: nothing yet), or missed.",
+            ["used"],
+            registry=self.registry,
         )
-
         self.watchdog_well = Gauge(
             "tocsin_watchdog_well", "1 when the last look at all open duties found all well.", registry=self.registry
         )

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
+from typing import cast
+
+import pytest
+from sqlalchemy.engine import make_url
 
 from incidents.record import Registry, open_record
 from incidents.record.database import open_engine, reading
+from incidents.record.postgres import Factory, settings_of
+from tests.servers import fresh_database
 
 MANY = 8
 
@@ -21,6 +28,34 @@ def test_a_record_is_opened_by_many_at_once(database_url: str, registry: Registr
 
     with ThreadPoolExecutor(MANY) as threads:
         assert list(threads.map(open_it, range(MANY))) == [0] * MANY
+
+
+def test_the_record_is_reached_with_all_that_the_address_says() -> None:
+    address = make_url("postgresql://lan:word@db.example:5433/tocsin?sslmode=verify-full&sslrootcert=/etc/ca.pem")
+
+    pool = Factory(settings_of(address)).datastore.pool
+
+    assert isinstance(pool.kwargs, dict)
+    assert {name: value for name, value in pool.kwargs.items() if name != "row_factory"} == {
+        "host": "db.example",
+        "port": 5433,
+        "user": "lan",
+        "password": "word",
+        "dbname": "tocsin",
+        "sslmode": "verify-full",
+        "sslrootcert": "/etc/ca.pem",
+    }
+
+
+@pytest.mark.slow
+def test_parameters_of_the_address_reach_the_server(registry: Registry, tmp_path: Path) -> None:
+    with (
+        fresh_database("postgresql", tmp_path) as url,
+        open_record(f"{url}?application_name=night-watch", registry) as record,
+        cast(Factory, record.factory).datastore.transaction() as cursor,
+    ):
+        cursor.execute("SHOW application_name")
+        assert cursor.fetchone() == {"application_name": "night-watch"}
 
 
 def test_tables_beside_it_are_reached_by_many_at_once(database_url: str) -> None:

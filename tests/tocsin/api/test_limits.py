@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from fastapi import FastAPI
 from starlette.types import Message
 
 from incidents.alerts.dialects import nests_deeper
-from tests.tocsin.conftest import Door, problem
+from tests.tocsin.conftest import Client, Door, problem
+from tocsin.api.app import create_app
 from tocsin.api.json_bodies import MAX_DEPTH
 from tocsin.api.middleware import limits
+from tocsin.services import Services
 
 MEGABYTE = 1_048_576
 
@@ -154,6 +158,59 @@ def test_too_many_headers_and_too_long_addresses_are_refused(door: Door) -> None
     problem(door.get("/v1/whoami", headers={f"X-{n}": "x" for n in range(120)}), 431, "headers-too-large")
     problem(door.get("/v1/whoami", headers={"X-Long": "x" * 40_000}), 431, "headers-too-large")
     problem(door.get("/v1/incidents?search=" + "x" * 5_000), 414, "uri-too-long")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8000",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "x@127.0.0.1",
+        "[::1",
+        "0",
+    ],
+)
+def test_requests_for_another_host_are_refused(door: Door, host: str) -> None:
+    """A site whose name was made to point here must not read anything through its visitor's browser."""
+    for path in ("/", "/v1/incidents", "/metrics", "/openapi.json"):
+        answer = door.get(path, headers={"Host": host})
+
+        assert problem(answer, 421, "misdirected")["errors"][0]["field"] == "Host"
+    assert door.get("/healthz", by=None, headers={"Host": host}).status_code == 200
+
+
+def test_a_request_that_names_two_hosts_is_refused(door: Door) -> None:
+    answer = door.client.request("GET", "/login", headers=[("Host", "127.0.0.1"), ("Host", "evil.example")])
+
+    problem(answer, 421, "misdirected")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("tocsin.example.com", 200),
+        ("TOCSIN.example.com.:443", 200),
+        ("board.internal:8080", 200),
+        ("localhost:9", 200),
+        ("tocsin.localhost", 200),
+        ("127.0.0.2", 200),
+        ("[::1]:8000", 200),
+        ("[2001:DB8::0:7]", 200),
+        ("www.example.com", 421),
+        ("[2001:db8::8]", 421),
+    ],
+)
+def test_it_answers_to_its_own_names_only(services: Services, host: str, status: int) -> None:
+    settings = services.settings.model_copy(
+        update={"public_url": "https://tocsin.example.com", "extra_hosts": ("Board.internal", "2001:db8::7")}
+    )
+    app = create_app(replace(services, settings=settings), show_within=0)
+    with start_blocking_portal() as portal:
+        client = Client(portal, app)
+        assert client.request("GET", "/login", headers={"Host": host}).status_code == status
+        client.close()
 
 
 def test_every_answer_carries_headers_that_protect_a_browser(door: Door) -> None:

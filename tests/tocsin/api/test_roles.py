@@ -18,6 +18,7 @@ PREPARE = Permission.PREPARE_NOTICES
 DECIDE = Permission.DECIDE_DUTIES
 APPROVE = Permission.APPROVE
 KEYS = Permission.MANAGE_KEYS
+ERASE = Permission.ERASE_PEOPLE
 ALERTS = Permission.POST_ALERTS
 ANY = "any key"
 NONE = "no key"
@@ -80,6 +81,7 @@ TABLE: dict[tuple[str, str], Permission | str] = {
     ("POST", "/v1/campaigns/{campaign}/approval"): APPROVE,
     ("POST", "/v1/campaigns/{campaign}/rejection"): APPROVE,
     ("GET", "/v1/campaigns/{campaign}/coverage"): READ,
+    ("DELETE", "/v1/recipients/{recipient}"): ERASE,
     ("GET", "/v1/board"): READ,
     ("GET", "/v1/deadlines"): READ,
     ("GET", "/v1/recovery"): READ,
@@ -103,6 +105,7 @@ PARTS = {
     "campaign": str(UUID(int=3)),
     "asset": str(UUID(int=4)),
     "party": str(UUID(int=5)),
+    "recipient": str(UUID(int=7)),
     "contact": str(UUID(int=6)),
     "duty": "some-rule:authority:initial",
     "step": "contain",
@@ -139,7 +142,7 @@ def test_without_a_key_everything_but_health_and_receipts_is_closed(door: Door) 
 
 def test_no_single_role_both_writes_and_approves() -> None:
     for role, held in PERMISSIONS.items():
-        for pair in itertools.product((HANDLE, PREPARE), (APPROVE, KEYS)):
+        for pair in itertools.product((HANDLE, PREPARE), (APPROVE, KEYS, ERASE)):
             assert not held.issuperset(pair), role
 
 

@@ -100,6 +100,18 @@ def test_a_forged_cookie_is_worth_nothing(door: Door, clock: ManualClock) -> Non
         assert status(door, f"tocsin_session={forged}") == 303, forged
 
 
+def test_a_session_outlives_a_rotation_of_the_master_key(clock: ManualClock) -> None:
+    old, new = b"o" * 32, b"n" * 32
+    before = Sessions(MasterKeys("old", {"old": old}), clock)
+    after = Sessions(MasterKeys("new", {"old": old, "new": new}), clock)
+    only_new = Sessions(MasterKeys("new", {"new": new}), clock)
+
+    assert after.key_of(before.make("0123456789")) == "0123456789"
+    assert only_new.key_of(after.make("0123456789")) == "0123456789", "signed with the current key"
+    with pytest.raises(NotAuthenticated):
+        only_new.key_of(before.make("0123456789"))
+
+
 def test_a_session_is_not_a_key(door: Door) -> None:
     cookie = log_in(door, door.key("analyst")) or ""
 
