@@ -94,7 +94,7 @@ class DutyRegister(Aggregate):
             if state is None or state.lifted:
                 self.emit(DutyIdentified, context, incident_id=incident_id, duty=duty)
             elif state.fulfilled_at is None and (changed := _changed(state.duty, duty)):
-                self.emit(DutyRevised, context, incident_id=incident_id, duty=duty, changed=changed)
+                self._revise(incident_id, state, duty, changed, context)
         for duty_id, state in list(self.duties.items()):
             if duty_id not in now and not state.lifted and state.fulfilled_at is None:
                 self.emit(
@@ -104,6 +104,21 @@ class DutyRegister(Aggregate):
                     duty_id=duty_id,
                     reason="The facts now known no longer trigger it.",
                 )
+
+    def _revise(
+        self, incident_id: UUID, state: DutyState, duty: DutyOnRecord, changed: tuple[str, ...], context: Context
+    ) -> None:
+        """A waiver was decided for the situation as it was: when the duty falls due anew, it has to be decided anew."""
+        fell_due = duty.status == "due" and state.duty.status != "due"
+        self.emit(DutyRevised, context, incident_id=incident_id, duty=duty, changed=changed)
+        if state.waived and fell_due:
+            self.emit(
+                WaiverOverturned,
+                context,
+                incident_id=incident_id,
+                duty_id=duty.duty_id,
+                reason=f"It was waived while it was {state.duty.status.replace('_', ' ')}; by new facts it is due.",
+            )
 
     def _as_judged(self, duty: DutyOnRecord) -> DutyOnRecord:
         state = self.duties.get(duty.duty_id)

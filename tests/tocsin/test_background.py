@@ -23,7 +23,7 @@ from playbooks.runs.events import TimerFired
 from playbooks.runs.run import Run
 from tests.conftest import NIGHT, ContextMaker
 from tocsin.access.answers import Answer
-from tocsin.alarms import Alarms
+from tocsin.alarms import Alarms, AlarmsFailed
 from tocsin.background import Background
 from tocsin.bridges import campaign_of_step
 from tocsin.observability.metrics import Metrics
@@ -173,6 +173,34 @@ def test_clocks_are_loud_before_and_after(
         settle()
 
     assert heard == [(36, 50), (58, 80), (69, 95), (73, "missed")]
+
+
+def test_one_incident_that_cannot_be_called_out_silences_no_other(
+    services: Services,
+    incident_id: UUID,
+    analyst: ContextMaker,
+    clock: ManualClock,
+    settle: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = services.incidents.report(uuid4(), analyst(), title="Another export").id
+    services.incidents.triage(other, analyst())
+    services.incidents.state_facts(other, analyst(), FACTS)
+    settle()
+    clock.advance(timedelta(hours=73))
+    watch = services.duties.watch
+
+    def broken_for_one(of: UUID, context: Context) -> object:
+        if of == incident_id:
+            raise ValueError("a register that cannot be read")
+        return watch(of, context)
+
+    monkeypatch.setattr(services.duties, "watch", broken_for_one)
+    with pytest.raises(AlarmsFailed):
+        Alarms(services.engine, services.duties, services.runs, clock, uuid4).run_once()
+
+    missed = [r.event for r in services.record.read(0, 5000, kinds=[DutyMissed.kind])]
+    assert {event.incident_id for event in missed if isinstance(event, DutyMissed)} == {other}
 
 
 def test_a_task_that_waits_too_long_is_called_out_once(

@@ -89,6 +89,18 @@ def test_a_waiver_needs_a_person_and_a_reason_and_can_be_overturned(
     assert register.duties["gdpr-33"].is_open
 
 
+@pytest.mark.parametrize(("then", "still_waived"), [("due", False), ("possible", True)])
+def test_a_waiver_does_not_outlive_the_situation_it_was_decided_for(
+    register: DutyRegister, analyst: ContextMaker, then: str, still_waived: bool
+) -> None:
+    register.update(INCIDENT, [duty(status="exempt")], analyst())
+    register.waive(INCIDENT, "gdpr-33", "Encrypted, and no risk.", analyst())
+
+    register.update(INCIDENT, [duty(status=then)], analyst())
+
+    assert register.duties["gdpr-33"].waived is still_waived
+
+
 @pytest.mark.parametrize(
     ("hours", "late"),
     [(1, False), (72, False), (73, False), (73.5, True), (200, True)],
