@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+import structlog
+
 from incidents.clock import Clock
 from incidents.facts import Condition, ConditionContext, Facts, OrganisationProfile, Verdict
+from incidents.facts.conditions import ConditionFailed, InvalidCondition, Outcome
 from incidents.grading.grade import GradeResult, grade
 from incidents.incident.events import (
     AlertLinked,
@@ -40,6 +43,8 @@ from playbooks.law.derive import derive
 from playbooks.law.law import Law
 from playbooks.runs.events import RunStarted, StepCompleted
 from playbooks.runs.run import Run, RunView
+
+log = structlog.get_logger(__name__)
 
 ACTOR = "system:automation"
 
@@ -187,7 +192,13 @@ class Automation:
         )
 
         def judge(text: str) -> Verdict:
-            return Condition.compile(text).evaluate(conditions)
+            try:
+                return Condition.compile(text).evaluate(conditions)
+            except (InvalidCondition, ConditionFailed) as error:
+                # A plan frozen long ago may ask for a fact that is gone. Its step waits for a person; the duties of
+                # the incident must not wait with it.
+                log.error("automation.condition", condition=text, reason=error.detail)
+                return Verdict(Outcome.UNKNOWN)
 
         view = RunView(
             judge=judge,

@@ -222,6 +222,26 @@ def test_a_merged_incident_hands_over_what_it_knows_and_owes(
     assert record.load(Run, Run.id_for(whole, "personal-data-breach")).finished is None
 
 
+def test_a_frozen_plan_that_asks_for_a_fact_that_is_gone_holds_up_no_duty(
+    record: Record,
+    automation: Follower,
+    incidents: IncidentService,
+    incident_id: UUID,
+    analyst: ContextMaker,
+    clock: ManualClock,
+) -> None:
+    plan = load_library()["personal-data-breach"]
+    contain = plan.step("contain").model_copy(update={"when": "facts.weather == 'bad'"})
+    old = plan.model_copy(update={"steps": tuple(contain if s.id == "contain" else s for s in plan.steps)})
+    record.commit(Run.start(incident_id, old, analyst()))
+    incidents.triage(incident_id, analyst())
+    incidents.state_facts(incident_id, analyst(), BREACH)
+    automation.drain()
+
+    assert duty(record, incident_id, GDPR).is_open
+    assert "contain" not in record.load(Run, Run.id_for(incident_id, plan.id)).open_steps()
+
+
 def test_an_incident_of_no_data_starts_no_breach_run(
     record: Record, automation: Follower, incidents: IncidentService, incident_id: UUID, analyst: ContextMaker
 ) -> None:
