@@ -5,6 +5,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 FAST   := -m "not slow"
+# Files are spread over the cores; a file stays whole, because its tests may share a server.
+SPREAD := -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help run serve test check fmt bench lock docs clean
 
@@ -28,14 +30,14 @@ serve: $(VENV)/.runtime ## Serve with your own settings (see `tocsin init`)
 	$(BIN)/tocsin serve
 
 test: $(VENV)/.dev ## All tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
 check: $(VENV)/.dev ## Lint, types, imports, fast tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(FAST)
+	$(BIN)/python -m pytest $(FAST) $(SPREAD)
 
 fmt: $(VENV)/.dev ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
