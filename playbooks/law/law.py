@@ -61,8 +61,7 @@ class Law:
         if key not in self._groups:
             groups: dict[str, BoundRules] = {}
             for pack, rule in self.rules():
-                status = rule.status or pack.instrument.status
-                if status in statuses and rule.party in parties and rule.occasion in occasions:
+                if _counts(pack, rule, statuses) and rule.party in parties and rule.occasion in occasions:
                     groups.setdefault(rule.bound, (rule.bound, []))[1].append(rule.id)
             self._groups[key] = tuple(groups.values())
         return self._groups[key]
@@ -70,6 +69,14 @@ class Law:
     def version(self) -> str:
         """The versions of all packs, for the record."""
         return ", ".join(f"{pack.instrument.id} {pack.instrument.version}" for pack in self.packs)
+
+
+def _counts(pack: Pack, rule: Rule, statuses: frozenset[Status]) -> bool:
+    """Whether a rule is to be judged. One whose day of entry into force is known counts among those in force: the day
+    decides then, so that nobody has to edit the pack at midnight."""
+    status = rule.status or pack.instrument.status
+    dated = (rule.in_force_from or pack.instrument.in_force_from) is not None
+    return status in statuses or (status is Status.NOT_YET_IN_FORCE and dated and Status.IN_FORCE in statuses)
 
 
 def _texts(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:
