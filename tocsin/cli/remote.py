@@ -319,7 +319,7 @@ def _show_deadlines(rows: list[dict[str, Any]]) -> None:
         [
             (
                 row["status"],
-                row["strict_due"] or row.get("promptness") or "",
+                row["strict_due"] or row.get("earliest_deadline") or row.get("promptness") or "",
                 f"{row['percent_used']:.0f} %" if row["percent_used"] is not None else "",
                 row["recipient"],
                 row["duty_id"],
