@@ -13,6 +13,10 @@ Work = Callable[[], int]
 """Does the work and returns how many events it handled."""
 
 
+class Skipped(Exception):
+    """A measurement cannot be made here; the text says what is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """Events per second of several runs."""

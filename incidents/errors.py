@@ -74,6 +74,13 @@ class IllegalTransition(TocsinError):
     title = "Not possible in this state"
 
 
+class EventsDetached(TocsinError):
+    """Events that are needed lie in a segment of the record that was taken off the database."""
+
+    code = "events-detached"
+    title = "Old events are not attached"
+
+
 class NotAuthenticated(TocsinError):
     """No key, a wrong key or an expired one."""
 

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import phonenumbers
@@ -23,6 +24,9 @@ from incidents.errors import InvalidInput
 
 REGIONS = ("CN", "VN")
 """Countries whose numbers are recognised without a country code (ISO 3166-1); others need `+` or a usual grouping."""
+
+_SHORT = 80
+"""Longest text that is remembered, in characters."""
 
 _SUSPECT = re.compile(r"@|\d(?:[ .()/-]{0,2}\d){7}")
 """Nothing is masked in a text without this: most texts leave after one scan."""
@@ -174,12 +178,20 @@ _KEY_EXCHANGE_DOMAINS = ("openssh.com", "libssh.org", "lysator.liu.se", "ssh.com
 def mask_contacts(text: str) -> str:
     """The text with email addresses, telephone, identity and card numbers replaced by `[email]`, `[phone]`,
     `[id-number]` and `[card]`. Masking twice changes nothing more."""
+    return _masked_again(text) if len(text) <= _SHORT else _masked(text)
+
+
+def _masked(text: str) -> str:
     parts: list[str] = []
     done = 0
     for start, end, kind in _find(text):
         parts += (text[done:start], f"[{kind}]")
         done = end
     return "".join((*parts, text[done:])) if parts else text
+
+
+_masked_again = lru_cache(maxsize=16_384)(_masked)
+"""Most short texts come again and again: names of fields, hosts, rules and addresses of machines."""
 
 
 def find_contacts(text: str) -> tuple[str, ...]:
@@ -205,7 +217,13 @@ def mask_tree(value: Any) -> Any:
     if isinstance(value, str):
         return mask_contacts(value)
     if isinstance(value, dict):
-        return {mask_contacts(str(key)): mask_tree(item) for key, item in value.items()}
+        # Texts are looked up here and not by a call each: a finding has a hundred of them.
+        return {
+            mask_contacts(str(key)): (_masked_again(item) if len(item) <= _SHORT else _masked(item))
+            if type(item) is str
+            else mask_tree(item)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         return [mask_tree(item) for item in value]
     if isinstance(value, int) and not isinstance(value, bool) and value > 9_999_999_999:

@@ -17,15 +17,19 @@ from notifier.campaigns.campaign import Demand
 from notifier.campaigns.service import CampaignService
 from notifier.channels.channel import Channel
 from notifier.deliveries import (
+    BatchBook,
+    BatchHints,
     DeliveryBook,
     DeliveryEngine,
     DeliveryRelay,
     Finisher,
+    Letters,
     Notices,
     Planner,
     Timing,
     sending_follower,
 )
+from notifier.deliveries.planning import BATCH_SIZE
 from notifier.receipts.callback_url import CallbackUrls
 from notifier.receipts.twilio import TwilioReceipts
 from notifier.templates import Templates
@@ -67,11 +71,16 @@ def build_notifier(
     template_root: Path | None = None,
     channel_order: Sequence[str] = ("sms", "email"),
     batch: int = 64,
+    batch_size: int = BATCH_SIZE,
+    hints: BatchHints | None = None,
     demand: Callable[[UUID], Demand] = lambda _incident_id: Demand(),
 ) -> Notifier:
     """Wire the notifier.
 
-    `worker` names this process among those running at the same time on one database, the same after a restart.
+    `worker` names this process among those running at the same time on one database. A process that comes back under
+    the name of its former life takes up its work at once; under another name, when the leases have run out. `batch` is
+    how many single deliveries are worked on at once, `batch_size` how many positions of an audience make a batch of
+    first attempts. `hints` may announce batches to workers.
     `extra_numbers` are patterns of E.164 numbers accepted beyond the real ones: the simulated ranges, where
     channels are simulated, and nothing elsewhere. The tables must exist.
     """
@@ -84,7 +93,8 @@ def build_notifier(
     )
     book = DeliveryBook(engine, clock, worker=worker, timing=timing)
     reference_key = keys.derive("notice-reference")
-    planner = Planner(engine, record, audiences, clock, reference_key=reference_key, channel_order=channel_order)
+    batches = BatchBook(book, audiences, reference_key=reference_key, hints=hints)
+    planner = Planner(engine, record, audiences, clock, channel_order=channel_order, batch_size=batch_size, hints=hints)
     return Notifier(
         vault=vault,
         audiences=audiences,
@@ -93,10 +103,10 @@ def build_notifier(
         book=book,
         engine=DeliveryEngine(
             book,
+            batches,
             planner,
-            Notices(record, templates),
+            Letters(Notices(record, templates), vault),
             Finisher(engine, record, clock),
-            vault,
             clock,
             channels=channels,
             drill_channels=drill_channels,

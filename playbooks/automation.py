@@ -32,13 +32,22 @@ from incidents.incident.events import (
 from incidents.incident.incident import Incident
 from incidents.incident.known import known_facts
 from incidents.incident.lifecycle import Phase
-from incidents.record import Aggregate, Context, Event, Follower, Record, Recorded
+from incidents.record import Aggregate, Context, Event, Record, Recorded
+from incidents.record.partitioned import Divisions, PartitionedFollower
 from playbooks.definitions.definition import Playbook
-from playbooks.duties.events import DutyFulfilled, DutyWaived, WaiverOverturned
+from playbooks.duties.events import (
+    DelayEnded,
+    DelayRequested,
+    DutyFulfilled,
+    DutyResumed,
+    DutyWaived,
+    WaiverOverturned,
+)
 from playbooks.duties.on_record import all_on_record
 from playbooks.duties.register import DutyRegister
 from playbooks.law.book import LawBook
 from playbooks.law.calendars import Calendars
+from playbooks.law.delays import DelayRequest
 from playbooks.law.derive import derive
 from playbooks.law.law import Law
 from playbooks.runs.events import RunStarted, StepCompleted
@@ -47,6 +56,8 @@ from playbooks.runs.run import Run, RunView
 log = structlog.get_logger(__name__)
 
 ACTOR = "system:automation"
+NAME = "automation"
+"""Of the follower."""
 
 MOVES_BY: tuple[type[Event], ...] = (
     IncidentReported,
@@ -64,6 +75,9 @@ MOVES_BY: tuple[type[Event], ...] = (
     DutyFulfilled,
     DutyWaived,
     WaiverOverturned,
+    DelayRequested,
+    DelayEnded,
+    DutyResumed,
     RunStarted,
     StepCompleted,
 )
@@ -101,17 +115,22 @@ class Automation:
         """The law in use at this moment; a changed pack counts from the next event on."""
         return self._book.law
 
-    def follower(self) -> Follower:
-        """The follower that drives it."""
+    def follower(self, divisions: Divisions) -> PartitionedFollower:
+        """The follower that drives it: what belongs to one incident is handled in order, incidents side by side."""
         kinds = [event.kind for event in MOVES_BY]
-        return Follower(self._record, "automation", self, kinds=kinds, newest_of=incident_of)
+        return PartitionedFollower(
+            self._record, NAME, self, divisions, kinds=kinds, key_of=incident_of, newest_of=incident_of
+        )
 
     def __call__(self, recorded: Recorded) -> Sequence[Aggregate]:
         event = recorded.event
-        incident = self._record.find(Incident, incident_of(event))
+        return self.look_again(incident_of(event), Context.of_event(event, self._clock, actor=ACTOR))
+
+    def look_again(self, incident_id: UUID, context: Context) -> list[Aggregate]:
+        """What follows now for an incident: the aggregates that changed, to be saved together. Often none."""
+        incident = self._record.find(Incident, incident_id)
         if incident is None:
             return []
-        context = Context.of_event(event, self._clock, actor=ACTOR)
         if incident.phase is Phase.MERGED:
             return self._hand_over(incident, context)
         facts = known_facts(incident, self._profile)
@@ -170,9 +189,15 @@ class Automation:
             profile=self._profile,
             submissions=register.submissions,
             grades=overrides,
+            delays=self._delays(incident, register),
         )
         register.update(incident.id, all_on_record(derived), context)
         return register
+
+    def _delays(self, incident: Incident, register: DutyRegister) -> list[DelayRequest]:
+        """Requests to wait: this incident's, and those of incidents that became part of it."""
+        parts = (self._record.find(DutyRegister, DutyRegister.id_for(part)) for part in sorted(incident.absorbed))
+        return [request for one in (register, *parts) if one is not None for request in one.delays.values()]
 
     def _advance(
         self,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
-from sqlalchemy import Connection, Engine, Table, delete, select, tuple_
+from sqlalchemy import Connection, Engine, delete, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from incidents.clock import Clock
@@ -69,8 +69,9 @@ class Generations:
                 mine = [at for at in found if at.name == name]
                 open_generation(connection, name, mine, version=version, state=BUILDING, now=now)
 
-    def promote(self, name: str, head: int) -> bool:
-        """Turn a building generation live if it has caught up with the live one. `head`: the record's newest position.
+    def promote(self, name: str, head: Callable[[], int]) -> bool:
+        """Turn a building generation live if it has caught up with the live one. `head` reads the record's newest
+        position: it is asked once nobody can move the two, because what it said before may be long ago.
 
         Its transaction changes two rows of the books, so a reader sees the old rows or the new, never both or none.
         """
@@ -83,29 +84,34 @@ class Generations:
                 return False
             if live is not None:
                 # Rows of a record that was longer than this one (a backup was restored) need not be reached.
-                if building.position < min(live.position, head):
+                if building.position < min(live.position, head()):
                     return False
                 set_state(connection, live, RETIRED, now)
             set_state(connection, building, LIVE, now)
         log.info("projection.live", projection=name, generation=building.generation, position=building.position)
         return True
 
-    def sweep(self) -> None:
+    def sweep(self, holds: Callable[[str], bool] = lambda _name: True) -> None:
         """Remove the rows of retired generations, in slices, so that no other writer waits long."""
         for at in self.on_record():
-            if at.state == RETIRED:
-                for table in self._projections[at.name].tables:
-                    while self._delete_slice(at, table):
-                        pass
-                with writing(self._engine) as connection:
-                    forget(connection, at)
+            if at.state == RETIRED and holds(at.name):
+                while self._delete_slice(at):
+                    pass
 
-    def _delete_slice(self, at: Position, table: Table) -> bool:
-        key = list(table.primary_key.columns)
-        some = select(*key).where(table.c.generation == at.generation).limit(_DELETE_SLICE)
+    def _delete_slice(self, at: Position) -> bool:
+        """Whether there may be more. Number and rows go in one transaction, and only while the books say that they are
+        retired: the number may be given to another generation afterwards, whose rows are not to be touched."""
         with writing(self._engine) as connection:
-            positions_of(connection, at.name, lock=True)  # one sweeper at a time
-            return connection.execute(delete(table).where(tuple_(*key).in_(some))).rowcount > 0
+            found = positions_of(connection, at.name, lock=True)  # one sweeper at a time
+            if not any(now.generation == at.generation and now.state == RETIRED for now in found):
+                return False
+            for table in self._projections[at.name].tables:
+                key = list(table.primary_key.columns)
+                some = select(*key).where(table.c.generation == at.generation).limit(_DELETE_SLICE)
+                if connection.execute(delete(table).where(tuple_(*key).in_(some))).rowcount > 0:
+                    return True
+            forget(connection, at)
+            return False
 
     def _open_missing(self) -> list[Position]:
         try:

@@ -34,6 +34,14 @@ MAX_WEIGHT = 20_000
 
 _FIRST_LIMIT = 100
 
+Holds = Callable[[str], bool]
+"""Whether this process works on a projection at the moment. Several may: what they fold is folded once."""
+
+
+def _everything(_projection: str) -> bool:
+    return True
+
+
 Progress = Callable[[str, int, int], None]
 """Told the projection, the position reached and the record's head after each batch of a rebuild."""
 
@@ -107,15 +115,24 @@ class Runner:
         self._wakeful = threading.Event()
         self._moved = threading.Condition()
 
-    def run_once(self) -> int:
-        """Take every projection one batch further. Returns how many moved (0: all are at the record's head).
+    @property
+    def clock(self) -> Clock:
+        """The clock it works by."""
+        return self._clock
+
+    def run_once(self, holds: Holds = _everything) -> int:
+        """Take every projection one batch further, of those that `holds` says are ours. Returns how many moved
+        (0: all are at the record's head).
 
         ProjectionFailed names those that could not fold their batch, RecordBehind those that are ahead of the
         record; in both cases after the others had their turn.
         """
         groups: dict[int, list[Position]] = defaultdict(list)
-        for at in self._generations.workable():
-            if at.state in self._states:
+        ours = {name for name in self._projections if holds(name)}
+        for other in self._failures.keys() - ours:
+            self._failures.pop(other, None)  # somebody else is at it, and says how it goes
+        for at in self._generations.workable() if ours else ():
+            if at.state in self._states and at.name in ours:
                 groups[at.position].append(at)
         head = self._record.head()  # before the events: all up to it are visible to the readings below
         moved = 0
@@ -125,7 +142,7 @@ class Runner:
             if position < head:
                 moved += self._step(position, group, head, failed)
             elif position == head:
-                moved += self._settle(group, head)
+                moved += self._settle(group)
             else:
                 ahead += [at.name for at in group]
         if moved:
@@ -134,13 +151,15 @@ class Runner:
         self._report(failed, ahead, head)
         return moved
 
-    def drain(self, stop: threading.Event | None = None) -> None:
-        """Run until every projection is at the record's head (or `stop` is set)."""
-        while (stop is None or not stop.is_set()) and self.run_once():
+    def drain(self, stop: threading.Event | None = None, holds: Holds = _everything) -> None:
+        """Run until every projection of ours is at the record's head (or `stop` is set)."""
+        while (stop is None or not stop.is_set()) and self.run_once(holds):
             pass
 
-    def follow(self, stop: threading.Event, *, poll: float = 1.0, back_off: float = 5.0) -> None:
-        """Keep the projections up to date until `stop` is set (then call `wake`, to be heard at once).
+    def follow(
+        self, stop: threading.Event, *, poll: float = 1.0, back_off: float = 5.0, holds: Holds = _everything
+    ) -> None:
+        """Keep the projections that `holds` names up to date until `stop` is set (`wake` then lets it hear at once).
 
         Commits of this process wake it; those of other processes are found within `poll` seconds. After a failure
         it waits `back_off` seconds and tries again.
@@ -149,8 +168,8 @@ class Runner:
             while not stop.is_set():
                 self._wakeful.clear()
                 try:
-                    self.drain(stop)
-                    self._generations.sweep()
+                    self.drain(stop, holds)
+                    self._generations.sweep(holds)
                     self.failures = 0
                     self._wakeful.wait(0 if stop.is_set() else poll)
                 except Exception as error:  # noqa: BLE001 - a follower outlives a database that is away for a while
@@ -202,6 +221,10 @@ class Runner:
         for done in wanted:
             self._failures.pop(done, None)
 
+    def names(self) -> list[str]:
+        """The projections there are."""
+        return sorted(self._projections)
+
     def lag(self) -> list[Lag]:
         """Each projection's distance from the head of the record, by name."""
         found = self._generations.on_record()
@@ -238,7 +261,7 @@ class Runner:
             try:
                 self._fold(at, batch, reached)
                 if ended and at.state == BUILDING:
-                    self._generations.promote(at.name, head)
+                    self._generations.promote(at.name, self._record.head)
             except Exception as error:
                 self._failures[at.name] = f"{type(error).__name__} in the batch after position {position}"
                 log.exception("projection.failed", projection=at.name, after=position)
@@ -258,8 +281,8 @@ class Runner:
             if mine:
                 projection.fold(connection, at.generation, mine)
 
-    def _settle(self, group: Sequence[Position], head: int) -> int:
-        return sum(self._generations.promote(at.name, head) for at in group if at.state == BUILDING)
+    def _settle(self, group: Sequence[Position]) -> int:
+        return sum(self._generations.promote(at.name, self._record.head) for at in group if at.state == BUILDING)
 
     def _adapt(self, batch: Sequence[Recorded]) -> None:
         weight = 0

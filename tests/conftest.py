@@ -16,8 +16,10 @@ from incidents.incident.events import EVENTS as INCIDENT_EVENTS
 from incidents.record import Context, Record, Registry, open_record
 from notifier.campaigns.events import EVENTS as CAMPAIGN_EVENTS
 from playbooks.duties.events import EVENTS as DUTY_EVENTS
+from playbooks.filings.events import EVENTS as FILING_EVENTS
 from playbooks.parties.events import EVENTS as PARTY_EVENTS
 from playbooks.runs.events import EVENTS as RUN_EVENTS
+from tests.servers import BACKENDS, fresh_database
 
 THROUGH_SERVERS = (
     "notifier/standins/",
@@ -51,13 +53,58 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def registry() -> Registry:
-    rooms = (INCIDENT_EVENTS, ALERT_EVENTS, ASSET_EVENTS, DUTY_EVENTS, RUN_EVENTS, PARTY_EVENTS, CAMPAIGN_EVENTS)
+    rooms = (
+        INCIDENT_EVENTS,
+        ALERT_EVENTS,
+        ASSET_EVENTS,
+        DUTY_EVENTS,
+        FILING_EVENTS,
+        RUN_EVENTS,
+        PARTY_EVENTS,
+        CAMPAIGN_EVENTS,
+    )
     return Registry([event for events in rooms for event in events])
 
 
+ON_BOTH = (
+    "incidents/alerts/test_finding_table.py",
+    "incidents/alerts/test_intake.py",
+    "incidents/incident/test_service.py",
+    "notifier/test_audience.py",
+    "notifier/test_campaigns.py",
+    "notifier/test_claims.py",
+    "notifier/test_vault.py",
+    "notifier/test_warnings.py",
+    "playbooks/parties/test_parties.py",
+    "playbooks/test_automation.py",
+    "tocsin/api/test_authentication.py",
+    "tocsin/api/test_campaigns_api.py",
+    "tocsin/api/test_commands.py",
+    "tocsin/api/test_duties_api.py",
+    "tocsin/test_owners.py",
+    "tocsin/test_staff_warnings.py",
+)
+"""Tests whose code speaks SQL of its own: each runs on SQLite and on PostgreSQL. (Those that make databases themselves,
+such as the record's, the projections' and the migrations', do so without being named here.)"""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests named above on both, but for those that name their database."""
+    where = Path(metafunc.definition.path).relative_to(Path(__file__).parent).as_posix()
+    chosen = any("database_url" in str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
+    if where in ON_BOTH and "database_url" in metafunc.fixturenames and not chosen:
+        metafunc.parametrize("database_url", BACKENDS, indirect=True)
+
+
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'tocsin.sqlite'}"
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty file, or a database that has all tables already (making them each time would take most of the time)."""
+    backend = getattr(request, "param", "sqlite")
+    if backend == "sqlite":
+        yield f"sqlite:///{tmp_path / 'tocsin.sqlite'}"
+        return
+    with fresh_database(backend, tmp_path, migrated=True) as url:
+        yield url
 
 
 @pytest.fixture

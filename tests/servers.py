@@ -1,4 +1,4 @@
-"""Real servers for tests: an address in the environment first, then the binaries of this machine, else a skip by name.
+"""Real servers for tests: an address in the environment first, then what this machine can run, else a skip by name.
 
 With CI=true a server that is missing is an error, not a skip: a green run must have tried everything.
 """
@@ -7,27 +7,40 @@ from __future__ import annotations
 
 import atexit
 import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import URL, create_engine, make_url, text
 
+from tests.kafka.broker import KafkaBroker, NoKafka, Security
+from tests.kafka.shared import shared_broker
+from tests.postgres import NoPostgres, PostgresServer
+
+__all__ = [
+    "BACKENDS",
+    "KafkaBroker",
+    "PostgresServer",
+    "Security",
+    "fresh_database",
+    "kafka",
+    "own_kafka",
+    "own_postgres",
+    "postgres",
+]
+
+KAFKA_VARIABLE = "TOCSIN_TEST_KAFKA"
 POSTGRES_VARIABLE = "TOCSIN_TEST_POSTGRES_URL"
 BACKENDS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 
 
 @contextmanager
-def fresh_database(backend: str, folder: Path) -> Iterator[str]:
-    """The address of an empty database of that kind; dropped afterwards."""
+def fresh_database(backend: str, folder: Path, *, migrated: bool = False) -> Iterator[str]:
+    """The address of an empty database of that kind; dropped afterwards. On PostgreSQL `migrated` gives it all tables."""
     if backend == "sqlite":
         yield f"sqlite:///{folder / f'{uuid4().hex}.sqlite'}"
         return
@@ -35,7 +48,7 @@ def fresh_database(backend: str, folder: Path) -> Iterator[str]:
     name = f"tocsin_{uuid4().hex}"
     admin = create_engine(server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name}" + (f" TEMPLATE {_migrated(server)}" if migrated else "")))
     try:
         yield server.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
     finally:
@@ -44,46 +57,82 @@ def fresh_database(backend: str, folder: Path) -> Iterator[str]:
         admin.dispose()
 
 
+@cache
+def _migrated(server: URL) -> str:
+    """The name of a database with all tables and no rows, made once, to be copied."""
+    from incidents.record import Registry, open_record
+    from incidents.record.database import open_engine
+    from tocsin.migrations.run import upgrade
+
+    name = f"tocsin_{uuid4().hex}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+
+    def run(statement: str) -> None:
+        with admin.connect() as connection:
+            connection.execute(text(statement))
+        admin.dispose()
+
+    run(f"CREATE DATABASE {name}")
+    atexit.register(run, f"DROP DATABASE {name} WITH (FORCE)")
+    url = server.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    engine = open_engine(url)
+    upgrade(engine)
+    engine.dispose()
+    open_record(url, Registry()).close()
+    return name
+
+
 def postgres() -> str:
     """The address of a PostgreSQL server whose user may create databases."""
     address = os.environ.get(POSTGRES_VARIABLE) or _own_postgres()
     if address is None:
-        reason = f"no PostgreSQL: set {POSTGRES_VARIABLE} or install the server"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        _missing(f"no PostgreSQL: set {POSTGRES_VARIABLE} or install the server")
     return address
+
+
+def own_postgres(*options: str) -> PostgresServer:
+    """A server of one's own to stop, kill and pause; not started yet. `remove` it in the end."""
+    try:
+        return PostgresServer(*options)
+    except NoPostgres as error:
+        _missing(f"no PostgreSQL of its own for this test: install the server ({error})")
+
+
+def kafka() -> str:
+    """The address of a Kafka broker that all tests of this run share: use topics and groups of your own in it.
+
+    Topics are made when first used, with one partition.
+    """
+    address = os.environ.get(KAFKA_VARIABLE)
+    if address:
+        return address
+    try:
+        return shared_broker()
+    except NoKafka as error:
+        _missing(f"no Kafka: set {KAFKA_VARIABLE}, or install Java 17 and Maven ({error})")
+
+
+def own_kafka(folder: Path, *, partitions: int = 1, security: Security | None = None) -> KafkaBroker:
+    """A broker of one's own to stop, kill, pause and wipe; not started yet."""
+    try:
+        return KafkaBroker(folder, partitions=partitions, security=security)
+    except NoKafka as error:
+        _missing(f"no Kafka of its own for this test: install Java 17 and Maven ({error})")
+
+
+def _missing(reason: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @cache
 def _own_postgres() -> str | None:
     """Start a server from this machine's binaries, once; it is stopped when the tests end."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [
-        Path(path).parent for path in [shutil.which("pg_ctl")] if path
-    ]
-    if not found:
+    try:
+        server = PostgresServer()
+    except NoPostgres:
         return None
-    binaries, home = found[-1], Path(tempfile.mkdtemp(prefix="tocsin-postgres-", dir="/tmp"))
-    as_user: list[str] = []
-    if os.getuid() == 0:  # the server refuses to run as root
-        owner = pwd.getpwnam("postgres")
-        os.chown(home, owner.pw_uid, owner.pw_gid)
-        as_user = ["runuser", "-u", "postgres", "--"]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def run(*command: str) -> None:
-        subprocess.run([*as_user, *command], check=True, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    data = str(home / "data")
-    run(str(binaries / "initdb"), "-D", data, "-A", "trust", "-U", "tocsin", "--locale=C.UTF-8", "-E", "UTF8")
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home} -c max_connections=200"
-    run(str(binaries / "pg_ctl"), "-D", data, "-w", "-l", str(home / "log"), "-o", options, "start")
-
-    def stop() -> None:
-        run(str(binaries / "pg_ctl"), "-D", data, "-m", "immediate", "stop")
-        shutil.rmtree(home, ignore_errors=True)
-
-    atexit.register(stop)
-    return f"postgresql://tocsin@127.0.0.1:{port}/postgres"
+    atexit.register(server.remove)
+    server.start()
+    return server.url

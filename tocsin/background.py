@@ -1,21 +1,33 @@
-"""The background work of an embedded service: which workers there are, and what each repeats."""
+"""The background work of a process: which workers its roles need, and what each repeats."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import datetime, timedelta
+from functools import partial
 from uuid import uuid4
 
 import structlog
 
+from incidents.clock import AnchoredClock
 from incidents.record import Follower
+from incidents.record.leases import Leases
+from incidents.record.partitioned import Divisions, PartitionedFollower
+from playbooks.automation import NAME as AUTOMATION
 from playbooks.automation import Automation
 from tocsin.alarms import Alarms
 from tocsin.bridges import CampaignBridge
-from tocsin.observability.gauges import Gauges
+from tocsin.keeper import Keeper
+from tocsin.observability.gauges import Extra, Gauges
+from tocsin.roles import EVERYTHING, Role
 from tocsin.services import Services
 from tocsin.staff_warnings import open_staff_warnings
-from tocsin.watchdog import Watchdog
-from tocsin.workers import AsyncWorker, Paced, RepeatingWorker, Worker, Workers
+from tocsin.upkeep.rederiving import Rederiving
+from tocsin.upkeep.revised_assets import RevisedAssets
+from tocsin.watchdog import SECOND_LOOK, Watchdog
+from tocsin.workers import FAILURES_IN_A_ROW, AsyncWorker, Paced, RepeatingWorker, Worker, Workers
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +39,22 @@ GAUGE_SECONDS = 10.0
 """Between two measurements for `/metrics`."""
 MEMORY_SECONDS = 3600.0
 """Between two looks for remembered answers that are too old."""
+CLOCK_SECONDS = 15.0
+"""Between two questions to the database what time it is."""
+
+UPKEEP_SECONDS = 2.0
+"""Between two looks whether open incidents were derived with the law in use."""
+SETTLE_SECONDS = 3 * LAW_SECONDS
+"""After so long every process has read a changed law."""
+
+ALARMS = "alarms"
+STAFF_WARNINGS = "staff-warnings"
+WATCHDOG = "watchdog"
+UPKEEP = "upkeep"
+DELIVERY_RELAY = "delivery-relay"
+EVENT_RELAY = "event-relay"
+"""What one process at a time does, beside following."""
+ALERT_CONSUMER = "alert-consumer"
 
 
 class ProjectionWorker:
@@ -34,8 +62,9 @@ class ProjectionWorker:
 
     name = "projections"
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, holds: Callable[[str], bool]) -> None:
         self._runner = services.projections
+        self._holds = holds
 
     @property
     def failures(self) -> int:
@@ -43,7 +72,7 @@ class ProjectionWorker:
         return self._runner.failures
 
     def run(self, stop: threading.Event) -> None:
-        self._runner.follow(stop)
+        self._runner.follow(stop, holds=self._holds)
 
     def wake(self) -> None:
         self._runner.wake()
@@ -52,36 +81,179 @@ class ProjectionWorker:
 class Background:
     """The followers and workers of one process, built but not started."""
 
-    def __init__(self, services: Services) -> None:
-        sending = services.notifier
-        automation = automation_of(services)
-        self.followers = [automation.follower(), _bridge(services), sending.follower]
-        warnings = open_staff_warnings(services) if services.settings.sends_warnings else None
-        self.watchdog = Watchdog(services, automation, self.followers)
-        self.gauges = Gauges(services.metrics, services.engine, services.record, services.projections, self.followers)
-        alarms = Alarms(services.engine, services.duties, services.runs, services.clock, uuid4)
-        workers: list[Worker] = [
-            *(RepeatingWorker(f.name, f.run_once, services.metrics) for f in self.followers),
-            RepeatingWorker("alarms", alarms.run_once, services.metrics, poll_seconds=ALARM_SECONDS),
-            RepeatingWorker("delivery-relay", sending.relay.run_once, services.metrics),
-            AsyncWorker(
-                "sender",
-                sending.engine.run_once,
-                services.metrics,
-                begin=sending.engine.recover,
-                close=sending.engine.close,
-                poll_seconds=0.5,
-            ),
-            ProjectionWorker(services),
-            RepeatingWorker("gauges", Paced(self.gauges.measure, GAUGE_SECONDS), services.metrics),
-            RepeatingWorker("memory", Paced(services.answers.forget_old, MEMORY_SECONDS), services.metrics),
-            RepeatingWorker("watchdog", self.watchdog.turn, services.metrics, poll_seconds=ALARM_SECONDS),
+    def __init__(self, services: Services, roles: Collection[Role] = EVERYTHING, *, process: str | None = None) -> None:
+        """The work of some roles. `process` names this one among those that share it; None: there are no others."""
+        self._services = services
+        self._roles = frozenset(roles)
+        self._process = process
+        self._stop = threading.Event()
+        self._divided = False
+        self._held_since: datetime | None = None
+        self._divisions = Divisions(services.engine, services.record, services.clock)
+        self._automation = automation_of(services)
+        self.automation = self._automation.follower(self._divisions)
+        self._bridge = _bridge(services)
+        self._revised_assets = RevisedAssets(
+            services.engine, services.record, services.assets, services.projections, services.clock
+        )
+        self.followers: list[Follower | PartitionedFollower] = [
+            self.automation,
+            self._bridge,
+            services.notifier.follower,
         ]
-        if warnings is not None:
+        self._lease = timedelta(seconds=services.settings.workers.lease_seconds)
+        self._keeper = None if process is None else self._open_keeper(process)
+        self.automation.holds = partial(self._holds, Role.PLAYBOOKS)
+        self.watchdog = Watchdog(
+            services,
+            self._automation,
+            [*self.followers, self._revised_assets.follower],
+            pause=self._stop.wait,
+            # What a dead process held is not worked on until its lease has run out, which is no fault yet.
+            second_look=SECOND_LOOK if self._keeper is None else SECOND_LOOK + 1.5 * self._lease.total_seconds(),
+            holds=partial(self._holds, Role.PLAYBOOKS, WATCHDOG),
+        )
+        self.gauges = Gauges(
+            services.metrics,
+            services.engine,
+            services.record,
+            services.projections,
+            self.followers,
+            extra=self._measured_besides(),
+        )
+        self.workers = Workers(self._build(), services.record, self._stop)
+        if self._keeper is not None:
+            self._keeper.on_change = self.workers.wake
+
+    def start(self) -> None:
+        """Start the work."""
+        if self._keeper is not None:
+            self._keeper.start()
+        self.workers.start()
+
+    def ask_to_stop(self) -> None:
+        """Begin nothing new. Returns at once; for signal handlers."""
+        self.workers.ask_to_stop()
+
+    def stop(self, timeout: float) -> bool:
+        """Finish what is under way, then give the leases back. False when something did not end in time."""
+        drained = self.workers.stop(timeout)
+        if self._keeper is not None:
+            self._keeper.close()
+        return drained
+
+    def fault(self) -> str | None:
+        """What is wrong with the workers, for readiness; None when nothing is."""
+        if self.workers.stopping:
+            return "the process is ending"
+        if dead := self.workers.dead():
+            return f"these workers have ended: {', '.join(dead)}"
+        if failing := [name for name in self.workers.failing() if self._counts(name)]:
+            return f"these workers fail again and again, see the log: {', '.join(failing)}"
+        if self._keeper is not None and self._keeper.failures >= FAILURES_IN_A_ROW:
+            return "leases cannot be renewed, see the log"
+        return None
+
+    def _counts(self, worker: str) -> bool:
+        """Whether a process is unfit while a worker of it fails. A door without Kafka still answers."""
+        return Role.API not in self._roles or worker not in (EVENT_RELAY, ALERT_CONSUMER)
+
+    def is_settled(self) -> bool:
+        """Whether everything that follows by itself from what is recorded has been recorded too."""
+        return all(follower.is_caught_up() for follower in self.followers)
+
+    def _holds(self, role: Role, name: str) -> bool:
+        return self._keeper is None or self._keeper.holds(f"{role}/{name}")
+
+    def _open_keeper(self, process: str) -> Keeper:
+        services = self._services
+        singles: Mapping[Role, tuple[str, ...]] = {
+            Role.PLAYBOOKS: (
+                self._bridge.name,
+                services.notifier.follower.name,
+                self._revised_assets.follower.name,
+                UPKEEP,
+                ALARMS,
+                STAFF_WARNINGS,
+                WATCHDOG,
+            ),
+            Role.NOTIFIER: (DELIVERY_RELAY,),
+            Role.PROJECTIONS: tuple(services.projections.names()),
+            Role.RELAY: (EVENT_RELAY,),
+        }
+
+        def names(role: Role) -> list[str]:
+            divided = self.automation.names() if role is Role.PLAYBOOKS else []
+            return [f"{role}/{name}" for name in (*divided, *singles[role])]
+
+        work = {role.value: partial(names, role) for role in singles if role in self._roles}
+        return Keeper(Leases(services.engine, process, self._lease), work, duration=self._lease)
+
+    def _measured_besides(self) -> list[Extra]:
+        if not self._services.settings.kafka.is_set:
+            return []
+        from tocsin.event_relay import measure_relay  # a client of Kafka is loaded only where there is one
+
+        return [partial(measure_relay, self._services)]
+
+    def _build(self) -> list[Worker]:
+        builders: Mapping[Role, Callable[[], list[Worker]]] = {
+            Role.API: self._for_api,
+            Role.PROJECTIONS: lambda: [ProjectionWorker(self._services, partial(self._holds, Role.PROJECTIONS))],
+            Role.PLAYBOOKS: self._for_playbooks,
+            Role.NOTIFIER: self._for_notifier,
+            Role.INTAKE: self._for_intake,
+            Role.RELAY: self._for_relay,
+        }
+        workers = [worker for role in Role if role in self._roles for worker in builders[role]()]
+        return [*workers, *self._for_all()]
+
+    def _for_all(self) -> list[Worker]:
+        services = self._services
+        workers: list[Worker] = []
+        if self._roles & {Role.API, Role.PROJECTIONS, Role.PLAYBOOKS}:
+            workers.append(self._repeat("gauges", Paced(self.gauges.measure, GAUGE_SECONDS)))
+        if self._roles & {Role.API, Role.PLAYBOOKS} and services.settings.law_folder is not None:
+            workers.append(self._repeat("law", services.law_book.refresh, poll_seconds=LAW_SECONDS))
+        clock = services.clock
+        if isinstance(clock, AnchoredClock):
+
+            def adjust() -> int:
+                clock.adjust()
+                return 0
+
+            workers.append(self._repeat("clock", Paced(adjust, CLOCK_SECONDS)))
+        if services.settings.is_on_server:
+            from tocsin.listener import Listener  # the driver comes with the extra `postgres`
+
+            workers.append(Listener(services.engine, services.record, self._wake_workers))
+        return workers
+
+    def _for_api(self) -> list[Worker]:
+        return [self._repeat("memory", Paced(self._services.answers.forget_old, MEMORY_SECONDS))]
+
+    def _for_playbooks(self) -> list[Worker]:
+        services = self._services
+        alarms = Alarms(services.engine, services.duties, services.runs, services.clock, uuid4)
+        held = partial(self._held_work, Role.PLAYBOOKS)
+        workers: list[Worker] = [
+            self._repeat(self.automation.name, self._automate),
+            self._following(self._bridge),
+            self._following(services.notifier.follower),
+            self._repeat(
+                self._revised_assets.follower.name,
+                held(self._revised_assets.follower.name, self._revised_assets.run_once),
+            ),
+            self._repeat(UPKEEP, Paced(held(UPKEEP, self._rederiving().run_once), UPKEEP_SECONDS)),
+            self._repeat(ALARMS, held(ALARMS, alarms.run_once), poll_seconds=ALARM_SECONDS),
+            self._repeat(WATCHDOG, self.watchdog.turn, poll_seconds=ALARM_SECONDS),
+        ]
+        if services.settings.sends_warnings:
+            warnings = open_staff_warnings(services)
             workers.append(
                 AsyncWorker(
-                    "staff-warnings",
-                    warnings.run_once,
+                    STAFF_WARNINGS,
+                    self._held_async(Role.PLAYBOOKS, STAFF_WARNINGS, warnings.run_once),
                     services.metrics,
                     begin=warnings.begin,
                     close=warnings.close,
@@ -90,22 +262,92 @@ class Background:
             )
         elif not services.demo:
             log.warning("staff-warnings.off", reason="set `warnings.email` and `smtp`: nobody is mailed about duties")
-        if services.settings.law_folder is not None:
-            book = services.law_book
-            workers.append(RepeatingWorker("law", book.refresh, services.metrics, poll_seconds=LAW_SECONDS))
-        self.workers = Workers(workers, services.record)
+        return workers
 
-    def fault(self) -> str | None:
-        """What is wrong with the workers, for readiness; None when nothing is."""
-        if dead := self.workers.dead():
-            return f"these workers have ended: {', '.join(dead)}"
-        if failing := self.workers.failing():
-            return f"these workers fail again and again, see the log: {', '.join(failing)}"
-        return None
+    def _automate(self) -> int:
+        if not self._divided:
+            self._divisions.want(AUTOMATION, self._services.settings.automation_partitions)
+            self._divided = True
+        return self.automation.run_once(self._goes_on)
 
-    def is_settled(self) -> bool:
-        """Whether everything that follows by itself from what is recorded has been recorded too."""
-        return all(follower.is_caught_up() for follower in self.followers)
+    def _rederiving(self) -> Rederiving:
+        services = self._services
+        return Rederiving(
+            services.engine,
+            services.record,
+            self._automation,
+            services.law_book,
+            services.profile,
+            services.clock,
+            settle=0.0 if self._keeper is None else SETTLE_SECONDS,
+            goes_on=self._goes_on,
+        )
+
+    def _for_notifier(self) -> list[Worker]:
+        services, sending = self._services, self._services.notifier
+        relay = self._held_work(Role.NOTIFIER, DELIVERY_RELAY, sending.relay.run_once)
+        return [
+            self._repeat(DELIVERY_RELAY, relay),
+            AsyncWorker(
+                "sender",
+                self._send,
+                services.metrics,
+                begin=sending.engine.recover,
+                close=sending.engine.close,
+                poll_seconds=0.5,
+            ),
+        ]
+
+    async def _send(self) -> int:
+        """Nothing leaves while a person has yet to look at a restored database."""
+        if (hold := await asyncio.to_thread(self._services.sending_hold.current)) is None:
+            self._held_since = None
+            return await self._services.notifier.engine.run_once()
+        if self._held_since != hold.placed_at:
+            self._held_since = hold.placed_at
+            log.error("sending.held", since=hold.placed_at.isoformat(), reason=hold.reason)
+        return 0
+
+    def _for_intake(self) -> list[Worker]:
+        if not self._services.settings.kafka.is_set:
+            return []
+        from tocsin.alert_consumer import open_alert_consumer  # a client of Kafka is loaded only where there is one
+
+        return [open_alert_consumer(self._services, process=self._process)]
+
+    def _for_relay(self) -> list[Worker]:
+        if not self._services.settings.kafka.is_set:
+            return []
+        from tocsin.event_relay import open_event_relay  # as above
+
+        holds = partial(self._holds, Role.RELAY, EVENT_RELAY)
+        return [open_event_relay(self._services, holds=holds, process=self._process)]
+
+    def _repeat(self, name: str, work: Callable[[], int], *, poll_seconds: float | None = None) -> RepeatingWorker:
+        if poll_seconds is None:
+            return RepeatingWorker(name, work, self._services.metrics)
+        return RepeatingWorker(name, work, self._services.metrics, poll_seconds=poll_seconds)
+
+    def _following(self, follower: Follower) -> RepeatingWorker:
+        def goes_on() -> bool:
+            return self._goes_on() and self._holds(Role.PLAYBOOKS, follower.name)
+
+        return self._repeat(follower.name, lambda: follower.run_once(goes_on) if goes_on() else 0)
+
+    def _held_work(self, role: Role, name: str, work: Callable[[], int]) -> Callable[[], int]:
+        return lambda: work() if self._holds(role, name) else 0
+
+    def _held_async(self, role: Role, name: str, work: Callable[[], Awaitable[int]]) -> Callable[[], Awaitable[int]]:
+        async def turn() -> int:
+            return await work() if self._holds(role, name) else 0
+
+        return turn
+
+    def _goes_on(self) -> bool:
+        return not self._stop.is_set()
+
+    def _wake_workers(self) -> None:
+        self.workers.wake()
 
 
 def automation_of(services: Services) -> Automation:

@@ -80,7 +80,7 @@ def run_demo(
     """Serve the demo until a signal. `channels` names stand-ins that run in a process of their own."""
     open_folder(folder)
     with ExitStack() as stack:
-        instance = stack.enter_context(only_instance(_database(folder)))
+        stack.enter_context(only_instance(_database(folder)))
         set_up_logs("warning" if sys.stderr.isatty() else "info")
         if fresh:
             empty_folder(folder)
@@ -110,7 +110,7 @@ def run_demo(
 
             # Stand-ins of another process show their own outbox; ours would stay empty.
             outbox_pages = [] if channels else [create_outbox_router(store)]
-            serve(services, background, instance, extra_routers=outbox_pages, when_up=when_up)
+            serve(services, background, extra_routers=outbox_pages, when_up=when_up)
 
 
 def open_folder(folder: Path) -> None:

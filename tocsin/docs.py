@@ -44,7 +44,7 @@ def _variable(name: str) -> str:
 
 def _shown(field: FieldInfo) -> str:
     value: Any = field.default
-    if isinstance(value, SecretStr):
+    if isinstance(value, SecretStr) or field.default_factory is not None:
         return "none"
     return f"`{value}`" if value not in (None, "") else "none"
 
@@ -58,8 +58,28 @@ def pages() -> dict[str, str]:
     from incidents.facts.schema import facts_page
     from playbooks.law.law import load_law
     from playbooks.law.pages import pages as law_pages
+    from tocsin.relay.schemas import files
+    from tocsin.services import registry
 
-    return {"settings.md": settings_page(), "facts.md": facts_page(), **law_pages(load_law())}
+    return {
+        "settings.md": settings_page(),
+        "facts.md": facts_page(),
+        **law_pages(load_law()),
+        **{f"events/{name}": text for name, text in files(registry()).items()},
+    }
+
+
+def refuse_broken_schemas(folder: Path) -> None:
+    """SystemExit when an event's class changed in a way that its published schema does not allow."""
+    from tocsin.relay.schemas import broken
+    from tocsin.services import registry
+
+    if reasons := broken(registry(), folder):
+        listed = "\n".join(f"  {reason}" for reason in reasons)
+        raise SystemExit(
+            "These changes need a new version of the event, with an upcaster "
+            f"(an event that was never released: delete its schema):\n{listed}"
+        )
 
 
 def seal_packs() -> None:
@@ -74,6 +94,7 @@ def seal_packs() -> None:
 
 def main() -> None:
     """Write all pages into the `docs` folder of the present directory."""
+    refuse_broken_schemas(Path("docs") / "events")
     for name, text in pages().items():
         path = Path("docs") / name
         path.parent.mkdir(exist_ok=True)

@@ -24,15 +24,11 @@ from notifier.receipts.callback_url import CallbackUrls
 from notifier.wiring import Notifier, build_notifier
 from tocsin.settings import Settings, SmsMode, SmtpMode
 
-WORKER = "notifier-1"
-"""The name under which this process claims deliveries. One process at a time serves a database
-(`tocsin.instance`), so after a restart it takes up its own claims at once instead of waiting for their leases to run
-out: nobody else can be at them."""
-
 
 def open_notifier(
     settings: Settings,
     *,
+    worker: str,
     engine: Engine,
     record: Record,
     clock: Clock,
@@ -41,7 +37,7 @@ def open_notifier(
     simulated_numbers: Sequence[str] = (),
     demand: Callable[[UUID], Demand],
 ) -> Notifier:
-    """Build the notifier. No connection is opened before the first message."""
+    """Build the notifier. No connection is opened before the first message. `worker` is who claims deliveries."""
     keys = settings.master_keys()
     purpose = "callback-address"
     callbacks = CallbackUrls(settings.public_url, keys.derive(purpose), keys.derive_earlier(purpose))
@@ -52,7 +48,7 @@ def open_notifier(
         keys=keys,
         channels=_channels(settings, clock, callbacks, profile),
         drill_channels={name: DrillChannel(name) for name in ("sms", "email")},
-        worker=WORKER,
+        worker=worker,
         rng=random.SystemRandom(),
         callbacks=callbacks,
         twilio_tokens=_tokens(settings),

@@ -27,6 +27,8 @@ from playbooks.definitions.definition import Playbook
 from playbooks.directory import Directory
 from playbooks.duties.events import EVENTS as DUTY_EVENTS
 from playbooks.duties.service import DutyService
+from playbooks.filings.events import EVENTS as FILING_EVENTS
+from playbooks.filings.service import FilingService
 from playbooks.law.book import LawBook
 from playbooks.law.calendars import Calendars
 from playbooks.law.law import Law
@@ -37,6 +39,7 @@ from playbooks.runs.service import RunService
 from projections.runner import Runner
 from tocsin.access.answers import Answers
 from tocsin.access.keys import Keys
+from tocsin.backup.hold import SendingHold
 from tocsin.observability.metrics import Metrics
 from tocsin.settings import Settings
 
@@ -51,6 +54,7 @@ def registry() -> Registry:
             *DUTY_EVENTS,
             *RUN_EVENTS,
             *PARTY_EVENTS,
+            *FILING_EVENTS,
             *CAMPAIGN_EVENTS,
         ]
     )
@@ -75,9 +79,11 @@ class Services:
     directory: Directory
     duties: DutyService
     parties: PartyService
+    filings: FilingService
     runs: RunService
     intake: AlertIntake
     notifier: Notifier
+    sending_hold: SendingHold
     projections: Runner
     law_book: LawBook
     calendars: Calendars

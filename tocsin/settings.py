@@ -7,6 +7,7 @@ Secrets come from variables or from files named by `*_file`, so that the TOML fi
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 from datetime import timedelta
 from enum import StrEnum
@@ -25,7 +26,13 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from incidents.errors import FieldFault, InvalidInput
 from notifier.vault import MasterKeys
@@ -38,6 +45,14 @@ HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]
 """A name or address without scheme and port."""
 
 
+Broker = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}$")
+]
+"""`host:port` (`[::1]:9092` for an IPv6 address)."""
+TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+"""A name, or a part of one, as Kafka takes them."""
+
+
 class Section(BaseModel):
     """A table of the TOML file."""
 
@@ -46,21 +61,25 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read_secret_files(cls, data: Any) -> Any:
-        """`x_file = "path"` fills the secret `x`; naming both is a mistake."""
-        if not isinstance(data, dict):
-            return data
-        filled = dict(data)
-        for name in list(filled):
-            target = name.removesuffix("_file")
-            if name == target or target not in cls.model_fields or filled[name] in (None, ""):
-                continue
-            if filled.get(target):
-                raise ValueError(f"give {target} or {name}, not both")
-            try:
-                filled[target] = Path(str(filled[name])).read_text("utf-8").strip()
-            except OSError as error:
-                raise ValueError(f"{name}: {error.strerror or error}") from error
-        return filled
+        return _with_secrets(cls, data)
+
+
+def _with_secrets(model: type[BaseModel], data: Any) -> Any:
+    """`x_file = "path"` fills the secret `x`; naming both is a mistake."""
+    if not isinstance(data, dict):
+        return data
+    filled = dict(data)
+    for name in list(filled):
+        target = name.removesuffix("_file")
+        if name == target or target not in model.model_fields or filled[name] in (None, ""):
+            continue
+        if filled.get(target):
+            raise ValueError(f"give {target} or {name}, not both")
+        try:
+            filled[target] = Path(str(filled[name])).read_text("utf-8").strip()
+        except OSError as error:
+            raise ValueError(f"{name}: {error.strerror or error}") from error
+    return filled
 
 
 class SmsMode(StrEnum):
@@ -105,6 +124,25 @@ class SmtpSettings(Section):
     sender: str = Field("", description="From address of notices.")
 
 
+OwnerId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+DutyPattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}\*?$")]
+"""A word as duties have it; `*` at the end stands for any rest."""
+
+
+class OwnerSettings(Section):
+    """Somebody of yours who owns duties: a person, a desk, counsel. Duties that fit all criteria given are theirs."""
+
+    name: str = Field(min_length=1, max_length=120, description="How pages and mails name the owner.")
+    email: tuple[EmailStr, ...] = Field(min_length=1, max_length=10, description="Where warnings go.")
+    language: Literal["en", "zh-Hans"] | None = Field(None, description="Language of the mails, if another.")
+    rules: tuple[DutyPattern, ...] = Field((), max_length=200, description="Ids of rules.")
+    roles: tuple[DutyPattern, ...] = Field((), max_length=200, description="Roles of recipients, such as us.hhs_ocr.")
+    jurisdictions: tuple[DutyPattern, ...] = Field((), max_length=200, description="Such as EU, CN or US-*.")
+    recipient_kinds: tuple[Literal["authority", "individuals", "party", "public", "internal"], ...] = Field(
+        (), description="Kinds of recipients."
+    )
+
+
 class WarningSettings(Section):
     """Mails to your own people when a duty presses or was missed."""
 
@@ -112,7 +150,19 @@ class WarningSettings(Section):
         None, description="Whether they are sent; unset: if `smtp` is set and `email` names anybody."
     )
     email: tuple[EmailStr, ...] = Field(
-        (), max_length=50, description="Addresses of your own staff or desks who own the duties; all get every warning."
+        (),
+        max_length=50,
+        description="Addresses of your own staff or desks: warned of duties that nobody else owns, and of warnings "
+        "that an owner does not acknowledge.",
+    )
+    owners: dict[OwnerId, OwnerSettings] = Field(
+        default_factory=dict,
+        max_length=200,
+        description="Who owns which duties, a table each: `[warnings.owners.dpo]` with `name`, `email`, `language`, "
+        "and what is theirs by `rules`, `roles`, `jurisdictions` and `recipient_kinds`.",
+    )
+    escalate_after: int = Field(
+        2, ge=0, le=100, description="After so many repeats a warning goes to `email` too, until it is acknowledged."
     )
     language: Literal["en", "zh-Hans"] = Field("en", description="Language of the mails.")
     repeat_minutes: int = Field(
@@ -140,6 +190,32 @@ class WatchdogSettings(Section):
         return self
 
 
+class WorkerSettings(Section):
+    """Processes that share the work on one database (`tocsin serve`, `api`, `worker`)."""
+
+    probe_host: str = Field(
+        "127.0.0.1",
+        description="Where `tocsin worker` answers `/healthz`, `/readyz`, `/metrics`, without a key: keep it private.",
+    )
+    probe_port: int = Field(8001, ge=0, le=65535, description="Port for that; 0: any that is free (the log names it).")
+    lease_seconds: int = Field(
+        10,
+        ge=2,
+        le=300,
+        description="After a process died, others take over what it alone was doing after so many seconds at most.",
+    )
+    automation_partitions: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="Into how many parts incidents are divided for grading and duties, so that several processes can "
+        "share that; unset: 4 on PostgreSQL, 1 on SQLite.",
+    )
+    drain_seconds: int = Field(
+        20, ge=1, le=600, description="How long a process may take to finish what it is at when it is told to end."
+    )
+
+
 class VaultSettings(Section):
     """The key over the keys of the people in the vault."""
 
@@ -159,11 +235,128 @@ class IntakeSettings(Section):
     )
 
 
+class KafkaSettings(Section):
+    """Kafka: alerts in, events out, and hints that spread work. It may be wiped at any time; the database is the truth.
+
+    tocsin/kafka.py makes the clients of it.
+    """
+
+    bootstrap_servers: Annotated[tuple[Broker, ...], NoDecode] = Field(
+        (), max_length=50, description="Brokers to start from, as `host:port`; empty: no Kafka."
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How brokers are talked to; in clear only on this machine."
+    )
+    ca_file: Path | None = Field(
+        None, description="Certificates (PEM) that brokers' certificates are checked with, instead of the system's."
+    )
+    certificate_file: Path | None = Field(None, description="Our certificate (PEM), where brokers ask for one.")
+    key_file: Path | None = Field(None, description="Its private key (PEM, without a password).")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How we sign in, with a `SASL_*` protocol."
+    )
+    sasl_username: str = Field("", max_length=200, description="User to sign in as.")
+    sasl_password: SecretStr = Field(SecretStr(""), description="Its password. A secret.")
+    sasl_password_file: Path | None = Field(None, description="File that holds `sasl_password`.")
+    topic_prefix: TopicName = Field(
+        "tocsin", description="Topics are `<prefix>.alerts.*`, `<prefix>.events`, `<prefix>.deliveries`."
+    )
+    group_prefix: TopicName = Field("tocsin", description="Consumer groups are `<prefix>.<role>`.")
+    partitions: int = Field(6, ge=1, le=10_000, description="Partitions of topics that Tocsin makes.")
+    replication: int = Field(
+        -1, ge=-1, le=10, description="Replicas of topics that Tocsin makes; -1: what the brokers are set to."
+    )
+    batch_alerts: int = Field(
+        1000, ge=1, le=10_000, description="Most alerts taken in by one transaction of the database."
+    )
+
+    @field_validator("bootstrap_servers", mode="before")
+    @classmethod
+    def _commas_separate(cls, value: Any) -> Any:
+        """`a:9092,b:9092`, as everybody writes it, besides a list."""
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith('["'):  # a JSON list, as other settings take them from variables
+            return json.loads(value)
+        return [part.strip() for part in value.split(",") if part.strip()]
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.security_protocol.startswith("SASL_") and not (self.sasl_username and self.sasl_password):
+            raise ValueError(f"{self.security_protocol} needs sasl_username and sasl_password (or sasl_password_file)")
+        if (self.certificate_file is None) != (self.key_file is None):
+            raise ValueError("certificate_file and key_file belong together: give both or neither")
+        if self.replication == 0:
+            raise ValueError("replication is at least 1, or -1 for what the brokers are set to")
+        return self
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is a Kafka at all."""
+        return bool(self.bootstrap_servers)
+
+
+class RelaySettings(Section):
+    """Publishing every event of the record to Kafka, where `kafka` is set."""
+
+    source: str = Field(
+        "",
+        max_length=500,
+        pattern=r"^$|^[a-z][a-z0-9+.-]*:[^\s\"\\]+$",
+        description="URI that names this installation in its events; empty: `public_url`. Not to be changed later.",
+    )
+    mode: Literal["structured", "binary"] = Field(
+        "structured", description="CloudEvents with attributes in the value (`structured`) or in headers (`binary`)."
+    )
+    compression: Literal["gzip", "none"] = Field("gzip", description="How messages are compressed.")
+    retention_days: int = Field(
+        30, ge=0, le=36_500, description="How long a topic that Tocsin makes keeps events; 0: for ever."
+    )
+    max_event_bytes: int = Field(
+        16 * 1_048_576, ge=1_048_576, le=32 * 1_048_576, description="Largest message a topic that Tocsin makes takes."
+    )
+    when_wiped: Literal["replay", "stop"] = Field(
+        "replay",
+        description="When Kafka lost what was published: send the record again from its beginning, or wait for "
+        "`tocsin relay reset`.",
+    )
+
+
 class AudienceSettings(Section):
     """Limits on imported audiences."""
 
     max_bytes: int = Field(64 * 1_048_576, ge=1024, description="Largest CSV accepted, in bytes.")
     max_rows: int = Field(500_000, ge=1, description="Most rows in one CSV.")
+
+
+class TracesSettings(Section):
+    """OpenTelemetry traces, from an alert to the deliveries that follow from it. Needs the extra `traces`."""
+
+    endpoint: str = Field(
+        "", description="Where spans go, OTLP over HTTP: `https://collector.example.com/v1/traces`; empty: nowhere."
+    )
+    headers: SecretStr = Field(
+        SecretStr(""), description="Headers that the collector asks for, `name=value,name=value`. A secret."
+    )
+    headers_file: Path | None = Field(None, description="File that holds `headers`.")
+    ca_file: Path | None = Field(None, description="Certificates (PEM) to trust instead of the system's.")
+    share: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of incidents, and of requests, that are traced; an incident is whole or not.",
+    )
+
+    @model_validator(mode="after")
+    def _is_address(self) -> Self:
+        if self.endpoint and (
+            urlsplit(self.endpoint).scheme not in {"http", "https"} or not urlsplit(self.endpoint).hostname
+        ):
+            raise ValueError("endpoint must start with http:// or https://")
+        for pair in filter(None, self.headers.get_secret_value().split(",")):
+            if "=" not in pair:
+                raise ValueError("headers are pairs: name=value,name=value")
+        return self
 
 
 class Settings(BaseSettings):
@@ -176,6 +369,18 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "sqlite:///data/tocsin.sqlite",
         description="`sqlite:///path` or `postgresql://user:password@host:port/name`.",
+    )
+    database_url_file: Path | None = Field(
+        None, description="File that holds `database_url`, because that may hold a password."
+    )
+    database_seconds: int = Field(
+        30,
+        ge=2,
+        le=3600,
+        description="Seconds that a statement may take on PostgreSQL; a connection silent for longer is given up.",
+    )
+    database_connections: int = Field(
+        10, ge=3, le=200, description="Most connections to PostgreSQL of one process, and as many again for the record."
     )
     organisation_file: Path = Field(Path("organisation.toml"), description="The organisation profile.")
     playbooks_folder: Path | None = Field(None, description="Folder with playbooks of your own (YAML).")
@@ -198,19 +403,30 @@ class Settings(BaseSettings):
         max_length=100,
         description="Names by which this service may be asked besides that of `public_url`, `host` and this machine's.",
     )
+    migrate_at_start: bool | None = Field(
+        None,
+        description="Bring the database to the schema of the program at the start, or wait until `tocsin migrate` has; "
+        "unset: `serve` does, `api` and `worker` wait.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
     delivery_policy: Literal["at_least_once", "at_most_once"] = Field(
         "at_least_once",
         description="What to do when a provider cannot say whether a notice was taken: tell again (and mark), or not.",
     )
-    lease_seconds: int = Field(60, ge=5, description="How long a worker owns what it claimed.")
+    lease_seconds: int = Field(
+        20, ge=5, description="How long a process owns deliveries that it claimed, unless it renews the claim."
+    )
     sms: SmsSettings = SmsSettings()
     smtp: SmtpSettings = SmtpSettings()
     warnings: WarningSettings = WarningSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
+    workers: WorkerSettings = WorkerSettings()
     vault: VaultSettings = VaultSettings()
     intake: IntakeSettings = IntakeSettings()
     audience: AudienceSettings = AudienceSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    relay: RelaySettings = RelaySettings()
+    traces: TracesSettings = TracesSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -223,6 +439,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         path = Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, data: Any) -> Any:
+        return _with_secrets(cls, data)
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -249,10 +470,21 @@ class Settings(BaseSettings):
         return timedelta(seconds=self.lease_seconds)
 
     @property
+    def is_on_server(self) -> bool:
+        """Whether the database is a server's, which many processes can share, and not a file."""
+        return not self.database_url.startswith("sqlite")
+
+    @property
+    def automation_partitions(self) -> int:
+        """Into how many parts incidents are divided for automation."""
+        return self.workers.automation_partitions or (4 if self.is_on_server else 1)
+
+    @property
     def sends_warnings(self) -> bool:
         """Whether our own people are mailed about pressing and missed duties."""
         wanted = self.warnings.enabled if self.warnings.enabled is not None else self.smtp.mode is not SmtpMode.NONE
-        return wanted and bool(self.warnings.email) and self.smtp.mode is not SmtpMode.NONE
+        somebody = bool(self.warnings.email or self.warnings.owners)
+        return wanted and somebody and self.smtp.mode is not SmtpMode.NONE
 
     def master_keys(self) -> MasterKeys:
         """The vault's master keys. InvalidInput when they are missing or malformed; `tocsin init` makes one."""
@@ -291,6 +523,8 @@ def faults(settings: Settings) -> list[FieldFault]:
         found.append(FieldFault("sms.mode", "no channel is set: nobody could be told; set `sms` or `smtp`"))
     if settings.warnings.enabled and not settings.sends_warnings:
         found.append(FieldFault("warnings.enabled", "warnings reach nobody: set `warnings.email` and `smtp`"))
+    if settings.warnings.owners and not settings.warnings.email:
+        found.append(FieldFault("warnings.email", "duties without an owner would warn nobody: name a desk for them"))
     try:
         keys = settings.master_keys().keys.values()
     except InvalidInput as error:
@@ -304,6 +538,7 @@ def faults(settings: Settings) -> list[FieldFault]:
         found.append(
             FieldFault("host", "listening in clear on a public address: listen on loopback or name trusted_proxies")
         )
+    found.extend(_kafka_faults(settings.kafka))
     return found
 
 
@@ -333,6 +568,27 @@ def _smtp_faults(smtp: SmtpSettings) -> list[FieldFault]:
     if smtp.tls == "none" and not _is_loopback(smtp.host):
         found.append(FieldFault("smtp.tls", "mail to another machine must be encrypted"))
     return found
+
+
+def _kafka_faults(kafka: KafkaSettings) -> list[FieldFault]:
+    found = []
+    elsewhere = [broker for broker in kafka.bootstrap_servers if not _is_loopback(_host_of(broker))]
+    if elsewhere and kafka.security_protocol in {"PLAINTEXT", "SASL_PLAINTEXT"}:
+        protocol = "SASL_SSL" if kafka.security_protocol == "SASL_PLAINTEXT" else "SSL or SASL_SSL"
+        found.append(
+            FieldFault(
+                "kafka.security_protocol", f"alerts to and from {elsewhere[0]} would be readable: use {protocol}"
+            )
+        )
+    for name in ("ca_file", "certificate_file", "key_file"):
+        path: Path | None = getattr(kafka, name)
+        if path is not None and not path.is_file():
+            found.append(FieldFault(f"kafka.{name}", f"there is no file {path}"))
+    return found
+
+
+def _host_of(broker: str) -> str:
+    return broker.rpartition(":")[0].strip("[]")
 
 
 def _is_loopback(host: str | None) -> bool:

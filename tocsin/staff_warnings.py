@@ -13,15 +13,17 @@ from sqlalchemy import Engine
 
 from incidents.clock import Clock
 from incidents.reference import reference_of
-from notifier.warnings import StaffWarning, StaffWarnings
+from notifier.warnings import Addressee, StaffWarning, StaffWarnings
 from notifier.warnings.book import WarningBook
 from notifier.warnings.letter import StaffLanguage
 from playbooks.duties.register import DutyState
 from playbooks.duties.service import DutyService
 from projections.deadlines.alarms import CalledOut, unacknowledged
 from projections.timeline.sentences import in_language
+from tocsin.owners import Owned, Owners
 from tocsin.sending import email_channel
 from tocsin.services import Services
+from tocsin.settings import WarningSettings
 
 
 class WarningsWorker:
@@ -34,17 +36,17 @@ class WarningsWorker:
         sender: StaffWarnings,
         clock: Clock,
         *,
-        repeat: timedelta,
+        settings: WarningSettings,
         public_url: str,
-        language: StaffLanguage,
     ) -> None:
         self._engine = engine
         self._duties = duties
         self._sender = sender
         self._clock = clock
-        self._repeat = repeat
+        self._settings = settings
+        self._owners = Owners(settings)
+        self._repeat = timedelta(minutes=settings.repeat_minutes)
         self._public_url = public_url.rstrip("/")
-        self._language = language
 
     async def begin(self) -> None:
         """Nothing to take up: claims of a killed process run out by themselves."""
@@ -58,29 +60,71 @@ class WarningsWorker:
         for called_out in unacknowledged(self._engine):
             state = self._duties.register(called_out.incident_id).duties.get(called_out.duty_id)
             if state is not None and state.wants_acknowledgement and state.step == called_out.step:
-                await self._sender.send(self._warning(called_out, state))
+                await self._tell(called_out, state)
         return 0
 
-    def _warning(self, called_out: CalledOut, state: DutyState) -> StaffWarning:
+    async def _tell(self, called_out: CalledOut, state: DutyState) -> None:
+        """Tell the owner; after some repeats, and where there is none, the desk. Each in the language it reads."""
+        number = max(0, (self._clock.now() - called_out.at) // self._repeat)
+        owner = self._owners.of(owned(state, called_out.incident_assignee))
+        desk = [Addressee(address, self._settings.language) for address in self._settings.email]
+        escalated = bool(owner.id) and number >= self._settings.escalate_after
+        if owner.id:
+            named = self._owners.named(owner.id)
+            language = named.language or self._settings.language
+            mine = [Addressee(address, language) for address in named.email]
+            await self._send(called_out, state, number, mine, owner=owner.name)
+            told = set(named.email)
+            desk = [one for one in desk if one.address not in told] if escalated else []
+        await self._send(called_out, state, number, desk, owner=owner.name, escalated=escalated)
+
+    async def _send(
+        self,
+        called_out: CalledOut,
+        state: DutyState,
+        number: int,
+        addressees: list[Addressee],
+        *,
+        owner: str,
+        escalated: bool = False,
+    ) -> None:
+        for language in dict.fromkeys(one.language for one in addressees):
+            warning = self._warning(called_out, state, number, language)
+            told = warning.model_copy(update={"owner": owner, "escalated": escalated})
+            await self._sender.send(told, [one for one in addressees if one.language == language])
+
+    def _warning(self, called_out: CalledOut, state: DutyState, number: int, language: StaffLanguage) -> StaffWarning:
         duty = state.duty
         reference = reference_of(called_out.incident_id)
-        since = self._clock.now() - called_out.at
         return StaffWarning(
             incident_id=called_out.incident_id,
             reference=reference,
             duty_id=called_out.duty_id,
-            instrument=in_language(duty.instrument_titles, self._language) or duty.instrument,
+            instrument=in_language(duty.instrument_titles, language) or duty.instrument,
             article=duty.article,
-            recipient=in_language(duty.recipient_names, self._language) or duty.recipient,
+            recipient=in_language(duty.recipient_names, language) or duty.recipient,
             stage=duty.stage,
             step=called_out.step,
             called_out_at=called_out.at,
-            round=max(0, since // self._repeat),
-            due=duty.strict_due,
+            round=number,
+            waits=duty.status == "paused",
+            due=duty.strict_due or (duty.delay.resumes_due or duty.delay.until if duty.delay else None),
             time_zone=duty.time_zone,
             ends_with_day=duty.ends_with_day,
             link=f"{self._public_url}/incidents/{reference}",
         )
+
+
+def owned(state: DutyState, incident_assignee: str | None) -> Owned:
+    """What the owner of a duty depends on."""
+    return Owned(
+        duty_id=state.duty.duty_id,
+        rule=state.duty.rule,
+        jurisdiction=state.duty.jurisdiction,
+        recipient_kind=state.duty.recipient_kind,
+        assigned_to=state.owner,
+        incident_assignee=incident_assignee or "",
+    )
 
 
 def open_staff_warnings(services: Services) -> WarningsWorker:
@@ -91,15 +135,12 @@ def open_staff_warnings(services: Services) -> WarningsWorker:
         WarningBook(services.engine, services.clock, uuid4),
         channel,
         services.clock,
-        addresses=settings.warnings.email,
-        language=settings.warnings.language,
     )
     return WarningsWorker(
         services.engine,
         services.duties,
         sender,
         services.clock,
-        repeat=timedelta(minutes=settings.warnings.repeat_minutes),
+        settings=settings.warnings,
         public_url=settings.public_url,
-        language=settings.warnings.language,
     )

@@ -18,13 +18,14 @@ import structlog
 
 from incidents.incident.incident import Incident
 from incidents.record import Context, Follower
+from incidents.record.partitioned import PartitionedFollower
 from incidents.reference import reference_of
 from playbooks.automation import Automation
 from playbooks.duties.events import DutyIdentified, DutyLifted, DutyRevised
-from playbooks.duties.register import DutyRegister, DutyState, pressing
+from playbooks.duties.register import RUNS, DutyRegister, DutyState, pressing, waited_until
 from projections.deadlines.alarms import open_duties
-from projections.severity_board.board import board
 from tocsin.services import Services
+from tocsin.upkeep.looked_after import looked_after
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,6 @@ GRACE = timedelta(minutes=1)
 """How late a deadline may be called out before that is a fault."""
 SECOND_LOOK = 3.0
 """Seconds after which a fault is looked at again: what is only under way is gone by then."""
-PAGE = 100
 HEARTBEAT_TIMEOUT = 10.0
 
 
@@ -62,35 +62,48 @@ class WatchdogReport:
 
 
 class Watchdog:
-    """Looks at all open incidents. Records nothing."""
+    """Looks at all incidents that are looked after. Records nothing."""
 
     def __init__(
         self,
         services: Services,
         automation: Automation,
-        followers: Sequence[Follower],
+        followers: Sequence[Follower | PartitionedFollower],
         *,
         transport: httpx.BaseTransport | None = None,
         pause: Callable[[float], object] = time.sleep,
+        second_look: float = SECOND_LOOK,
+        holds: Callable[[], bool] = lambda: True,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Of several processes the one that `holds` looks. `second_look`: seconds until a fault is looked at again."""
         self._services = services
         self._automation = automation
         self._followers = tuple(followers)
         self._transport = transport
         self._pause = pause
+        self._second_look = second_look
+        self._holds = holds
         self._monotonic = monotonic
         self._every = services.settings.watchdog.every_minutes * 60.0
         self._next = monotonic() + self._every  # a service that has just started has things to catch up with
 
     def turn(self) -> int:
         """Look, if it is time to; then say what was found, by heartbeat, metric and log. Always 0."""
+        metrics = self._services.metrics
+        if not self._holds():
+            # Another process looks, and the greatest of what all show is what counts.
+            for gauge in (metrics.watchdog_well, metrics.watchdog_faults, metrics.watchdog_looked):
+                gauge.set(0)
+            return 0
         if self._monotonic() < self._next:
             return 0
         self._next = self._monotonic() + self._every
-        metrics = self._services.metrics
         metrics.watchdog_well.set(0)  # stays so if the look itself fails
         report = self.look()
+        if not self._holds():
+            log.warning("watchdog.too-late")  # this process stood still in between, and what it saw is old
+            return 0
         metrics.watchdog_well.set(int(report.well))
         metrics.watchdog_faults.set(len(report.faults))
         metrics.watchdog_looked.set(report.looked_at.timestamp())
@@ -105,7 +118,7 @@ class Watchdog:
         report = self._look()
         if report.well:
             return report
-        self._pause(SECOND_LOOK)
+        self._pause(self._second_look)
         again = self._look()
         faults = tuple(fault for fault in again.faults if fault in set(report.faults))
         return WatchdogReport(again.looked_at, again.incidents, again.duties, faults)
@@ -114,7 +127,7 @@ class Watchdog:
         now = self._services.clock.now()
         faults = list(self._lagging())
         incidents = duties = 0
-        for incident_id in self._open_incidents():
+        for incident_id in looked_after(self._services.engine):
             incidents += 1
             register = self._services.duties.register(incident_id)
             duties += len(register.open_duties())
@@ -123,21 +136,11 @@ class Watchdog:
                 faults.append(WatchdogFault(reference, duty, what))
         return WatchdogReport(now, incidents, duties, tuple(faults))
 
-    def _open_incidents(self) -> Iterator[UUID]:
-        cursor = None
-        while True:
-            page = board(self._services.engine, state=["open"], sort="opened", limit=PAGE, cursor=cursor)
-            yield from (entry.incident_id for entry in page.items)
-            cursor = page.next_cursor
-            if cursor is None:
-                return
-
     def _lagging(self) -> Iterator[WatchdogFault]:
         # The position is part of the fault: whoever is behind but gets on is not found twice at the same one.
         for follower in self._followers:
             if not follower.is_caught_up():
-                position = self._services.record.position_of(follower.name)
-                yield WatchdogFault(f"follower {follower.name}", "", f"stands still at position {position}")
+                yield WatchdogFault(f"follower {follower.name}", "", f"stands still at position {follower.position}")
         for lag in self._services.projections.lag():
             if lag.failure is not None:
                 yield WatchdogFault(f"projection {lag.name}", "", lag.failure)
@@ -145,7 +148,7 @@ class Watchdog:
                 yield WatchdogFault(f"projection {lag.name}", "", f"stands still at position {lag.position}")
 
     def _wrong(self, incident_id: UUID, register: DutyRegister, now: datetime) -> Iterator[tuple[str, str]]:
-        yield from self._differs(incident_id, now)
+        yield from self._differs(incident_id, register, now)
         shown = open_duties(self._services.engine, incident_id)
         for duty_id, state in register.open_duties().items():
             if duty_id not in shown:
@@ -157,7 +160,7 @@ class Watchdog:
         for duty_id in shown.keys() - register.open_duties().keys():
             yield duty_id, "is shown as open, but is not on record"
 
-    def _differs(self, incident_id: UUID, now: datetime) -> Iterator[tuple[str, str]]:
+    def _differs(self, incident_id: UUID, register: DutyRegister, now: datetime) -> Iterator[tuple[str, str]]:
         incident = self._services.record.load(Incident, incident_id)
         context = Context(actor=ACTOR, cause=f"timer:{uuid4()}", recorded_at=now)
         for event in self._automation.derive(incident, context).collect_events():
@@ -165,6 +168,9 @@ class Watchdog:
                 case DutyIdentified(duty=duty):
                     yield duty.duty_id, "follows from facts and law of now, but is not on record"
                 case DutyRevised(duty=duty, changed=changed):
+                    before = register.duties[duty.duty_id]
+                    if waited_until(before, now) is not None and waited_until(before, now - GRACE) is None:
+                        continue  # its waiting has just ended; the watch over clocks is about to say so
                     yield duty.duty_id, f"is on record with another {', '.join(changed)}"
                 case DutyLifted(duty_id=duty_id):
                     yield duty_id, "is on record, but does not follow from facts and law of now"
@@ -185,8 +191,10 @@ class Watchdog:
 def is_silent(state: DutyState, at: datetime) -> bool:
     """Whether an open duty passed a step or its deadline before `at`, and nobody called it out."""
     duty = state.duty
-    if not state.is_open or duty.status != "due" or state.missed:
+    if not state.is_open or duty.status not in RUNS or state.missed:
         return False
+    if waited_until(state, at) is not None:
+        return True
     if duty.strict_due is not None and at > duty.strict_due:
         return True
     return pressing(duty.clock_at, duty.strict_due, duty.reminder_at, at) > state.warned

@@ -14,31 +14,38 @@ from incidents.alerts.dialects import LIMITS
 from incidents.alerts.intake import AlertIntake, IntakeSettings
 from incidents.alerts.tables import SqlFindingsStore
 from incidents.assets.service import AssetService
-from incidents.clock import Clock, SystemClock
-from incidents.errors import InvalidInput
+from incidents.clock import AnchoredClock, Clock, SystemClock
+from incidents.errors import Conflict, InvalidInput
 from incidents.facts import OrganisationProfile
 from incidents.incident.service import IncidentService
 from incidents.record import Record, open_record
-from incidents.record.database import open_engine
+from incidents.record.database import open_engine, time_of
 from notifier.deliveries import Timing
 from playbooks.definitions.definition import load_library
 from playbooks.directory import load_directory
 from playbooks.duties.service import DutyService
+from playbooks.filings.service import FilingService
 from playbooks.law.book import LawBook
 from playbooks.law.calendars import standard_calendars
 from playbooks.parties.contacts import PartyContacts
 from playbooks.parties.service import PartyService
 from playbooks.runs.service import RunService
 from projections.catalogue import all_projections
+from projections.parties.parties import parties_with
 from projections.runner import Runner
 from tocsin.access.answers import Answers
 from tocsin.access.keys import Keys
+from tocsin.backup.hold import SendingHold
 from tocsin.bridges import demand_of
 from tocsin.migrations.run import upgrade
 from tocsin.observability.metrics import Metrics
 from tocsin.sending import open_notifier
 from tocsin.services import Services, registry
 from tocsin.settings import Settings
+from tocsin.waiting import NotYet, Waiting, schema_is_there
+
+ALONE = "alone"
+"""The name of the one process on a database, kept over restarts: it takes up its own claims at once."""
 
 
 @contextmanager
@@ -50,22 +57,29 @@ def open_services(
     profile: OrganisationProfile | None = None,
     simulated_numbers: tuple[str, ...] = (),
     timing: Timing | None = None,
+    worker: str = ALONE,
+    brings_schema: bool = True,
+    waiting: Waiting | None = None,
 ) -> Iterator[Services]:
-    """Everything a door may call, for as long as the block runs. The database is brought to the present schema first.
+    """Everything a door may call, for as long as the block runs.
 
+    The database is brought to the present schema first; without `brings_schema` another process does that. With
+    `waiting`, what is not there yet is waited for. `worker` is the name under which this process claims deliveries.
     `simulated_numbers` are patterns of telephone numbers that nobody owns, accepted in audiences of a demo only.
     """
-    clock = clock or SystemClock()
     _make_folder(settings.database_url)
     with ExitStack() as stack:
-        engine = open_engine(settings.database_url)
+        engine = open_engine(
+            settings.database_url, patience=settings.database_seconds, connections=settings.database_connections
+        )
         stack.callback(engine.dispose)
-        upgrade(engine)
-        record = stack.enter_context(open_record(settings.database_url, registry()))
+        record, clock = _open_database(settings, engine, clock, waiting, brings_schema=brings_schema)
+        stack.enter_context(record)
         profile = profile or read_profile(settings.organisation_file)
         duties = DutyService(record)
         notifier = open_notifier(
             settings,
+            worker=worker,
             engine=engine,
             record=record,
             clock=clock,
@@ -74,6 +88,8 @@ def open_services(
             simulated_numbers=simulated_numbers,
             demand=partial(demand_of, duties),
         )
+        parties = PartyService(record, PartyContacts(engine, settings.master_keys(), clock))
+        directory = load_directory(*([settings.directory] if settings.directory else ()))
         playbooks = load_library([settings.playbooks_folder] if settings.playbooks_folder else ())
         yield Services(
             settings=settings,
@@ -81,23 +97,63 @@ def open_services(
             clock=clock,
             engine=engine,
             record=record,
-            metrics=Metrics(),
+            metrics=Metrics(engine),
             keys=Keys(engine, clock),
             answers=Answers(engine, clock),
             profile=profile,
             playbooks=playbooks,
             incidents=IncidentService(record),
             assets=AssetService(record, profile),
-            directory=load_directory(*([settings.directory] if settings.directory else ())),
+            directory=directory,
             duties=duties,
-            parties=PartyService(record, PartyContacts(engine, settings.master_keys(), clock)),
+            parties=parties,
+            filings=FilingService(
+                record,
+                parties=parties,
+                parties_of=partial(parties_with, engine),
+                profile=profile,
+                directory=directory,
+                clock=clock,
+            ),
             runs=RunService(record, playbooks),
             intake=_open_intake(settings, record, engine, clock),
             notifier=notifier,
+            sending_hold=SendingHold(engine, clock),
             projections=Runner(record, engine, all_projections(), clock),
             law_book=LawBook(*([settings.law_folder] if settings.law_folder else ())),
             calendars=standard_calendars(),
         )
+
+
+def _open_database(
+    settings: Settings, engine: Engine, clock: Clock | None, waiting: Waiting | None, *, brings_schema: bool
+) -> tuple[Record, Clock]:
+    wanted = settings.migrate_at_start
+
+    def attempt() -> tuple[Record, Clock]:
+        if brings_schema if wanted is None else wanted:
+            upgrade(engine)
+        else:
+            schema_is_there(engine)
+        record = open_record(
+            settings.database_url,
+            registry(),
+            patience=settings.database_seconds,
+            connections=settings.database_connections,
+        )
+        return record, clock or clock_of(engine)
+
+    if waiting is not None:
+        return waiting.until(attempt)
+    try:
+        return attempt()
+    except NotYet as reason:
+        raise Conflict(f"This cannot start: {reason}.") from reason
+
+
+def clock_of(engine: Engine) -> Clock:
+    """The clock of an installation: the database server's, so that all processes agree, or this machine's on SQLite."""
+    return SystemClock() if engine.dialect.name == "sqlite" else AnchoredClock(partial(time_of, engine))
 
 
 def _open_intake(settings: Settings, record: Record, engine: Engine, clock: Clock) -> AlertIntake:

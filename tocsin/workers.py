@@ -1,4 +1,4 @@
-"""Worker threads of the embedded service: each repeats one piece of work, sleeps when there is none, survives failures.
+"""Worker threads of a process: each repeats one piece of work, sleeps when there is none, survives failures.
 
 The work itself is idempotent and kept in the database; a worker holds nothing that a kill could lose.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -163,10 +165,11 @@ class AsyncWorker:
 class Workers:
     """All workers of this process."""
 
-    def __init__(self, workers: Sequence[Worker], record: Record) -> None:
+    def __init__(self, workers: Sequence[Worker], record: Record, stop: threading.Event | None = None) -> None:
+        """`stop` is set once they should end."""
         self._workers = tuple(workers)
         self._record = record
-        self._stop = threading.Event()
+        self._stop = stop or threading.Event()
         self._threads: dict[str, threading.Thread] = {}
 
     def __iter__(self) -> Iterator[Worker]:
@@ -175,7 +178,9 @@ class Workers:
     def start(self) -> None:
         """Start a thread for each worker; every commit of this process wakes them."""
         for worker in self._workers:
-            thread = threading.Thread(target=worker.run, args=(self._stop,), name=f"worker-{worker.name}", daemon=True)
+            # Lines that a worker logs say which process it is of, as those of the main thread do.
+            run = partial(contextvars.copy_context().run, worker.run, self._stop)
+            thread = threading.Thread(target=run, name=f"worker-{worker.name}", daemon=True)
             self._threads[worker.name] = thread
             thread.start()
         self._record.add_waker(self.wake)
@@ -184,18 +189,32 @@ class Workers:
         for worker in self._workers:
             worker.wake()
 
-    def stop(self, timeout: float = 20.0) -> bool:
-        """Ask all to stop and wait. False when one did not (what it holds is released by its lease)."""
-        self._record.remove_waker(self.wake)
+    def ask_to_stop(self) -> None:
+        """Let all begin nothing new, and finish what they are at. Returns at once."""
         self._stop.set()
         self.wake()
+
+    def stop(self, timeout: float = 20.0) -> bool:
+        """Ask all to stop and wait for so many seconds altogether. False when one did not (what it holds is released
+        by its lease)."""
+        self._record.remove_waker(self.wake)
+        self.ask_to_stop()
+        end = time.monotonic() + timeout
         for thread in self._threads.values():
-            thread.join(timeout)
-        return not any(thread.is_alive() for thread in self._threads.values())
+            thread.join(max(0.0, end - time.monotonic()))
+        alive = [name for name, thread in self._threads.items() if thread.is_alive()]
+        if alive:
+            log.error("workers.not-stopped", workers=alive)
+        return not alive
 
     def failing(self) -> list[str]:
         """Names of workers that fail again and again."""
         return [worker.name for worker in self._workers if worker.failures >= FAILURES_IN_A_ROW]
+
+    @property
+    def stopping(self) -> bool:
+        """Whether they were asked to stop."""
+        return self._stop.is_set()
 
     def dead(self) -> list[str]:
         """Names of workers whose thread has ended although nobody stopped them."""

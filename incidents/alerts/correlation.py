@@ -112,6 +112,7 @@ class CorrelationStream(Aggregate):
     opened_at: datetime | None = None
 
     @staticmethod
+    @lru_cache(maxsize=8_192)
     def id_of(key: str) -> UUID:
         """The id of a key's stream."""
         return stable_id("correlation", key)

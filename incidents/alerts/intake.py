@@ -8,32 +8,24 @@ do the same at once, one gets a conflict, loads again and finds what the other d
 from __future__ import annotations
 
 import threading
-from datetime import datetime
 from uuid import UUID
 
 import structlog
-from pydantic import Field
 
 from incidents.alerts.alert import Alert
-from incidents.alerts.correlation import (
-    Correlation,
-    CorrelationStream,
-    CorrelationTable,
-    default_correlation_table,
-)
-from incidents.alerts.dialects import LIMITS, Limits, parse, parse_many
-from incidents.alerts.events import Outcome
-from incidents.alerts.finding import SEVERITIES, DetectionFinding, clean_line
-from incidents.alerts.identity import alert_id_of, incident_id_of, raw_digest
-from incidents.alerts.suggested_facts import suggested_facts
+from incidents.alerts.correlation import CorrelationStream
+from incidents.alerts.decision import Decided, Decider, IntakeSettings, ReadAlert, Receipt, summarise
+from incidents.alerts.dialects import parse, parse_many
+from incidents.alerts.finding import DetectionFinding
 from incidents.alerts.tables import FindingsStore
+from incidents.alerts.traces import trace_receipts
 from incidents.clock import Clock
-from incidents.errors import Conflict, FieldFault, TocsinError
-from incidents.facts import parse_changes
-from incidents.incident.events import AlertSummary
+from incidents.errors import FieldFault, TocsinError
 from incidents.incident.incident import Incident
-from incidents.privacy import mask_contacts
 from incidents.record import Context, Model, Record, retrying
+from incidents.tracing import span
+
+__all__ = ["AlertIntake", "BatchReceipt", "IntakeSettings", "Receipt", "summarise"]
 
 log = structlog.get_logger(__name__)
 
@@ -42,31 +34,6 @@ _ATTEMPTS = 20
 _STRIPES = 64
 _KEPT = 16
 """Incidents remembered by each stripe."""
-_MAX_MERGES = 32
-_UNRATED = frozenset({0, 99})
-
-
-class IntakeSettings(Model):
-    """What intake takes in and what it declares incidents from."""
-
-    limits: Limits = LIMITS
-    declare_from: int = Field(default=3, ge=0, le=6)
-    """Least OCSF severity (3 Medium) that declares an incident. Unrated alerts (0 Unknown, 99 Other) always do."""
-    correlation: CorrelationTable = Field(default_factory=default_correlation_table)
-    max_linked: int = Field(default=500, ge=1)
-    """Alerts written into one incident's own history. Later ones are recorded as linked on the alert's side only,
-    so that a detector gone wild cannot make an incident too heavy to load."""
-
-
-class Receipt(Model):
-    """What became of an alert. A repeat gets the same ids, with the outcome `duplicate`."""
-
-    alert_id: UUID
-    incident_id: UUID | None
-    outcome: str
-    """`declared`, `linked`, `duplicate` or `below_threshold`."""
-    first_outcome: Outcome
-    """What became of it when it counted: on its first arrival, or later if it was too mild before."""
 
 
 class BatchReceipt(Model):
@@ -115,7 +82,8 @@ class AlertIntake:
         self._record = record
         self._findings = findings
         self._clock = clock
-        self._settings = settings or IntakeSettings()
+        self.decider = Decider(settings or IntakeSettings())
+        self._limits = self.decider.settings.limits
         self._stripes = tuple(_Stripe(record) for _ in range(_STRIPES))
 
     def receive(self, dialect: str, raw: bytes, context: Context) -> Receipt:
@@ -124,29 +92,35 @@ class AlertIntake:
         NotFound for an unknown dialect, TooLarge and InvalidInput for a bad body: nothing is changed then.
         Conflict when other writers were faster every time: nothing was changed, send it again.
         """
-        return self._take(dialect, raw, parse(dialect, raw, self._settings.limits), context)
+        finding = parse(dialect, raw, self._limits)
+        with span("alert.intake", {"tocsin.dialect": dialect}):
+            receipt = self._take(dialect, raw, finding, context)
+            trace_receipts([receipt])
+        return receipt
 
     def receive_many(self, dialect: str, raw: bytes, context: Context) -> list[BatchReceipt]:
         """Take in a JSON array or lines of JSON. Each alert is taken or refused by itself."""
         receipts: list[BatchReceipt] = []
-        for item in parse_many(dialect, raw, self._settings.limits):
-            try:
-                if item.finding is None:
-                    raise item.error or TocsinError("The alert could not be read.")
-                receipt = self._take(dialect, item.raw, item.finding, _of_item(context, item.index))
-                receipts.append(BatchReceipt(index=item.index, receipt=receipt))
-            except TocsinError as error:
-                receipts.append(
-                    BatchReceipt(index=item.index, code=error.code, detail=error.detail, errors=error.errors)
-                )
+        items = parse_many(dialect, raw, self._limits)
+        with span("alert.intake", {"tocsin.dialect": dialect}):
+            for item in items:
+                try:
+                    if item.finding is None:
+                        raise item.error or TocsinError("The alert could not be read.")
+                    receipt = self._take(dialect, item.raw, item.finding, _of_item(context, item.index))
+                    receipts.append(BatchReceipt(index=item.index, receipt=receipt))
+                except TocsinError as error:
+                    receipts.append(
+                        BatchReceipt(index=item.index, code=error.code, detail=error.detail, errors=error.errors)
+                    )
+            trace_receipts(one.receipt for one in receipts if one.receipt is not None)
         return receipts
 
     def _take(self, dialect: str, raw: bytes, finding: DetectionFinding, context: Context) -> Receipt:
-        correlation = self._settings.correlation.correlate(dialect, finding)
-        summary = summarise(dialect, raw, finding)
-        stripe = self._stripes[CorrelationStream.id_of(correlation.key).int % _STRIPES]
+        read = self.decider.understand(dialect, raw, finding)
+        stripe = self._stripes[read.stream_id.int % _STRIPES]
         with stripe.lock:
-            receipt = retrying(lambda: self._decide(finding, summary, correlation, context, stripe), attempts=_ATTEMPTS)
+            receipt = retrying(lambda: self._decide(read, context, stripe), attempts=_ATTEMPTS)
         log.info(
             "alert.received",
             alert_id=str(receipt.alert_id),
@@ -156,106 +130,24 @@ class AlertIntake:
         )
         return receipt
 
-    def _decide(
-        self,
-        finding: DetectionFinding,
-        summary: AlertSummary,
-        correlation: Correlation,
-        context: Context,
-        stripe: _Stripe,
-    ) -> Receipt:
+    def _decide(self, read: ReadAlert, context: Context, stripe: _Stripe) -> Receipt:
+        summary = read.summary
         alert = self._record.find(Alert, summary.alert_id) or Alert(summary.alert_id)
-        declares = self._declares(finding)
-        if alert.outcome is not None and (alert.incident_id is not None or not declares):
-            return _receipt(alert, "duplicate")
-        stream = self._stream_of(correlation.key)
-        incident = self._open_incident(stream, correlation, context.recorded_at, stripe)
-        outcome: Outcome = "below_threshold"
-        if incident is not None:
-            outcome = "linked"
-            if len(incident.alerts) < self._settings.max_linked:
-                incident.link_alert(context, summary)
-        elif declares:
-            outcome = "declared"
-            incident = self._declare(finding, summary, correlation.key, context)
-            stream.open(context, correlation.key, incident.id)
-        if outcome == "below_threshold" and alert.outcome is not None:
-            return _receipt(alert, "duplicate")
-        alert.receive(
-            context,
-            summary,
-            correlation_key=correlation.key,
-            outcome=outcome,
-            incident_id=incident.id if incident else None,
-        )
+        stream = self._record.find(CorrelationStream, read.stream_id) or CorrelationStream(read.stream_id)
+        decided = self.decider.decide(read, context, alert, stream, stripe.load)
+        if decided.is_news:
+            self._save(read, decided, alert, stream, stripe)
+        return decided.receipt
+
+    def _save(
+        self, read: ReadAlert, decided: Decided, alert: Alert, stream: CorrelationStream, stripe: _Stripe
+    ) -> None:
+        summary = read.summary
         # The finding goes first: a crash in between leaves a finding nobody refers to, never the other way round.
-        self._findings.save(summary.alert_id, summary.digest, summary.dialect, self._clock.now(), finding)
-        self._record.commit(alert, stream, incident)
-        if incident is not None:
-            stripe.keep(incident)
-        return _receipt(alert, outcome)
-
-    def _declares(self, finding: DetectionFinding) -> bool:
-        if finding.is_over:
-            return False
-        return finding.severity_id in _UNRATED or finding.severity_id >= self._settings.declare_from
-
-    def _stream_of(self, key: str) -> CorrelationStream:
-        stream_id = CorrelationStream.id_of(key)
-        return self._record.find(CorrelationStream, stream_id) or CorrelationStream(stream_id)
-
-    def _open_incident(
-        self, stream: CorrelationStream, correlation: Correlation, now: datetime, stripe: _Stripe
-    ) -> Incident | None:
-        """The open incident that the key means now, following merges, or None."""
-        incident_id = stream.incident_id
-        if incident_id is None or not stream.holds_at(now, correlation.window):
-            return None
-        for _ in range(_MAX_MERGES):
-            incident = stripe.load(incident_id)
-            if incident.merged_into is None:
-                return incident if incident.is_open else None
-            incident_id = incident.merged_into
-        raise Conflict("The incident of this alert was merged too many times over; link the alert by hand.")
-
-    def _declare(self, finding: DetectionFinding, summary: AlertSummary, key: str, context: Context) -> Incident:
-        severity = SEVERITIES[summary.severity_id]
-        place = f", on {mask_contacts(finding.asset_name)}" if finding.asset_name else ""
-        incident = Incident.report(
-            incident_id_of(summary.alert_id),
-            context,
-            title=summary.title,
-            summary=f"{summary.source}: alert of severity {severity.lower()}, rule {summary.rule}{place}.",
-            reported_by="alert",
-            correlation_key=key,
-        )
-        incident.link_alert(context, summary)
-        facts = parse_changes(suggested_facts(finding, context.recorded_at))
-        incident.state_facts(context, facts, source=f"alert: {summary.source}")
-        return incident
-
-
-def summarise(dialect: str, raw: bytes, finding: DetectionFinding) -> AlertSummary:
-    """What the record keeps of an alert, contacts masked."""
-    return AlertSummary(
-        alert_id=alert_id_of(finding),
-        dialect=dialect,
-        source=mask_contacts(finding.source),
-        rule=mask_contacts(finding.rule),
-        title=clean_line(mask_contacts(finding.title)),
-        severity_id=finding.severity_id,
-        digest=raw_digest(raw),
-        detected_at=finding.detected_at,
-    )
-
-
-def _receipt(alert: Alert, outcome: str) -> Receipt:
-    return Receipt(
-        alert_id=alert.id,
-        incident_id=alert.incident_id,
-        outcome=outcome,
-        first_outcome=alert.outcome or "below_threshold",
-    )
+        self._findings.save(summary.alert_id, summary.digest, summary.dialect, self._clock.now(), read.finding)
+        self._record.commit(alert, stream, decided.incident)
+        if decided.incident is not None:
+            stripe.keep(decided.incident)
 
 
 def _of_item(context: Context, index: int) -> Context:

@@ -7,11 +7,13 @@ data in them is masked before it gets here.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from sqlalchemy import Column, Engine, String, Table, Text, Uuid, select
+from pydantic_core import to_json
+from sqlalchemy import Column, Connection, Engine, String, Table, Text, Uuid, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from incidents.alerts.finding import DetectionFinding
@@ -41,6 +43,16 @@ class StoredFinding(Model):
     finding: dict[str, Any]
 
 
+class FindingRow(NamedTuple):
+    """A finding to keep; `finding` is what `finding_text` made."""
+
+    alert_id: UUID
+    digest: str
+    dialect: str
+    received_at: datetime
+    finding: str
+
+
 class FindingsStore(Protocol):
     """Keeps findings. Saving the same bytes of the same alert again changes nothing."""
 
@@ -57,16 +69,9 @@ class SqlFindingsStore:
 
     def save(self, alert_id: UUID, digest: str, dialect: str, received_at: datetime, finding: DetectionFinding) -> None:
         """Keep a finding, masked. Idempotent by alert and digest."""
-        row = {
-            "alert_id": alert_id,
-            "digest": digest,
-            "dialect": dialect,
-            "received_at": received_at,
-            "finding": json.dumps(masked_finding(finding), separators=(",", ":")),
-        }
-        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        row = FindingRow(alert_id, digest, dialect, received_at, finding_text(finding))
         with writing(self._engine) as connection:
-            connection.execute(insert(findings).values(row).on_conflict_do_nothing())
+            save_findings(connection, [row])
 
     def load(self, alert_id: UUID) -> StoredFinding:
         """The newest finding of an alert. NotFound when none is kept."""
@@ -87,3 +92,15 @@ def masked_finding(finding: DetectionFinding) -> dict[str, Any]:
     """The finding as OCSF JSON with contacts masked."""
     masked: dict[str, Any] = mask_tree(finding.model_dump(mode="json", exclude_none=True))
     return masked
+
+
+def finding_text(finding: DetectionFinding) -> str:
+    """The same as compact JSON: what the table holds."""
+    return to_json(masked_finding(finding)).decode()
+
+
+def save_findings(connection: Connection, rows: Sequence[FindingRow]) -> None:
+    """Keep findings in a transaction of the caller. Idempotent by alert and digest."""
+    if rows:
+        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        connection.execute(insert(findings).on_conflict_do_nothing(), [row._asdict() for row in rows])

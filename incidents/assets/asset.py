@@ -21,6 +21,8 @@ class Asset(Aggregate):
     def __init__(self, asset_id: UUID) -> None:
         super().__init__(asset_id)
         self.retired_because: str | None = None
+        self.described_at = 0
+        """The version at which it was described as it is now."""
 
     @property
     def is_retired(self) -> bool:
@@ -58,6 +60,7 @@ class Asset(Aggregate):
     @folds(AssetRegistered, AssetRevised)
     def _described(self, event: AssetRegistered | AssetRevised) -> None:
         self.description = event.asset
+        self.described_at = event.originator_version
 
     @folds(AssetRetired)
     def _retired(self, event: AssetRetired) -> None:

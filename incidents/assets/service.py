@@ -69,7 +69,7 @@ class AssetService:
         """An asset is concerned by an incident: link it, and state the facts that the register knows.
 
         What people stated for the incident is left as it is. Linking a retired asset is possible: old data leaks too.
-        Linking an asset again after it was revised brings its facts up to date.
+        A revised asset reaches the open incidents that it is linked to by itself (`refreshed`).
         """
 
         def command() -> Incident:
@@ -93,6 +93,27 @@ class AssetService:
             return incident
 
         return command() if expected_version is not None else retrying(command)
+
+    def refreshed(self, incident_id: UUID, context: Context) -> Incident | None:
+        """An open incident with what its linked assets say now stated anew, not saved. None when nothing changed."""
+        incident = self._record.find(Incident, incident_id)
+        if incident is None or not incident.is_open:
+            return None
+        assets = {one: self._record.load(Asset, one) for one in incident.assets}
+        stale = [one for one, asset in assets.items() if asset.described_at > incident.assets[one].asset_version]
+        if not stale:
+            return None
+        filling = fill(incident, [asset.description for asset in assets.values()], self._profile)
+        for one in stale:
+            incident.link_asset(
+                context,
+                one,
+                version=assets[one].version,
+                name=assets[one].description.name,
+                facts=filling.facts,
+                kept=filling.kept,
+            )
+        return incident
 
     def _change(
         self, asset_id: UUID, context: Context, decide: Callable[[Asset], None], expected_version: int | None

@@ -12,6 +12,7 @@ from incidents.incident.incident import Incident
 from incidents.incident.known import handed_over
 from incidents.privacy import refuse_contacts
 from incidents.record import Context, Record, retrying
+from incidents.tracing import begin_incident
 
 MAX_TITLE = 200
 MAX_TEXT = 10_000
@@ -47,6 +48,7 @@ class IncidentService:
             incident = Incident.report(incident_id, context, title=title, summary=summary)
             incident.state_facts(context, changes, source="report")
             self._record.commit(incident)
+            begin_incident(incident_id)
             return incident
 
         return retrying(command)

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Engine, MetaData, create_engine, event
-from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy import Connection, DateTime, Engine, MetaData, create_engine, event, text
+from sqlalchemy.engine import URL, Dialect, ExceptionContext, make_url
 from sqlalchemy.types import TypeDecorator
 
 metadata = MetaData(
@@ -46,7 +46,15 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def open_engine(url: str) -> Engine:
+PATIENCE = 30
+"""Seconds that a statement may take on PostgreSQL before it is given up."""
+CONNECTIONS = 10
+"""Most connections that an engine, and the record beside it, keep to PostgreSQL."""
+_POOL_WAIT = 10
+"""Seconds to wait for one of them to be free."""
+
+
+def open_engine(url: str, *, patience: int = PATIENCE, connections: int = CONNECTIONS) -> Engine:
     """An engine for `sqlite:///path` or `postgresql://...` (psycopg 3). Its errors do not repeat parameters: they are
     logged, and parameters may be about people."""
     address = make_url(url)
@@ -55,7 +63,45 @@ def open_engine(url: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(address.set(drivername="postgresql+psycopg"), pool_pre_ping=True, hide_parameters=True)
+    return _open_postgresql(address, patience, connections)
+
+
+def _open_postgresql(address: URL, patience: int, connections: int) -> Engine:
+    from incidents.record.connections import bounded_by, limits_for  # the driver comes with the extra `postgres`
+
+    kept = min(2, connections)
+    engine = create_engine(
+        address.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        pool_size=kept,
+        max_overflow=connections - kept,
+        pool_timeout=_POOL_WAIT,
+        hide_parameters=True,
+        connect_args=limits_for(address, patience),
+    )
+    bounded = bounded_by(patience)
+
+    def connect(_dialect: Any, _record: Any, cargs: tuple[Any, ...], cparams: dict[str, Any]) -> Any:
+        return bounded.connect(*cargs, **cparams)
+
+    event.listen(engine, "do_connect", connect)
+    event.listen(engine, "handle_error", _forget_stale_plans)
+    return engine
+
+
+def _forget_stale_plans(context: ExceptionContext) -> None:
+    """A statement that this connection has prepared before a migration changed its columns fails for as long as the
+    connection lives, so it is given up as if it were broken; the next one prepares anew."""
+    error = context.original_exception
+    if getattr(error, "sqlstate", None) == "0A000" and "cached plan must not change" in str(error):
+        context.is_disconnect = True
+
+
+def time_of(engine: Engine) -> datetime:
+    """The present instant by a PostgreSQL server's clock."""
+    with engine.connect() as connection:
+        told: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        return told.astimezone(UTC)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -30,10 +30,9 @@ from sqlalchemy.engine import URL, make_url
 
 from incidents.errors import Conflict, NotFound
 from incidents.record.aggregate import Aggregate
-from incidents.record.database import open_engine
+from incidents.record.database import CONNECTIONS, PATIENCE, open_engine
 from incidents.record.event import Event
 from incidents.record.mapper import EventMapper, Registry
-from incidents.record.postgres import settings_of
 
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
@@ -129,7 +128,7 @@ class Record(Application[UUID]):
             raise Conflict(
                 "Somebody else recorded something here first. Load it again and repeat the command."
             ) from error
-        self._wake()
+        self.wake()
         return [recording.notification.id for recording in recordings]
 
     def read(self, after: int, limit: int, *, kinds: Sequence[str] = ()) -> list[Recorded]:
@@ -175,7 +174,8 @@ class Record(Application[UUID]):
         finally:
             self.remove_waker(waker)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Call the wakers: something was recorded."""
         for waker in tuple(self._wakers):
             waker()
 
@@ -193,7 +193,7 @@ def retrying(command: Callable[[], T], *, attempts: int = MAX_ATTEMPTS) -> T:
     return command()
 
 
-def open_record(url: str, registry: Registry) -> Record:
+def open_record(url: str, registry: Registry, *, patience: int = PATIENCE, connections: int = CONNECTIONS) -> Record:
     """Open the record named by a database address (`sqlite:///path` or `postgresql://user:pass@host:port/db`, with
     libpq's parameters such as `?sslmode=verify-full&sslrootcert=...`).
 
@@ -202,8 +202,10 @@ def open_record(url: str, registry: Registry) -> Record:
     address = make_url(url)
     if address.get_backend_name() == "sqlite":
         return _open_sqlite(address, registry)
+    from incidents.record.postgres import settings_of  # its driver is installed with the extra `postgres`
+
     with _alone(url):
-        return Record(registry, settings_of(address))
+        return Record(registry, settings_of(address, patience=patience, connections=connections))
 
 
 def _open_sqlite(address: URL, registry: Registry) -> Record:

@@ -14,6 +14,7 @@ from typing import Protocol
 from uuid import UUID
 
 from notifier.channels.outcome import DeliveryState, Outcome
+from notifier.channels.personal import PersonalEmail
 from notifier.templates import RenderedEmail, RenderedSms
 
 AboutToWrite = Callable[[], Awaitable[None]]
@@ -30,7 +31,7 @@ class Outgoing:
     campaign_id: UUID
     message_key: UUID
     address: str = field(repr=False)
-    content: RenderedSms | RenderedEmail = field(repr=False)
+    content: RenderedSms | RenderedEmail | PersonalEmail = field(repr=False)
     language: str
     marker: str = field(repr=False)
 

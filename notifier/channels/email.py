@@ -10,9 +10,8 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 import aiosmtplib
 import structlog
@@ -21,41 +20,19 @@ from aiosmtplib.protocol import PERIOD_REGEX
 from incidents.clock import Clock
 from notifier.channels.channel import AboutToWrite, Found, Outgoing
 from notifier.channels.email_message import email_bytes, message_id
+from notifier.channels.email_settings import EmailSettings
+from notifier.channels.email_stream import ConnectFailed, EmailStream
 from notifier.channels.outcome import Outcome, OutcomeTable, Verdict, outcome_table
+from notifier.channels.personal import PersonalEmail
+from notifier.channels.stream import Stream
 from notifier.templates import RenderedEmail
+
+__all__ = ["EmailChannel", "EmailSettings"]
 
 log = structlog.get_logger(__name__)
 
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
-
-
-@dataclass(frozen=True, slots=True)
-class EmailSettings:
-    """The mail server and who we are to it. Times in seconds.
-
-    `security`: `starttls` (587), `tls` (465), or `plain` for a server on the same machine. Certificates are checked.
-    `content_timeout` bounds the wait for the reply after the final dot; RFC 5321 section 4.5.3.2.6 says 10 minutes.
-    """
-
-    host: str
-    port: int
-    sender_address: str
-    sender_name: str
-    security: Literal["starttls", "tls", "plain"] = "starttls"
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    envelope_sender: str | None = None
-    reply_to: str | None = None
-    message_id_domain: str | None = None
-    local_hostname: str | None = None
-    cert_bundle: str | None = None
-    connections: int = 8
-    timeout: float = 30.0
-    content_timeout: float = 600.0
-    max_messages: int = 500
-    """Messages per connection before it is renewed."""
-    max_idle: float = 20.0
-    """Idle seconds after which a kept connection is not trusted any more."""
+_FAILURES = (aiosmtplib.SMTPException, OSError, TimeoutError)
 
 
 @dataclass(slots=True)
@@ -74,6 +51,7 @@ class EmailChannel:
 
     def __init__(self, settings: EmailSettings, clock: Clock, table: OutcomeTable | None = None) -> None:
         self.concurrency = settings.connections
+        self.window = settings.window
         self.write_timeout = settings.content_timeout
         self._settings = settings
         self._clock = clock
@@ -84,11 +62,12 @@ class EmailChannel:
 
     async def send(self, message: Outgoing, about_to_write: AboutToWrite) -> Outcome:
         """One transaction for one recipient."""
-        if not isinstance(message.content, RenderedEmail):
+        rendered = message.content.rendered() if isinstance(message.content, PersonalEmail) else message.content
+        if not isinstance(rendered, RenderedEmail):
             raise TypeError("the email channel takes emails")
         identifier = message_id(message.message_key, self._domain)
         content = email_bytes(
-            message.content,
+            rendered,
             sender_name=self._settings.sender_name,
             sender_address=self._settings.sender_address,
             reply_to=self._settings.reply_to,
@@ -102,18 +81,23 @@ class EmailChannel:
         try:
             async with self._session(phase) as session:
                 return await self._transact(session.client, message, content, identifier, about_to_write, phase)
-        except aiosmtplib.SMTPResponseException as error:
+        except _FAILURES as error:
+            return self._failure(error, phase)
+
+    def _failure(self, error: Exception, phase: _Phase) -> Outcome:
+        if isinstance(error, aiosmtplib.SMTPResponseException):
             verdict = self._table.of_smtp_reply(phase.command, error.code)
             return Outcome(verdict, code=_code(error.code, error.message))
-        except ssl.SSLCertVerificationError:
+        if isinstance(error, ssl.SSLCertVerificationError) or isinstance(error.__cause__, ssl.SSLCertVerificationError):
             return Outcome(Verdict.CAMPAIGN_FAULT, code="certificate")
-        except aiosmtplib.SMTPNotSupported:
+        if isinstance(error, aiosmtplib.SMTPNotSupported):
             return Outcome(Verdict.CAMPAIGN_FAULT, code="not-supported")
-        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
-                return Outcome(Verdict.CAMPAIGN_FAULT, code="certificate")
-            verdict = Verdict.AMBIGUOUS if phase.written else Verdict.TEMPORARY
-            return Outcome(verdict, code=f"{phase.command}:{type(error).__name__}"[:40])
+        verdict = Verdict.AMBIGUOUS if phase.written else Verdict.TEMPORARY
+        return Outcome(verdict, code=f"{phase.command}:{type(error).__name__}"[:40])
+
+    async def send_stream(self, stream: Stream) -> None:
+        """Send over as many connections as the settings say, each driven by a task of its own."""
+        await EmailStream(self._settings, self.connect, self._clock, self._domain, self._table).run(stream)
 
     async def find(self, address: str, marker: str, after: datetime) -> list[Found]:
         """SMTP cannot be asked."""
@@ -191,6 +175,16 @@ class EmailChannel:
                 return session
             session.client.close()
         return None
+
+    async def connect(self) -> aiosmtplib.SMTP:
+        """A connection that is encrypted, checked, authenticated and greeted. ConnectFailed says whose fault it was."""
+        phase = _Phase()
+        try:
+            client = await self._connect(phase)
+            await client.ehlo()
+        except _FAILURES as error:
+            raise ConnectFailed(self._failure(error, phase)) from None
+        return client
 
     async def _connect(self, phase: _Phase) -> aiosmtplib.SMTP:
         settings = self._settings

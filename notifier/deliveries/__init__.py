@@ -1,19 +1,26 @@
 """Deliveries: claimed before they are tried, settled after, reconciled where nobody knows, recorded exactly once."""
 
+from notifier.deliveries.batches import BatchBook
 from notifier.deliveries.book import Claim, DeliveryBook
 from notifier.deliveries.engine import DeliveryEngine
 from notifier.deliveries.finishing import Finisher, counters
+from notifier.deliveries.hints import BatchHints, BatchRef
+from notifier.deliveries.letters import Letters
 from notifier.deliveries.notices import Notices
 from notifier.deliveries.planning import Planner, sending_follower
 from notifier.deliveries.relay import DeliveryRelay, waiting_moves
 from notifier.deliveries.timing import Timing
 
 __all__ = [
+    "BatchBook",
+    "BatchHints",
+    "BatchRef",
     "Claim",
     "DeliveryBook",
     "DeliveryEngine",
     "DeliveryRelay",
     "Finisher",
+    "Letters",
     "Notices",
     "Planner",
     "Timing",

@@ -15,13 +15,14 @@ from typing import Any, Literal, cast
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, Engine, Row, and_, or_, select, update
+from sqlalchemy import Connection, Engine, Row, and_, or_, select, text, update
 
 from incidents.clock import Clock
 from incidents.record.database import reading, writing
 from notifier.campaigns.events import DeliveryPolicy
 from notifier.channels.channel import Found
 from notifier.channels.outcome import DeliveryState, Outcome, OutcomeTable, Verdict, outcome_table
+from notifier.deliveries.groups import Ending
 from notifier.deliveries.moves import Moves
 from notifier.deliveries.states import FINAL_RANK, RANK, TOLD, Phase
 from notifier.deliveries.tables import campaign_recipients, deliveries, sendings
@@ -30,6 +31,8 @@ from notifier.deliveries.timing import Timing
 log = structlog.get_logger(__name__)
 
 Work = Literal["send", "check", "poll"]
+OPEN = text("deliveries.phase <> 'done'")
+"""Spelled as in the index of what is not done, so that the index serves it."""
 _WORK: dict[Phase, Work] = {Phase.READY: "send", Phase.CHECKING: "check", Phase.WAITING: "poll"}
 
 
@@ -67,11 +70,11 @@ class DeliveryBook:
         timing: Timing | None = None,
         table: OutcomeTable | None = None,
     ) -> None:
-        self._engine = engine
-        self._clock = clock
-        self._worker = worker
+        self.engine = self._engine = engine
+        self.clock = self._clock = clock
+        self.worker = self._worker = worker
         self.timing = timing or Timing()
-        self._table = table or outcome_table()
+        self.table = self._table = table or outcome_table()
 
     @contextmanager
     def transaction(self) -> Iterator[Moves]:
@@ -88,7 +91,7 @@ class DeliveryBook:
             self._clock.now(),
             self.timing.max_repeats,
             self.timing.first_backoff,
-            self._temporary,
+            self.is_temporary,
         )
 
     def claim(self, limit: int) -> list[Claim]:
@@ -97,6 +100,7 @@ class DeliveryBook:
             return []
         table = deliveries
         due = and_(
+            OPEN,
             table.c.phase.in_([phase.value for phase in _WORK]),
             table.c.due_at <= self._clock.now(),
             or_(table.c.lease_until.is_(None), table.c.lease_until < self._clock.now()),
@@ -135,14 +139,21 @@ class DeliveryBook:
     def renew(self, claims: Iterable[Claim]) -> None:
         """Keep claims that wait for a free connection from running out."""
         ids = [claim.delivery_id for claim in claims]
+        ours = and_(
+            deliveries.c.delivery_id.in_(ids),
+            deliveries.c.lease_owner == self._worker,
+            deliveries.c.phase != Phase.WRITING.value,
+        )
         with writing(self._engine) as connection:
+            # What somebody has locked is being settled or taken over; to wait for it could block both for good.
+            free = list(
+                connection.execute(
+                    select(deliveries.c.delivery_id).where(ours).with_for_update(skip_locked=True)
+                ).scalars()
+            )
             connection.execute(
                 update(deliveries)
-                .where(
-                    deliveries.c.delivery_id.in_(ids),
-                    deliveries.c.lease_owner == self._worker,
-                    deliveries.c.phase != Phase.WRITING.value,
-                )
+                .where(ours, deliveries.c.delivery_id.in_(free))
                 .values(lease_until=self._clock.now() + self.timing.lease)
             )
 
@@ -199,14 +210,7 @@ class DeliveryBook:
         held = row.lease_fence == claim.fence and row.phase in {Phase.CLAIMED, Phase.WRITING}
         match outcome.verdict:
             case Verdict.ACCEPTED:
-                moves.move(row, outcome.state, code=None, provider_id=outcome.provider_id)
-                if row.provider_id is None and outcome.provider_id is not None:
-                    moves.connection.execute(
-                        update(deliveries)
-                        .where(deliveries.c.delivery_id == claim.delivery_id)
-                        .values(provider_id=outcome.provider_id)
-                    )
-                self._rest(moves, claim.delivery_id, receipts=receipts)
+                self._accept(moves, row, outcome.state, outcome.provider_id, receipts=receipts)
             case Verdict.REJECTED:
                 moves.move(row, "rejected", code=outcome.code)
                 self._rest(moves, claim.delivery_id, receipts=receipts)
@@ -224,6 +228,29 @@ class DeliveryBook:
             case _:
                 self._unclear(moves, row, outcome.code, reconciles=reconciles)
         moves.follow_up(row.campaign_id, row.recipient_id)
+
+    def enter_late(self, moves: Moves, of: UUID, ending: Ending) -> None:
+        """Enter a certain answer to a first attempt that was taken over: it is checked by now, or settled."""
+        row = moves.lock(of)
+        if row is None:
+            log.error("delivery.unknown", delivery=str(of))
+            return
+        if ending.state == "rejected":
+            moves.move(row, "rejected", code=ending.code)
+            self._rest(moves, of, receipts=False)
+        else:
+            self._accept(moves, row, ending.state, ending.provider_id, receipts=ending.phase is Phase.WAITING)
+        moves.follow_up(row.campaign_id, row.recipient_id)
+
+    def _accept(
+        self, moves: Moves, row: Row[Any], state: DeliveryState, provider_id: str | None, *, receipts: bool
+    ) -> None:
+        moves.move(row, state, code=None, provider_id=provider_id)
+        if row.provider_id is None and provider_id is not None:
+            moves.connection.execute(
+                update(deliveries).where(deliveries.c.delivery_id == row.delivery_id).values(provider_id=provider_id)
+            )
+        self._rest(moves, row.delivery_id, receipts=receipts)
 
     def hold(self, moves: Moves, campaign_id: UUID, code: str | None) -> None:
         """Let a campaign rest after a fault that is ours; it goes on by itself, and loudly not before."""
@@ -311,10 +338,9 @@ class DeliveryBook:
         with reading(self._engine) as connection:
             leased = select(deliveries.c.delivery_id).where(deliveries.c.lease_owner.is_not(None), gone)
             ids = list(connection.execute(leased.limit(limit)).scalars())
-        if not ids:
-            return 0
-        with self.transaction() as moves:
-            for delivery in ids:
+        for delivery in ids:
+            # One at a time: several that take over, and the one that is late, lock people in orders of their own.
+            with self.transaction() as moves:
                 row = moves.lock(delivery)
                 if row is None or row.lease_until is None:
                     continue
@@ -428,5 +454,6 @@ class DeliveryBook:
             written_at=row.written_at,
         )
 
-    def _temporary(self, code: str | None) -> bool:
+    def is_temporary(self, code: str | None) -> bool:
+        """Whether a fault with this code may pass by itself."""
         return self._table.twilio_code.get(code or "") is Verdict.TEMPORARY

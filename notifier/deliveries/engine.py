@@ -1,6 +1,8 @@
-"""The delivery engine: claims what is due, tries it, settles it; asks the provider where nobody knows; and again.
+"""The delivery engine: everybody's first attempt by batches, and one by one whatever did not end there.
 
-Nothing here is remembered that a kill could lose: every step stands in the book before the next is taken.
+Lanes (`notifier.deliveries.lane`) make the first attempts. What is to be tried again, is unclear, waits for a receipt
+or goes on by the next channel is claimed, tried and settled singly here. Nothing is remembered that a kill could lose:
+every step stands in the books before the next is taken.
 """
 
 from __future__ import annotations
@@ -8,31 +10,36 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from pathlib import PurePath
-from uuid import UUID
 
 import structlog
 
 from incidents.clock import Clock
 from incidents.errors import TocsinError
-from incidents.record import stable_id
-from notifier.channels.channel import Channel, Outgoing, ProviderUnavailable
+from notifier.channels.channel import Channel, ProviderUnavailable
 from notifier.channels.outcome import Outcome, Verdict
+from notifier.deliveries.batches import BatchBook
 from notifier.deliveries.book import Claim, DeliveryBook
+from notifier.deliveries.early import enter_early
+from notifier.deliveries.faults import place_of
 from notifier.deliveries.finishing import Finisher
 from notifier.deliveries.journal import Journal
-from notifier.deliveries.notices import Notice, Notices
+from notifier.deliveries.lane import Lane
+from notifier.deliveries.letters import Letters, address_of, reason_without_address
 from notifier.deliveries.planning import Planner
-from notifier.vault import Contact, ErasedContact, Vault
+from notifier.deliveries.traces import DeliverySpans, say_outcome
+from notifier.vault import Contact, ErasedContact
 
 log = structlog.get_logger(__name__)
 
 
 TURN = 0.5
 """Seconds that one turn of the loop waits for tries to end at most."""
+BREATH = 0.25
+"""Seconds between two turns while the lanes are busy and there is nothing else."""
+PLANNING = 0.5
+"""Seconds that one turn spends on cutting audiences into batches at most."""
 
 
 class LeaseLost(Exception):
@@ -46,10 +53,10 @@ class DeliveryEngine:
     def __init__(
         self,
         book: DeliveryBook,
+        batches: BatchBook,
         planner: Planner,
-        notices: Notices,
+        letters: Letters,
         finisher: Finisher,
-        vault: Vault,
         clock: Clock,
         *,
         channels: Mapping[str, Channel],
@@ -61,10 +68,10 @@ class DeliveryEngine:
         if shared:
             raise ValueError("a drill needs channels of its own: one object is both a real channel and a drill's")
         self._book = book
+        self._batches = batches
         self._planner = planner
-        self._notices = notices
+        self._letters = letters
         self._finisher = finisher
-        self._vault = vault
         self._clock = clock
         self._channels = {False: dict(channels), True: dict(drill_channels)}
         self._slots = {
@@ -75,6 +82,9 @@ class DeliveryEngine:
         self._rng = rng
         self._batch = batch
         self._journal = Journal(book)
+        self._spans = DeliverySpans()
+        self._lanes = [lane for drill, group in self._channels.items() for lane in self._lanes_of(drill, group)]
+        self._entered = 0
         self._running: dict[asyncio.Task[None], Claim] = {}
         self._stopping = False
         self._renewed = time.monotonic()
@@ -84,21 +94,67 @@ class DeliveryEngine:
         total = 0
         while taken := await asyncio.to_thread(self._book.reap, own=True):
             total += taken
-        if total:
-            log.info("deliveries.recovered", deliveries=total)
-        return total
+        batches = await asyncio.to_thread(self._batches.reap, own=True)
+        if total or batches:
+            log.info("deliveries.recovered", deliveries=total, batches=batches)
+        return total + batches
 
     async def run_once(self) -> int:
         """Do what is due; returns how much was done (0: nothing now). Slow sends run on into the next call."""
-        done = await asyncio.to_thread(self._planner.plan_page)
-        done += await asyncio.to_thread(self._book.reap)
+        done = await asyncio.to_thread(self._plan)
+        done += await asyncio.to_thread(self._reap)
         await self._renew()
+        if not self._stopping:
+            await self._look()
         free = self._batch - len(self._running)
         if not self._stopping and (free >= self._batch // 4 or not self._running):
             done += await self._begin(await asyncio.to_thread(self._book.claim, free))
         done += await self._reap_tasks()
+        done += await asyncio.to_thread(enter_early, self._book)
         done += await asyncio.to_thread(self._finisher.finish_ready)
-        return done
+        entered = sum(lane.progress for lane in self._lanes)
+        news, self._entered = entered - self._entered, entered
+        if not self._running and (busy := [lane for lane in self._lanes if lane.busy]):
+            quiet = [asyncio.create_task(lane.until_quiet()) for lane in busy]
+            await asyncio.wait(quiet, timeout=BREATH)  # the lanes go on by themselves
+            for task in quiet:
+                task.cancel()
+        return done + news
+
+    async def _look(self) -> None:
+        """Let lanes that have nothing to do look for a batch."""
+        resting = [one for one in self._lanes if one.idle]
+        if not resting or not await asyncio.to_thread(self._batches.has_work):
+            return
+        for lane in resting:
+            lane.look()
+
+    def _plan(self) -> int:
+        planned, until = 0, time.monotonic() + PLANNING
+        while (page := self._planner.plan_page()) and time.monotonic() < until:
+            planned += page
+        return planned + page
+
+    def _reap(self) -> int:
+        return self._book.reap() + self._batches.reap()
+
+    def _lanes_of(self, drill: bool, group: Mapping[str, Channel]) -> list[Lane]:
+        def lane(name: str, channel: Channel | None, others: Sequence[str] | None = None) -> Lane:
+            return Lane(
+                self._batches,
+                self._letters,
+                self._clock,
+                self._rng,
+                drill=drill,
+                name=name,
+                channel=channel,
+                others=others,
+                is_temporary=self._book.is_temporary,
+                spans=self._spans,
+            )
+
+        # The last one takes what this worker has no channel for: those people go on to their next channel.
+        return [*(lane(name, channel) for name, channel in group.items()), lane("none", None, sorted(group))]
 
     async def _reap_tasks(self) -> int:
         """Wait for tries to end: for the first, then until a new claim is worth its query, but not for long."""
@@ -114,12 +170,13 @@ class DeliveryEngine:
 
     @property
     def in_flight(self) -> int:
-        """How many claims are being worked on now."""
-        return len(self._running)
+        """How many deliveries are being worked on now."""
+        return len(self._running) + sum(lane.unsettled for lane in self._lanes)
 
     async def close(self, grace: float = 10.0) -> None:
         """Let what is being written finish (up to `grace` seconds), give back what was not begun, hang up."""
         self._stopping = True
+        lanes = asyncio.gather(*(lane.close(grace) for lane in self._lanes))
         if self._running:
             await asyncio.wait(self._running, timeout=grace)
         for task in self._running:
@@ -129,6 +186,7 @@ class DeliveryEngine:
         if self._running:
             await asyncio.to_thread(self._book.give_back, list(self._running.values()))
             self._running.clear()
+        await lanes
         for group in self._channels.values():
             for channel in group.values():
                 await channel.close()
@@ -136,29 +194,22 @@ class DeliveryEngine:
     async def _begin(self, claims: Sequence[Claim]) -> int:
         if not claims:
             return 0
-        contacts = await asyncio.to_thread(self._contacts, [claim.recipient_id for claim in claims])
+        contacts = await asyncio.to_thread(self._letters.contacts, [claim.recipient_id for claim in claims])
         for claim in claims:
             task = asyncio.create_task(self._work(claim, contacts.get(claim.recipient_id)))
             self._running[task] = claim
         return len(claims)
 
-    def _contacts(self, ids: Sequence[UUID]) -> dict[UUID, Contact | ErasedContact]:
-        try:
-            return self._vault.read_many(ids)
-        except TocsinError:
-            found: dict[UUID, Contact | ErasedContact] = {}
-            for recipient in ids:  # one damaged row must not hold up the others
-                try:
-                    found[recipient] = self._vault.read(recipient)
-                except TocsinError as error:
-                    log.error("delivery.contact-unreadable", recipient=str(recipient), reason=error.code)
-            return found
-
     async def _renew(self) -> None:
         lease = self._book.timing.lease.total_seconds()
-        if self._running and time.monotonic() - self._renewed > lease / 4:
+        if time.monotonic() - self._renewed <= lease / 4:
+            return
+        self._renewed = time.monotonic()
+        if self._running:
             await asyncio.to_thread(self._book.renew, list(self._running.values()))
-            self._renewed = time.monotonic()
+        held = {lane: lane.batches for lane in self._lanes if lane.batches}
+        for lane, batches in held.items():
+            lane.renewed(await asyncio.to_thread(self._batches.renew, batches))
 
     async def _work(self, claim: Claim, contact: Contact | ErasedContact | None) -> None:
         channel = self._channels[claim.drill].get(claim.channel)
@@ -177,12 +228,12 @@ class DeliveryEngine:
             log.info("delivery.claim-lost", delivery=str(claim.delivery_id))
         except Exception as error:  # noqa: BLE001 - logged with its place; see there why not with its text
             # The claim runs out and is taken over as after a kill: nothing is lost, nothing is sent blindly.
-            log.error("delivery.broke-off", delivery=str(claim.delivery_id), **_place(error))
+            log.error("delivery.broke-off", delivery=str(claim.delivery_id), **place_of(error))
 
     async def _send(self, claim: Claim, channel: Channel, contact: Contact | ErasedContact | None) -> None:
-        address = _address(contact, claim.channel)
+        address = address_of(contact, claim.channel)
         if contact is None or address is None:
-            code = "erased" if contact is not None and contact.erased else "no-contact"
+            code = reason_without_address(contact)
             await self._journal.do(lambda moves: self._book.fail(moves, claim, code))
             return
         writing = False
@@ -196,8 +247,21 @@ class DeliveryEngine:
             writing = True
 
         try:
-            message = self._message(claim, await self._notice(claim), contact.name, address)
-            outcome = await channel.send(message, about_to_write)
+            notice = await asyncio.to_thread(self._letters.notice, claim.campaign_id)
+            message = self._letters.write(
+                notice,
+                campaign_id=claim.campaign_id,
+                recipient_id=claim.recipient_id,
+                delivery_id=claim.delivery_id,
+                channel=claim.channel,
+                language=claim.language,
+                reference=claim.reference,
+                name=contact.name,
+                address=address,
+            )
+            with self._spans.around(claim, notice.incident_id):
+                outcome = await channel.send(message, about_to_write)
+                say_outcome(outcome)
         except LeaseLost:
             raise
         except TocsinError as error:
@@ -205,7 +269,7 @@ class DeliveryEngine:
             log.error("delivery.no-notice", campaign=str(claim.campaign_id), reason=error.code)
             outcome = Outcome(Verdict.CAMPAIGN_FAULT, code=error.code)
         except Exception as error:  # noqa: BLE001 - logged with its place; see there why not with its text
-            log.error("delivery.channel-broke", channel=claim.channel, **_place(error))
+            log.error("delivery.channel-broke", channel=claim.channel, **place_of(error))
             outcome = Outcome(Verdict.AMBIGUOUS if writing else Verdict.TEMPORARY, code=type(error).__name__[:40])
         share = self._rng.random()
         await self._journal.do(
@@ -214,22 +278,8 @@ class DeliveryEngine:
             )
         )
 
-    async def _notice(self, claim: Claim) -> Notice:
-        return await asyncio.to_thread(self._notices.of, claim.campaign_id)
-
-    def _message(self, claim: Claim, notice: Notice, name: str, address: str) -> Outgoing:
-        return Outgoing(
-            delivery_id=claim.delivery_id,
-            campaign_id=claim.campaign_id,
-            message_key=stable_id("message", str(claim.campaign_id), str(claim.recipient_id)),
-            address=address,
-            content=notice.write(claim.language, claim.channel, name, claim.reference),
-            language=claim.language,
-            marker=claim.reference,
-        )
-
     async def _check(self, claim: Claim, channel: Channel, contact: Contact | ErasedContact | None) -> None:
-        address = _address(contact, claim.channel)
+        address = address_of(contact, claim.channel)
         can_tell = channel.reconciles and address is not None
         found = []
         if can_tell and address is not None:
@@ -252,19 +302,6 @@ class DeliveryEngine:
         log.warning("delivery.provider-silent", channel=claim.channel, reason=reason)
         delay = self._book.timing.backoff(3, self._rng.random())
         await self._journal.do(lambda moves: self._book.put_off(moves, claim, delay))
-
-
-def _address(contact: Contact | ErasedContact | None, channel: str) -> str | None:
-    if contact is None:
-        return None
-    return contact.phone if channel == "sms" else contact.email
-
-
-def _place(error: BaseException) -> dict[str, str]:
-    """What broke and where. No text and no traceback: both may repeat an address (promise 2)."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return {"reason": type(error).__name__, "place": place}
 
 
 def _long_ago(clock: Clock) -> datetime:

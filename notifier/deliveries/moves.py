@@ -6,12 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha1
 from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from incidents.record.event import stable_id
+from incidents.record.event import NAMESPACE, stable_id
 from notifier.campaigns.events import DeliveryPolicy
 from notifier.channels.outcome import DeliveryState
 from notifier.deliveries.states import RANK, Attempt, Next, Phase, what_next
@@ -24,6 +25,20 @@ SUPERSEDED = "superseded"
 def delivery_id(campaign_id: UUID, recipient_id: UUID, channel: str, repeat: int) -> UUID:
     """The same attempt always has the same id, so that planning it twice is impossible."""
     return stable_id("delivery", str(campaign_id), str(recipient_id), channel, str(repeat))
+
+
+def first_ids(campaign_id: UUID, channel: str) -> Callable[[UUID], UUID]:
+    """The ids of first attempts of a campaign on a channel, by recipient: the same as `delivery_id` gives, but what is
+    the same for all of millions is hashed once."""
+    begun = sha1(NAMESPACE.bytes + f"delivery\x1f{campaign_id}\x1f".encode(), usedforsecurity=False)
+    end = f"\x1f{channel}\x1f0".encode()
+
+    def of(recipient_id: UUID) -> UUID:
+        digest = begun.copy()
+        digest.update(str(recipient_id).encode() + end)
+        return UUID(bytes=digest.digest()[:16], version=5)
+
+    return of
 
 
 @dataclass(slots=True)
@@ -125,6 +140,11 @@ class Moves:
         """The outbox row of a first claim (claims are updated many at a time)."""
         self._log(row, "claimed", None, row.provider_id)
 
+    def count(self, campaign_id: UUID, before: str, after: str, people: int) -> None:
+        """So many people went from one outcome to another."""
+        self._counts[campaign_id][before] -= people
+        self._counts[campaign_id][after] += people
+
     def flush(self) -> None:
         """Write the campaigns' counters, in the order of their ids."""
         for campaign_id in sorted(self._counts):
@@ -158,8 +178,7 @@ class Moves:
             )
             .values(outcome=outcome)
         )
-        self._counts[person.campaign_id][person.outcome] -= 1
-        self._counts[person.campaign_id][outcome] += 1
+        self.count(person.campaign_id, person.outcome, outcome, 1)
 
     def _log(self, row: Row[Any], state: str, code: str | None, provider_id: str | None) -> None:
         self.connection.execute(

@@ -23,6 +23,7 @@ class Notice:
 
     template: Template
     values: Mapping[str, Any]
+    incident_id: UUID
 
     def write(self, language: str, channel: str, person_name: str, reference: str) -> Rendered:
         """The notice for one person by one channel."""
@@ -47,7 +48,7 @@ class Notices:
         approved = campaign.requested_digests
         if approved is None or text_digest(template, campaign.values, campaign.languages) != approved[0]:
             raise Conflict(f"The words of campaign {campaign_id} are not the approved ones: it is not sent.")
-        notice = self._kept[campaign_id] = Notice(template, campaign.values)
+        notice = self._kept[campaign_id] = Notice(template, campaign.values, campaign.incident_id)
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return notice

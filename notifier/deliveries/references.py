@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hmac
-from hashlib import sha256
+from base64 import b32encode
 from uuid import UUID
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no I, L, O or U to misread
+_TO_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _DIGITS.encode())
 
 
 def reference_code(key: bytes, campaign_id: UUID, recipient_id: UUID) -> str:
     """Ten signs (50 bits) of an HMAC, as `XXXXX-XXXXX`. Nobody can guess another person's."""
-    mac = hmac.digest(key, b"tocsin/reference/" + campaign_id.bytes + recipient_id.bytes, sha256)
-    number = int.from_bytes(mac[:7], "big") >> 6
-    signs = "".join(_DIGITS[(number >> shift) & 31] for shift in range(45, -1, -5))
+    mac = hmac.digest(key, b"tocsin/reference/" + campaign_id.bytes + recipient_id.bytes, "sha256")
+    signs = b32encode(mac[:10])[:10].translate(_TO_CROCKFORD).decode()
     return f"{signs[:5]}-{signs[5:]}"
 
 

@@ -7,6 +7,7 @@ sequence numbers is relied on: on PostgreSQL they are not handed out in the orde
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from incidents.errors import Conflict
 from incidents.record import Aggregate, Context, Record, stable_id
 from incidents.record.database import reading, writing
 from notifier.campaigns.events import DeliveriesRecorded, DeliveryMove
+from notifier.deliveries.groups import unpacked
 from notifier.deliveries.tables import campaign_recipients, delivery_log, sendings
 
 log = structlog.get_logger(__name__)
@@ -70,7 +72,7 @@ class DeliveryRelay:
             connection.execute(
                 delete(delivery_log).where(delivery_log.c.campaign_id == campaign_id, delivery_log.c.batch == batch)
             )
-        return len(rows)
+        return sum(row.moved for row in rows)
 
     def _bind(self, campaign_id: UUID) -> tuple[Row[Any], int, list[Row[Any]]] | None:
         """The batch under way, or a new one of the oldest moves."""
@@ -84,7 +86,7 @@ class DeliveryRelay:
             person = campaign_recipients.c
             of_campaign = (
                 select(table, person.language)
-                .join(
+                .outerjoin(
                     campaign_recipients,
                     and_(person.campaign_id == table.c.campaign_id, person.recipient_id == table.c.recipient_id),
                 )
@@ -96,7 +98,7 @@ class DeliveryRelay:
             if not rows:
                 batch += 1
                 oldest = of_campaign.where(table.c.batch.is_(None)).limit(self._moves_per_event)
-                rows = list(connection.execute(oldest).all())
+                rows = _first_moves(connection.execute(oldest).all(), self._moves_per_event)
                 if not rows:
                     return None
                 connection.execute(update(table).where(table.c.seq.in_([row.seq for row in rows])).values(batch=batch))
@@ -119,19 +121,7 @@ class DeliveryRelay:
             incident_id=sending.incident_id,
             campaign_id=sending.campaign_id,
             up_to=rows[-1].seq,
-            moves=tuple(
-                DeliveryMove(
-                    recipient=row.recipient_id,
-                    delivery=row.delivery_id,
-                    channel=row.channel,
-                    state=row.state,
-                    at=row.at,
-                    provider_id=row.provider_id,
-                    code=row.code,
-                    language=row.language,
-                )
-                for row in rows
-            ),
+            moves=tuple(move for row in rows for move in _moves_of(row)),
         )
         try:
             self._record.commit(stream)
@@ -145,7 +135,34 @@ class DeliveryRelay:
         return 0 if newest is None else newest.originator_version
 
 
+def _first_moves(rows: Sequence[Row[Any]], most: int) -> list[Row[Any]]:
+    """The oldest rows that hold so many moves together, or one that holds more by itself."""
+    total, taken = 0, list[Row[Any]]()
+    for row in rows:
+        if taken and total + row.moved > most:
+            break
+        taken.append(row)
+        total += row.moved
+    return taken
+
+
+def _moves_of(row: Row[Any]) -> Iterator[DeliveryMove]:
+    if row.moves is not None:
+        yield from unpacked(row.moves, row.channel, row.at)
+        return
+    yield DeliveryMove(
+        recipient=row.recipient_id,
+        delivery=row.delivery_id,
+        channel=row.channel,
+        state=row.state,
+        at=row.at,
+        provider_id=row.provider_id,
+        code=row.code,
+        language=row.language,
+    )
+
+
 def waiting_moves(engine: Engine) -> int:
     """How many moves wait to be copied (for a gauge; the table holds only those)."""
     with reading(engine) as connection:
-        return connection.execute(select(func.count()).select_from(delivery_log)).scalar_one()
+        return int(connection.execute(select(func.coalesce(func.sum(delivery_log.c.moved), 0))).scalar_one())

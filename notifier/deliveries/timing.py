@@ -26,6 +26,8 @@ class Timing(Model):
     """Tries of one delivery that the provider surely did not accept."""
     max_repeats: int = Field(default=2, ge=0)
     """New attempts on the same channel after an unclear or temporarily failed one."""
+    look: timedelta = timedelta(seconds=5)
+    """Where batches are announced, look for unannounced ones this often."""
     hold: timedelta = timedelta(minutes=2)
     """Rest of a campaign after a fault of ours."""
 

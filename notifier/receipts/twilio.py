@@ -20,6 +20,7 @@ from twilio.request_validator import RequestValidator, add_port, remove_port
 from incidents.errors import Forbidden, InvalidInput
 from notifier.channels.outcome import OutcomeTable, outcome_table
 from notifier.deliveries.book import DeliveryBook
+from notifier.deliveries.early import keep_early
 from notifier.receipts.callback_url import CallbackUrls
 from notifier.receipts.tables import receipts
 
@@ -38,6 +39,8 @@ class ReceiptResult(StrEnum):
     """The delivery was there or further already."""
     DUPLICATE = "duplicate"
     """This very receipt came before."""
+    EARLY = "early"
+    """The answer it belongs to is not entered yet: kept, and entered right after it."""
     UNKNOWN_STATUS = "unknown_status"
     """Twilio uses a status we do not know: nothing changed."""
     UNKNOWN_DELIVERY = "unknown_delivery"
@@ -75,15 +78,17 @@ class TwilioReceipts:
         public = f"{self._callbacks.public_url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
         if len(params) > MAX_PARAMETERS or not self._is_signed(public, params, signature or ""):
             self._refuse("signature")
-        delivery_id = self._delivery(parts.query)
+        delivery_id, campaign_id = self._delivery(parts.query)
         sid, status = _first(params, "MessageSid") or _first(params, "SmsSid"), _first(params, "MessageStatus")
         if not sid or not status or len(sid) > 64 or len(status) > 32:
             raise InvalidInput("The body is no message status callback.", field="MessageStatus")
-        result = self._enter(delivery_id, sid, status, _first(params, "ErrorCode"))
+        result = self._enter(delivery_id, campaign_id, sid, status, _first(params, "ErrorCode"))
         self.counts[result.value] += 1
         return result
 
-    def _enter(self, delivery_id: UUID, sid: str, status: str, code: str | None) -> ReceiptResult:
+    def _enter(
+        self, delivery_id: UUID, campaign_id: UUID | None, sid: str, status: str, code: str | None
+    ) -> ReceiptResult:
         state = self._table.twilio_status.get(status)
         if state is None:
             log.warning("receipt.unknown-status", delivery=str(delivery_id), status=status)
@@ -93,6 +98,17 @@ class TwilioReceipts:
             if self._is_known(moves.connection, sid, status):
                 return ReceiptResult.DUPLICATE
             moved = self._book.receive(moves, delivery_id, sid, state, code)
+            if moved is None:
+                if campaign_id is not None and keep_early(
+                    moves,
+                    provider_id=sid,
+                    status=status,
+                    delivery_id=delivery_id,
+                    campaign_id=campaign_id,
+                    code=code,
+                ):
+                    return ReceiptResult.EARLY
+                moved = self._book.receive(moves, delivery_id, sid, state, code)  # entered between the two looks
             if moved is None:
                 log.warning("receipt.unknown-delivery", delivery=str(delivery_id))
                 return ReceiptResult.UNKNOWN_DELIVERY
@@ -120,7 +136,7 @@ class TwilioReceipts:
                 valid |= hmac.compare_digest(computed.encode(), given)
         return valid
 
-    def _delivery(self, query: str) -> UUID:
+    def _delivery(self, query: str) -> tuple[UUID, UUID | None]:
         fields = parse_qs(query, max_num_fields=20)
         try:
             delivery_id, mac = UUID(fields["delivery"][0]), fields["mac"][0]
@@ -128,7 +144,11 @@ class TwilioReceipts:
             self._refuse("address")
         if not self._callbacks.is_ours(delivery_id, mac):
             self._refuse("proof")
-        return delivery_id
+        try:
+            campaign_id = UUID(fields["campaign"][0])
+        except (KeyError, ValueError):
+            return delivery_id, None
+        return delivery_id, campaign_id
 
     def _refuse(self, what: str) -> NoReturn:
         self.counts["forged"] += 1

@@ -8,7 +8,7 @@ are safe here: a person's key seals a handful of contacts at most, and a master 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -32,6 +32,9 @@ MAX_IN_ONE_QUERY = 500
 
 
 JOURNAL_WAIT_MS = 2_000
+
+_OPENED = tuple(vault_contacts.c[name] for name in ("recipient_id", "key_id", "wrapped_key", "sealed"))
+"""What it takes to open a contact."""
 
 
 class VaultDamaged(TocsinError):
@@ -99,7 +102,7 @@ class Vault:
         found: dict[UUID, Contact | ErasedContact] = {}
         for start in range(0, len(wanted), MAX_IN_ONE_QUERY):
             page = wanted[start : start + MAX_IN_ONE_QUERY]
-            for row in connection.execute(select(vault_contacts).where(vault_contacts.c.recipient_id.in_(page))):
+            for row in connection.execute(select(*_OPENED).where(vault_contacts.c.recipient_id.in_(page))):
                 found[row.recipient_id] = self._open(row)
         return found
 
@@ -132,6 +135,16 @@ class Vault:
         if known is None:
             raise NotFound(f"The vault holds no recipient {recipient_id}.", field="recipient_id")
         return False
+
+    def erased(self) -> Iterator[UUID]:
+        """The ids of all who were erased, oldest first."""
+        wanted = select(vault_contacts.c.recipient_id).where(vault_contacts.c.erased_at.is_not(None))
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                wanted.order_by(vault_contacts.c.erased_at, vault_contacts.c.recipient_id),
+                execution_options={"yield_per": MAX_IN_ONE_QUERY},
+            )
+            yield from rows.scalars()
 
     def forget(self, recipient_ids: Sequence[UUID], connection: Connection) -> None:
         """Remove rows of an import that never finished: nothing refers to them. Those on record are erased."""

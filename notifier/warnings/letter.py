@@ -37,11 +37,19 @@ class StaffWarning(Model):
     due: Instant | None
     time_zone: str
     ends_with_day: bool = False
+    owner: str = ""
+    """Who owns the duty, by name; empty: nobody in particular."""
+    escalated: bool = False
+    """The owner has not acknowledged it, so others get it too."""
+    waits: bool = False
+    """The duty waits at somebody's request, and that ends or has to be asked about again."""
     link: str
 
     @property
-    def what(self) -> Literal["pressing", "reminder", "missed"]:
+    def what(self) -> Literal["pressing", "reminder", "missed", "waiting"]:
         """Which words it needs."""
+        if self.waits:
+            return "waiting"
         if self.step > 100:
             return "missed"
         return "reminder" if self.step == 100 else "pressing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
@@ -25,31 +26,34 @@ _SETTLED = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """One of our own addresses, and the language to write in."""
+
+    address: str
+    language: StaffLanguage
+
+
 class StaffWarnings:
-    """Mails to the organisation's own addresses, which come from the settings: never to affected people."""
+    """Mails to the organisation's own addresses, which come from its settings: never to affected people."""
 
     def __init__(
         self,
         book: WarningBook,
         channel: Channel,
         clock: Clock,
-        *,
-        addresses: Sequence[str],
-        language: StaffLanguage = "en",
     ) -> None:
         self._book = book
         self._channel = channel
         self._clock = clock
-        self._addresses = tuple(addresses)
-        self._language: StaffLanguage = language
 
-    async def send(self, warning: StaffWarning) -> int:
-        """Mail it to everybody who has not got it yet in this round. Returns how many mails the server took."""
+    async def send(self, warning: StaffWarning, addressees: Sequence[Addressee]) -> int:
+        """Mail it to those of them who have not got it yet in this round. Returns how many mails the server took."""
         taken = 0
-        for address in self._addresses:
-            recipient = stable_id("staff", address)
+        for addressee in dict.fromkeys(addressees):
+            recipient = stable_id("staff", addressee.address)
             claimed = self._book.claim(warning, recipient)
-            if claimed is not None and await self._send(warning, address, recipient, claimed):
+            if claimed is not None and await self._send(warning, addressee, recipient, claimed):
                 taken += 1
         return taken
 
@@ -57,12 +61,12 @@ class StaffWarnings:
         """Let go of connections."""
         await self._channel.close()
 
-    async def _send(self, warning: StaffWarning, address: str, recipient: UUID, claimed: Claimed) -> bool:
+    async def _send(self, warning: StaffWarning, addressee: Addressee, recipient: UUID, claimed: Claimed) -> bool:
         async def about_to_write() -> None:
             self._book.begin_writing(claimed)
 
         try:
-            outcome = await self._channel.send(self._mail(warning, address, recipient), about_to_write)
+            outcome = await self._channel.send(self._mail(warning, addressee, recipient), about_to_write)
         except Conflict:
             log.info("staff-warning.taken-over", incident_id=str(warning.incident_id), duty=warning.duty_id)
             return False
@@ -85,7 +89,7 @@ class StaffWarnings:
             code=outcome.code,
         )
 
-    def _mail(self, warning: StaffWarning, address: str, recipient: UUID) -> Outgoing:
+    def _mail(self, warning: StaffWarning, addressee: Addressee, recipient: UUID) -> Outgoing:
         # The same mail has the same Message-ID whenever it is told again.
         key = stable_id(
             "staff-warning",
@@ -100,8 +104,8 @@ class StaffWarnings:
             delivery_id=key,
             campaign_id=stable_id("staff-warnings", str(warning.incident_id)),
             message_key=key,
-            address=address,
-            content=write(warning, self._language, self._clock.now()),
-            language=self._language,
+            address=addressee.address,
+            content=write(warning, addressee.language, self._clock.now()),
+            language=addressee.language,
             marker=warning.reference,
         )

@@ -10,6 +10,28 @@ from pydantic import Field
 from incidents.record.event import Event, Instant, Model
 
 
+class DelayOnRecord(Model):
+    """The waiting that counts for a duty: `running` now, or over."""
+
+    requests: tuple[str, ...]
+    by: str
+    authority: str
+    form: str
+    since: Instant
+    until: Instant | None
+    running: bool
+    resumes_due: Instant | None = None
+    """The strict deadline once the waiting is over, as far as it can be known."""
+
+
+class RetentionOnRecord(Model):
+    """How long a record is kept, where that is what the rule says."""
+
+    amount: int
+    unit: str
+    until: Instant | None = None
+
+
 class DutyOnRecord(Model):
     """A duty as it was derived at that moment; the explanation travels along, so the record explains itself."""
 
@@ -23,7 +45,7 @@ class DutyOnRecord(Model):
     """`authority`, `individuals`, `party`, `public` or `internal`."""
     stage: str
     status: str
-    """`due`, `possible`, `waiting_for_clock` or `exempt`."""
+    """`due`, `paused`, `possible`, `waiting_for_clock` or `exempt`."""
     clock_event: str
     clock_at: Instant | None = None
     strict_due: Instant | None = None
@@ -48,6 +70,10 @@ class DutyOnRecord(Model):
     """What each item of `contents` asks for, by language."""
     exemptions: tuple[dict[str, Any], ...] = ()
     note: str = ""
+    delay: DelayOnRecord | None = None
+    delayable_by: tuple[str, ...] = ()
+    """Who may ask that this duty wait."""
+    retention: RetentionOnRecord | None = None
 
 
 class DutyIdentified(Event, kind="duty.identified"):
@@ -126,7 +152,52 @@ class DutyAcknowledged(Event, kind="duty.acknowledged"):
     """What had been called out: 50, 80 or 95 (percent), 100 (a reminder) or 101 (missed)."""
 
 
-EVENTS: tuple[type[Event], ...] = (
+class DutyAssigned(Event, kind="duty.assigned"):
+    """Somebody of ours owns the duty: warnings about it go there. An empty owner takes the assignment back."""
+
+    incident_id: UUID
+    duty_id: str
+    owner: str
+    """Id of an owner in the settings, which hold the addresses."""
+    name: str = ""
+    """The owner's name then."""
+
+
+class DelayRequested(Event, kind="duty.delay-requested"):
+    """An authority asked that telling wait. Each duty waits only as its law lets it."""
+
+    incident_id: UUID
+    delay_id: str
+    by: str
+    authority: str
+    form: str
+    stated_at: Instant
+    until: Instant | None = None
+    extraordinary: bool = False
+    reason: str = ""
+
+
+class DelayEnded(Event, kind="duty.delay-ended"):
+    """The authority said that nothing stands in the way any more, or the request was recorded by mistake."""
+
+    incident_id: UUID
+    delay_id: str
+    ended_at: Instant
+    reason: str
+
+
+class DutyResumed(Event, kind="duty.resumed"):
+    """The waiting of a duty ended by itself: its time was over, or the law allows no more."""
+
+    incident_id: UUID
+    duty_id: str
+    waited_until: Instant
+
+
+OF_INCIDENT: tuple[type[Event], ...] = (DelayRequested, DelayEnded)
+"""Events about all duties of an incident."""
+
+OF_DUTY: tuple[type[Event], ...] = (
     DutyIdentified,
     DutyRevised,
     DutyLifted,
@@ -136,4 +207,9 @@ EVENTS: tuple[type[Event], ...] = (
     DutyWarned,
     DutyMissed,
     DutyAcknowledged,
+    DutyAssigned,
+    DutyResumed,
 )
+"""Events about one duty."""
+
+EVENTS: tuple[type[Event], ...] = (*OF_DUTY, *OF_INCIDENT)

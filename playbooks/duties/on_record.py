@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from playbooks.duties.events import DutyOnRecord
+from playbooks.duties.events import DelayOnRecord, DutyOnRecord, RetentionOnRecord
 from playbooks.law.duty import Duty, DutyStatus
 
 PLACES = ("persons_by_country", "persons_by_province")
@@ -91,4 +91,7 @@ def on_record(duty: Duty) -> DutyOnRecord:
         content_texts={item.id: dict(item.text) for item in duty.contents},
         exemptions=tuple(exemption.model_dump(mode="json") for exemption in duty.exemptions),
         note=duty.note,
+        delay=DelayOnRecord.model_validate(duty.delay.model_dump(mode="json")) if duty.delay else None,
+        delayable_by=tuple(by.value for by in duty.delayable_by),
+        retention=RetentionOnRecord.model_validate(duty.retention.model_dump(mode="json")) if duty.retention else None,
     )

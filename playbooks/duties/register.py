@@ -14,17 +14,22 @@ from uuid import UUID
 from incidents.errors import IllegalTransition, InvalidInput, NotFound
 from incidents.record import Aggregate, Context, folds, stable_id
 from playbooks.duties.events import (
+    DelayEnded,
+    DelayRequested,
     DutyAcknowledged,
+    DutyAssigned,
     DutyFulfilled,
     DutyIdentified,
     DutyLifted,
     DutyMissed,
     DutyOnRecord,
+    DutyResumed,
     DutyRevised,
     DutyWaived,
     DutyWarned,
     WaiverOverturned,
 )
+from playbooks.law.delays import MAX_REQUESTS, DelayRequest
 
 WARN_AT = (50, 80, 95)
 """Percent of the window after which an open duty is called out (promise 8)."""
@@ -32,8 +37,11 @@ WARN_AT = (50, 80, 95)
 MISSED = 101
 """The step after the last: the strict deadline passed while the duty was open."""
 
-_EXPLAINS = frozenset({"why", "pack_version", "note", "exemptions", "confidence", "content_texts"})
+_EXPLAINS = frozenset({"why", "pack_version", "note", "exemptions", "confidence", "content_texts", "delayable_by"})
 """Fields that explain a duty; alone they are no revision worth an event."""
+
+RUNS = frozenset({"due", "paused"})
+"""What a duty is that somebody has to act on; one that is paused can be called out too: its waiting ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,10 @@ class DutyState:
     """When the present step was recorded."""
     acknowledged: int = 0
     """The step that somebody acknowledged last."""
+    owner: str = ""
+    """Id of the owner it was assigned to; empty: whoever owns such duties."""
+    resumed: bool = False
+    """Its waiting ended by itself, and what follows has not been derived yet."""
 
     @property
     def step(self) -> int:
@@ -59,7 +71,7 @@ class DutyState:
     @property
     def wants_acknowledgement(self) -> bool:
         """Whether a warning is out that nobody has acknowledged, about something still to be done."""
-        return self.is_open and self.duty.status == "due" and self.step > self.acknowledged
+        return self.is_open and self.duty.status in RUNS and self.step > self.acknowledged
 
     @property
     def is_open(self) -> bool:
@@ -75,6 +87,8 @@ class DutyRegister(Aggregate):
         self.duties: dict[str, DutyState] = {}
         self.submissions: dict[str, datetime] = {}
         """Rule to the instant of its (latest) submission: the clocks of the stages that follow."""
+        self.delays: dict[str, DelayRequest] = {}
+        """Requests to wait, by id, in the order in which they were recorded."""
 
     @staticmethod
     def id_for(incident_id: UUID) -> UUID:
@@ -109,7 +123,7 @@ class DutyRegister(Aggregate):
         self, incident_id: UUID, state: DutyState, duty: DutyOnRecord, changed: tuple[str, ...], context: Context
     ) -> None:
         """A waiver was decided for the situation as it was: when the duty falls due anew, it has to be decided anew."""
-        fell_due = duty.status == "due" and state.duty.status != "due"
+        fell_due = duty.status in RUNS and state.duty.status not in RUNS
         self.emit(DutyRevised, context, incident_id=incident_id, duty=duty, changed=changed)
         if state.waived and fell_due:
             self.emit(
@@ -125,6 +139,8 @@ class DutyRegister(Aggregate):
         if state is None or not state.missed:
             return duty
         judged = state.duty
+        if duty.status == "paused":  # the request was recorded after the deadline had passed
+            return duty.model_copy(update={name: getattr(judged, name) for name in (*_JUDGED, "delay", "status")})
         if not _no_later(duty.strict_due, judged.strict_due):
             return duty.model_copy(update={name: getattr(judged, name) for name in _JUDGED})
         held = [name for name in ("clock_at", "legal_end") if not _no_later(getattr(duty, name), getattr(judged, name))]
@@ -187,10 +203,46 @@ class DutyRegister(Aggregate):
             raise IllegalTransition(f"The warning about duty {duty_id} was acknowledged before.")
         self.emit(DutyAcknowledged, context, incident_id=incident_id, duty_id=duty_id, step=state.step)
 
+    def assign(self, incident_id: UUID, duty_id: str, owner: str, name: str, context: Context) -> None:
+        """Give the duty to an owner (empty: take the assignment back). The same again changes nothing."""
+        state = self._open(duty_id)
+        if owner != state.owner:
+            self.emit(DutyAssigned, context, incident_id=incident_id, duty_id=duty_id, owner=owner, name=name)
+
+    def request_delay(self, incident_id: UUID, request: DelayRequest, context: Context) -> None:
+        """Record that an authority asked to wait. What each duty does with it is derived."""
+        if not context.actor.startswith("user:"):
+            raise InvalidInput("Only a person can record a request to wait.", field="actor")
+        if request.stated_at > context.recorded_at:
+            raise InvalidInput("The request cannot have been made in the future.", field="stated_at")
+        if request.id in self.delays:
+            raise IllegalTransition(f"The request {request.id} is on record already.")
+        if len(self.delays) >= MAX_REQUESTS:
+            raise IllegalTransition(f"{MAX_REQUESTS} requests to wait are on record; no more are taken.")
+        said = request.model_dump(exclude={"id", "ended_at"}, mode="json")
+        self.emit(DelayRequested, context, incident_id=incident_id, delay_id=request.id, **said)
+
+    def end_delay(self, incident_id: UUID, delay_id: str, ended_at: datetime, reason: str, context: Context) -> None:
+        """Record that a request to wait no longer stands: the clocks that it paused run on from `ended_at`."""
+        request = self.delays.get(delay_id)
+        if request is None:
+            raise NotFound(f"There is no request to wait {delay_id[:80]} on record.", field="delay")
+        if request.ended_at is not None:
+            raise IllegalTransition(f"The request {delay_id} ended at {request.ended_at.isoformat()}.")
+        if ended_at > context.recorded_at:
+            raise InvalidInput("It cannot have ended in the future; a later end is a new request.", field="ended_at")
+        if ended_at < request.stated_at:
+            raise InvalidInput("It cannot have ended before it was made.", field="ended_at")
+        self.emit(DelayEnded, context, incident_id=incident_id, delay_id=delay_id, ended_at=ended_at, reason=reason)
+
     def watch(self, incident_id: UUID, context: Context) -> None:
-        """Call out what became pressing by `context.recorded_at`: shares of the window passed, deadlines missed."""
+        """Call out what became pressing by `context.recorded_at`: shares of the window passed, deadlines missed,
+        waiting that ended by itself."""
         for duty_id, state in list(self.duties.items()):
-            if not state.is_open or state.duty.status != "due":
+            if not state.is_open or state.duty.status not in RUNS:
+                continue
+            if (until := waited_until(state, context.recorded_at)) is not None:
+                self.emit(DutyResumed, context, incident_id=incident_id, duty_id=duty_id, waited_until=until)
                 continue
             step = pressing(state.duty.clock_at, state.duty.strict_due, state.duty.reminder_at, context.recorded_at)
             if step > state.warned:
@@ -229,16 +281,34 @@ class DutyRegister(Aggregate):
         before = self.duties.get(event.duty.duty_id)
         # A duty that was lifted and comes back keeps what was missed and warned: the record does not forget.
         self.duties[event.duty.duty_id] = (
-            DutyState(event.duty) if before is None else replace(before, duty=event.duty, lifted=False)
+            DutyState(event.duty) if before is None else replace(before, duty=event.duty, lifted=False, resumed=False)
         )
 
     @folds(DutyRevised)
     def _revised(self, event: DutyRevised) -> None:
         state = self.duties[event.duty.duty_id]
-        state = replace(state, duty=event.duty)
+        state = replace(state, duty=event.duty, resumed=False)
         if restarts_warnings(event) and not state.missed:
             state = replace(state, warned=0, acknowledged=0)
         self.duties[event.duty.duty_id] = state
+
+    @folds(DutyAssigned)
+    def _assigned(self, event: DutyAssigned) -> None:
+        self.duties[event.duty_id] = replace(self.duties[event.duty_id], owner=event.owner)
+
+    @folds(DutyResumed)
+    def _resumed(self, event: DutyResumed) -> None:
+        self.duties[event.duty_id] = replace(self.duties[event.duty_id], resumed=True)
+
+    @folds(DelayRequested)
+    def _delay_requested(self, event: DelayRequested) -> None:
+        said = event.model_dump(include=set(DelayRequest.model_fields))
+        self.delays[event.delay_id] = DelayRequest(id=event.delay_id, **said)
+
+    @folds(DelayEnded)
+    def _delay_ended(self, event: DelayEnded) -> None:
+        request = self.delays[event.delay_id]
+        self.delays[event.delay_id] = request.model_copy(update={"ended_at": event.ended_at})
 
     @folds(DutyLifted)
     def _lifted(self, event: DutyLifted) -> None:
@@ -272,6 +342,14 @@ class DutyRegister(Aggregate):
     def _called_out(self, event: DutyWarned | DutyMissed, **changes: Any) -> None:
         state = self.duties[event.duty_id]
         self.duties[event.duty_id] = replace(state, called_out_at=event.recorded_at, **changes)
+
+
+def waited_until(state: DutyState, now: datetime) -> datetime | None:
+    """The end of a duty's waiting, if that has passed and nobody recorded it yet."""
+    delay = state.duty.delay
+    if state.duty.status != "paused" or state.resumed or delay is None or delay.until is None:
+        return None
+    return delay.until if delay.until <= now else None
 
 
 def restarts_warnings(event: DutyRevised) -> bool:

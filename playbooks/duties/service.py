@@ -1,7 +1,8 @@
-"""Decisions of people about duties: waive, overturn, file, acknowledge. Every command is idempotent by its cause."""
+"""Decisions of people about duties: waive, overturn, file, acknowledge, assign, wait. Idempotent by their cause."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
@@ -10,8 +11,11 @@ from incidents.errors import InvalidInput
 from incidents.privacy import refuse_contacts
 from incidents.record import Context, Record, retrying
 from playbooks.duties.register import DutyRegister
+from playbooks.law.delays import DelayRequest
 
 MAX_REASON = 4_000
+OWNER_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+"""Ids of owners: names of tables in the settings, and (in lower case) names of keys."""
 
 
 class DutyService:
@@ -57,6 +61,38 @@ class DutyService:
     def acknowledge(self, incident_id: UUID, duty_id: str, context: Context) -> DutyRegister:
         """Record that a named person has seen the warning: it is not repeated."""
         return self._change(incident_id, context, lambda register: register.acknowledge(incident_id, duty_id, context))
+
+    def assign(self, incident_id: UUID, duty_id: str, context: Context, *, owner: str, name: str = "") -> DutyRegister:
+        """Give a duty to an owner by the id that the settings have (empty: take the assignment back)."""
+        if owner and not OWNER_ID.fullmatch(owner):
+            raise InvalidInput("An owner is named by an id of the settings, such as dpo.", field="owner")
+        refuse_contacts(name, "name")
+        return self._change(
+            incident_id, context, lambda register: register.assign(incident_id, duty_id, owner, name, context)
+        )
+
+    def request_delay(self, incident_id: UUID, context: Context, request: DelayRequest) -> DutyRegister:
+        """Record that an authority asked to wait. Also before any duty was identified."""
+        refuse_contacts(request.authority, "authority")
+        refuse_contacts(request.reason, "reason")
+
+        def command() -> DutyRegister:
+            register = self.register(incident_id)
+            if not register.has_done(context):
+                register.request_delay(incident_id, request, context)
+                self._record.commit(register)
+            return register
+
+        return retrying(command)
+
+    def end_delay(
+        self, incident_id: UUID, delay_id: str, context: Context, *, reason: str, ended_at: datetime | None = None
+    ) -> DutyRegister:
+        """Record that a request to wait no longer stands."""
+        reason, when = _reason(reason), ended_at or context.recorded_at
+        return self._change(
+            incident_id, context, lambda register: register.end_delay(incident_id, delay_id, when, reason, context)
+        )
 
     def watch(self, incident_id: UUID, context: Context) -> DutyRegister:
         """Call out what became pressing."""

@@ -1,6 +1,6 @@
-"""Prepares the text of a filing: who files, under which article, what is known, and what the law still wants said.
+"""Prepares the text of a filing: who files, under which article, what is known, and each item that the law wants said.
 
-The prepared text is a draft for a person, never sent by itself. What is not known is marked, not invented.
+The prepared text is for a person, never sent by itself. What is not known is marked, not invented.
 """
 
 from __future__ import annotations
@@ -15,23 +15,27 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from incidents.errors import InvalidInput
 from incidents.facts import Facts, OrganisationProfile, vocabulary
-from incidents.facts.vocabulary import FactType
 from incidents.record import Model
 from playbooks.directory import Authority
 from playbooks.duties.events import DutyOnRecord
+from playbooks.filings.form import FormItem
+from playbooks.filings.values import LANGUAGES, known_in_words, label, local
+from playbooks.parties.contacts import ContactPoint
 
-LANGUAGES = ("en", "zh-Hans")
 
+class Receiver(Model):
+    """A confirmed contact of a contract party that it goes to. `value` is None for who may not see addresses."""
 
-class FilingItem(Model):
-    """One item the law demands, in words."""
-
-    id: str
-    text: str
+    party: str
+    purpose: str
+    channels: tuple[str, ...]
+    confirmed_by: str
+    confirmed_at: datetime | None
+    value: ContactPoint | None = None
 
 
 class PreparedFiling(Model):
-    """The draft."""
+    """The text."""
 
     language: str
     subject: str
@@ -40,7 +44,7 @@ class PreparedFiling(Model):
 
 def prepare(
     duty: DutyOnRecord,
-    items: Sequence[FilingItem],
+    items: Sequence[FormItem],
     facts: Facts,
     profile: OrganisationProfile,
     *,
@@ -49,66 +53,53 @@ def prepare(
     prepared_at: datetime,
     language: str = "en",
     authority: Authority | None = None,
+    receivers: Sequence[Receiver] = (),
+    warnings: Sequence[str] = (),
 ) -> PreparedFiling:
-    """Prepare the draft of one filing, with times in the zone of the duty. InvalidInput for an unknown language.
+    """Prepare the text of one filing, with times in the zone of the duty. InvalidInput for an unknown language.
 
-    `authority` is who the recipient is by the directory; a recipient that it does not know is marked.
+    `authority` is who the recipient is by the directory; a recipient that it does not know is marked. `receivers` are
+    the confirmed contacts of a contract party, and `warnings` what must be said about them.
     """
     if language not in LANGUAGES:
         raise InvalidInput(f"Filings are prepared in {', '.join(LANGUAGES)}.", field="language")
     zone = ZoneInfo(duty.time_zone)
-
-    def local(instant: datetime | None) -> str | None:
-        return instant.astimezone(zone).strftime("%Y-%m-%d %H:%M %Z") if instant else None
-
-    contact = profile.dpo or profile.incident_contact
+    words = vocabulary()
     text = (
         _environment()
         .get_template(f"{language}.txt.j2")
         .render(
             duty=duty,
             items=items,
-            known=_known(facts, language, zone),
+            complete=all(item.state not in {"missing", "not_yet_known"} for item in items),
+            low=duty.confidence == "low",
+            known={
+                label(words[name], language): value for name, value in known_in_words(facts, language, zone).items()
+            },
             organisation=profile.names.get(language, profile.name),
             legal_ids=profile.legal_ids,
-            contact=contact,
+            contact=profile.dpo or profile.incident_contact,
             authority=_who(authority, language),
             reach=_reach(authority, language),
+            receivers=[_receiver(one, language, zone) for one in receivers],
+            warnings=warnings,
             reference=reference,
             title=title,
-            prepared_at=local(prepared_at),
-            clock_at=local(duty.clock_at),
-            due=local(duty.strict_due),
+            prepared_at=local(prepared_at, zone),
+            clock_at=local(duty.clock_at, zone),
+            due=local(duty.strict_due, zone),
         )
     )
     subject, _, body = text.partition("\n")
     return PreparedFiling(language=language, subject=subject.strip(), text=body.strip() + "\n")
 
 
-def _known(facts: Facts, language: str, zone: ZoneInfo) -> Mapping[str, str]:
-    """Label to value of every known fact, in words of the language."""
-    shown: dict[str, str] = {}
-    for name, value in facts.known().items():
-        spec = vocabulary()[name]
-        label = spec.zh if language.startswith("zh") else spec.en
-        if spec.type is FactType.INSTANT:
-            instant = facts.instant(name)
-            shown[label] = instant.astimezone(zone).strftime("%Y-%m-%d %H:%M %Z") if instant else ""
-        elif spec.type is FactType.BOOL:
-            shown[label] = _YES_NO[language][bool(value)]
-        elif isinstance(value, list):
-            shown[label] = "; ".join(_word(spec.values, item, language) for item in value)
-        elif isinstance(value, dict):
-            shown[label] = "; ".join(f"{key}: {amount}" for key, amount in value.items())
-        else:
-            shown[label] = _word(spec.values, value, language)
-    return shown
-
-
 _REACH = {
     "en": {
         "portal": "Portal",
         "hotline": "Hotline",
+        "name": "Contact",
+        "phone": "Telephone",
         "email": "E-mail",
         "fax": "Fax",
         "address": "Address",
@@ -116,19 +107,37 @@ _REACH = {
         "sources": "Source",
         "unnamed": "[which office it is depends on the place: to be completed]",
         "low": "[low confidence: verify with counsel]",
+        "confirmed": "Confirmed",
+        "hidden": "[shown to those who handle incidents]",
     },
     "zh-Hans": {
         "portal": "门户",
         "hotline": "热线",
+        "name": "联系人",
+        "phone": "电话",
         "email": "电子邮件",
         "fax": "传真",
         "address": "地址",
         "channels": "其他渠道",
         "sources": "来源",
         "unnamed": "[具体机关依属地确定：待补充]",
-        "low": "[可信度低：请与法律顾问核实]",
+        "low": "[可信度低：请与律师核实]",
+        "confirmed": "确认",
+        "hidden": "[仅对处理事件的人员显示]",
     },
 }
+
+
+def _receiver(one: Receiver, language: str, zone: ZoneInfo) -> tuple[str, Mapping[str, str]]:
+    """Name of the party, and label to line of how it is reached and who made sure of that."""
+    words = _REACH[language]
+    if one.value is None:
+        lines = dict.fromkeys((words[channel] for channel in one.channels), words["hidden"])
+    else:
+        shown = {name: getattr(one.value, name) for name in ("name", *one.channels)}
+        lines = {words[name]: str(value) for name, value in shown.items() if value}
+    lines[words["confirmed"]] = f"{one.confirmed_by}, {local(one.confirmed_at, zone)}"
+    return f"{one.party} ({one.purpose})", lines
 
 
 def _who(authority: Authority | None, language: str) -> str | None:
@@ -155,16 +164,6 @@ def _reach(authority: Authority | None, language: str) -> Mapping[str, str]:
         "sources": " ".join(authority.sources),
     }
     return {_REACH[language][name]: value for name, value in found.items() if value}
-
-
-_YES_NO = {"en": {True: "yes", False: "no"}, "zh-Hans": {True: "是", False: "否"}}
-
-
-def _word(values: Mapping[str, object], word: object, language: str) -> str:
-    entry = values.get(str(word)) if values else None
-    if entry is None:
-        return str(word)
-    return str(getattr(entry, "zh" if language.startswith("zh") else "en"))
 
 
 @cache

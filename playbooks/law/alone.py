@@ -17,6 +17,7 @@ from playbooks.law.duty import DutyClock, Reason
 from playbooks.law.forum import Seat, seat
 from playbooks.law.law import Law
 from playbooks.law.pack import Pack, Promptness, Rule
+from playbooks.law.pausing import Paused
 from playbooks.law.periods import Counting, count_period
 from playbooks.law.reminders import reminder_after
 
@@ -103,7 +104,7 @@ def count_alone(
         why=(
             *reasons.of_rule(pack, rule),
             *reasons.of_clock(rule, clock, where),
-            *reasons.of_deadline(rule, deadline, reminder, where),
+            *reasons.of_deadline(rule, deadline, Paused(deadline=deadline, reminder=reminder), where),
             *reasons.of_pack(pack, rule),
         ),
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from incidents.facts.facts import Facts
 from incidents.facts.organisation import OrganisationProfile
 from playbooks.law.calendars import Calendars, standard_calendars
+from playbooks.law.delays import DelayRequest
 from playbooks.law.derive import derive
 from playbooks.law.law import Law, load_law
 
@@ -22,6 +23,7 @@ def duties_json(
     calendar: Calendars | None = None,
     submissions: Mapping[str, datetime] | None = None,
     grades: Mapping[str, str] | None = None,
+    delays: Sequence[DelayRequest] = (),
 ) -> list[dict[str, Any]]:
     """The duties that a facts document raises at `at`, as JSON objects, possible ones first.
 
@@ -36,5 +38,6 @@ def duties_json(
         profile=profile,
         submissions=submissions,
         grades=grades,
+        delays=delays,
     )
     return [duty.model_dump(mode="json") for duty in duties]

@@ -14,10 +14,12 @@ from incidents.facts.vocabulary import vocabulary
 from incidents.grading.grade import GradeResult, grade
 from incidents.grading.scheme import scheme_named
 from playbooks.law.calendars import Calendars
-from playbooks.law.duty import Duty, DutyClock, DutyExemption, DutyStatus, in_order
+from playbooks.law.delays import DelayRequest
+from playbooks.law.duty import Duty, DutyClock, DutyExemption, DutyStatus, Retention, in_order
 from playbooks.law.forum import Seat, seat
 from playbooks.law.law import Law
-from playbooks.law.pack import Clock, Effect, Occasion, Party, Rule, Status, compiled
+from playbooks.law.pack import Clock, Effect, Occasion, Pack, Party, RecipientKind, Rule, Status, compiled
+from playbooks.law.pausing import Paused, Running, pause
 from playbooks.law.period import Deadline, OfficeHours
 from playbooks.law.periods import Counting, count_period
 from playbooks.law.reasons import KnownFacts
@@ -27,6 +29,8 @@ from playbooks.law.script import Decided, Script, write_duties
 _OWN = frozenset({Party.OPERATOR})
 _OCCASIONS = frozenset({Occasion.INCIDENT, Occasion.REQUEST})
 _BINDING = frozenset({Status.IN_FORCE})
+TOLD = "individuals_notified"
+"""The clock event that people were told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,7 @@ class _World:
     calendar: Calendars
     at: datetime
     submissions: Mapping[str, datetime]
+    delays: tuple[DelayRequest, ...]
     office: OfficeHours
     times: Mapping[str, datetime]
     known: KnownFacts
@@ -72,6 +77,7 @@ def derive(
     submissions: Mapping[str, datetime] | None = None,
     grades: Mapping[str, str | GradeResult] | None = None,
     parties: Set[Party] = _OWN,
+    delays: Sequence[DelayRequest] = (),
     occasions: Set[Occasion] = _OCCASIONS,
     statuses: Set[Status] = _BINDING,
     office: OfficeHours | None = None,
@@ -81,7 +87,8 @@ def derive(
     `at` is the moment of judgement (with offset): it selects the rules in force while a clock is not known. `profile`
     joins the facts of the organisation. `submissions` maps the id of a rule to the (latest) instant its notice or
     filing went out; stages that count from it wait until then. `grades` holds levels decided by a person, by scheme id,
-    which go before computed ones. Raises `ValueError` when `at` has no offset.
+    which go before computed ones. `delays` are requests to wait; those made by `at` pause the duties whose law lets
+    them wait. Raises `ValueError` when `at` has no offset.
     """
     if at.utcoffset() is None:
         raise ValueError("`at` needs an offset")
@@ -93,6 +100,7 @@ def derive(
         profile=profile,
         submissions=submissions,
         grades=grades,
+        delays=delays,
         office=office,
     )
     duties: list[Duty] = []
@@ -113,6 +121,7 @@ def _world(
     profile: OrganisationProfile | None,
     submissions: Mapping[str, datetime] | None,
     grades: Mapping[str, str | GradeResult] | None,
+    delays: Sequence[DelayRequest],
     office: OfficeHours | None,
 ) -> _World:
     plain = ConditionContext(facts)
@@ -139,6 +148,7 @@ def _world(
         calendar=calendar,
         at=at,
         submissions=dict(submissions or {}),
+        delays=tuple(delays),
         office=office or OfficeHours(),
         times={clock: t for clock, name in vocabulary().clocks.items() if (t := facts.instant(name)) is not None},
     )
@@ -160,22 +170,32 @@ def _duties(script: Script, bound: Verdict, world: _World) -> Sequence[Duty]:
     start = _start(rule.clock, where, world)
     if not script.in_force((start.at or world.at).astimezone(where.zone).date()):
         return ()
-    deadline = _deadline(rule, start, where, world)
+    counting = _counting(script.pack, rule, where, world)
+    deadline = _deadline(rule, start, counting, world)
     if rule.period.recurrence is not None and _over(rule, deadline, world):
         return ()
     exemptions = tuple(
         [script.exemption(at, world.judge(one) if one else None) for at, one in enumerate(script.conditions)]
     )
+    status = _status(applies, start, exemptions)
+    reminder = reminder_after(rule, start.at) if deadline is None and start.at is not None else None
+    held = Paused(deadline=deadline, reminder=reminder)
+    if world.delays and status is DutyStatus.DUE and start.at is not None:
+        running = Running(
+            start=start.at, deadline=deadline, reminder=reminder, family=rule.period.family, counting=counting
+        )
+        held = pause(running, script.delays, world.delays, at=world.at)
     decided = Decided(
-        status=_status(applies, start, exemptions),
+        status=DutyStatus.PAUSED if held.waits else status,
         bound=bound,
         trigger=trigger,
         where=where,
         clock=DutyClock(
             event=start.event, at=start.at.astimezone(where.zone) if start.at else None, assumed=start.assumed
         ),
-        deadline=deadline,
-        reminder=reminder_after(rule, start.at) if deadline is None and start.at is not None else None,
+        own=deadline,
+        held=held,
+        kept=_kept(rule, start, counting),
         exemptions=exemptions,
         asked=tuple([item for item, when in script.asked_if if when is None or not world.judge(when).is_false]),
     )
@@ -221,33 +241,60 @@ def _end_of(name: str, world: _World) -> datetime | None:
         return None
     pack, rule = found
     where = seat(pack.instrument.forum, rule, world.facts, world.profile)
-    deadline = _deadline(rule, _start(rule.clock, where, world), where, world)
+    deadline = _deadline(rule, _start(rule.clock, where, world), _counting(pack, rule, where, world), world)
     # The end of a day is written as the next midnight; what counts from it counts from the day that ended.
     return deadline.strict_due.astimezone(UTC) - timedelta(microseconds=1) if deadline is not None else None
 
 
-def _deadline(rule: Rule, start: _Start, where: Seat, world: _World) -> Deadline | None:
+def _deadline(rule: Rule, start: _Start, counting: Counting, world: _World) -> Deadline | None:
     begins = start.at
     period, recurrence = rule.period, rule.period.recurrence
     if recurrence is not None and recurrence.amount is not None and rule.id in world.submissions:
         begins = world.submissions[rule.id]
         period = period.model_copy(update={"amount": recurrence.amount, "unit": recurrence.unit})
-    if begins is None:
-        return None
+    return count_period(period, begins, counting) if begins is not None else None
+
+
+def _counting(pack: Pack, rule: Rule, where: Seat, world: _World) -> Counting:
     relief = True
     if rule.period.rollover is not None and rule.period.rollover.not_for is not None:
         # Relief is only counted on when it certainly applies.
         relief = world.judge(compiled(rule.period.rollover.not_for)).is_false
-    own = ZoneInfo(world.profile.time_zone) if world.profile is not None else None
-    counting = Counting(
+    return Counting(
         zone=where.zone,
         calendar=world.calendar.of(where.place),
-        own_zone=own,
+        own_zone=ZoneInfo(world.profile.time_zone) if world.profile is not None else None,
         relief=relief,
         office=world.office,
-        events=world.times,
+        events=_events(pack, rule, world),
     )
-    return count_period(period, begins, counting)
+
+
+def _events(pack: Pack, rule: Rule, world: _World) -> Mapping[str, datetime]:
+    """Times of clock events for a second limit. That people were told is a fact, or on record as a notice under a rule
+    of the same instrument; the earlier counts."""
+    if rule.period.cap is None or rule.period.cap.event != TOLD or not world.submissions:
+        return world.times
+    told = [world.submissions[name] for name in notices_to_people(pack) if name in world.submissions]
+    if TOLD in world.times:
+        told.append(world.times[TOLD])
+    return {**world.times, TOLD: min(told)} if told else world.times
+
+
+def notices_to_people(pack: Pack) -> tuple[str, ...]:
+    """The rules of an instrument under which people are told."""
+    return tuple(
+        rule.id for rule in pack.rules if any(one.kind is RecipientKind.INDIVIDUALS for one in rule.recipients)
+    )
+
+
+def _kept(rule: Rule, start: _Start, counting: Counting) -> Retention | None:
+    """How long a record is kept, for a rule that says so."""
+    period = rule.period
+    if not period.retention or period.amount is None:
+        return None
+    end = count_period(period.model_copy(update={"retention": False}), start.at, counting) if start.at else None
+    return Retention(amount=period.amount, unit=period.unit.value, until=end.strict_due if end is not None else None)
 
 
 def _over(rule: Rule, deadline: Deadline | None, world: _World) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
+from playbooks.law.delays import DelayTerms
 from playbooks.law.pack import Clock, Effect, Pack, Rule, Status
 from playbooks.law.period import Family, Period, Unit
 from playbooks.law.reasons import VERIFY
@@ -67,6 +68,32 @@ def period_words(period: Period) -> str:
     return "; ".join(said)
 
 
+def delay_words(terms: DelayTerms) -> str:
+    """On whose request a duty may wait, for how long at most, and what holds then."""
+    form = "in writing" if terms.form == "written" else "orally or in writing"
+    said = [f"at the request of {' or '.join(by.value.replace('_', ' ') for by in terms.by)}, {form}"]
+    if terms.written_needs_until:
+        said.append("a written one must name the time")
+    if terms.oral_most is not None:
+        said.append(f"an oral one for {_amount(terms.oral_most.amount, terms.oral_most.unit)} at most")
+    if terms.most:
+        each = [
+            f"{_amount(length.amount, length.unit)}{' in extraordinary circumstances' if length.extraordinary else ''}"
+            for length in terms.most
+        ]
+        since = " counted on from the day on which it was due" if terms.counts_from == "due" else ""
+        said.append(f"for {', then '.join(each)} at most{since}")
+    if terms.anew is not None:
+        said.append(f"{_amount(terms.anew.amount, terms.anew.unit)} remain from the end of the waiting")
+    elif terms.afterwards == "at_once":
+        said.append("due when the waiting ends")
+    else:
+        said.append("then its own period goes on")
+    if terms.note:
+        said.append(f"confidence {terms.confidence or 'as the rule'}: {terms.note}")
+    return "; ".join(said)
+
+
 def clock_words(clock: Clock) -> str:
     """What starts the clock."""
     if clock.after:
@@ -115,6 +142,8 @@ def describe(pack: Pack, rule: Rule) -> Iterator[tuple[str, str]]:
     for exemption in rule.exemptions:
         when = f" (if {' '.join(exemption.when.split())})" if exemption.when else " (a person judges)"
         yield "exemption", f"{both(exemption.words)}: {_EFFECTS[exemption.effect]}{when}"
+        if exemption.delay is not None:
+            yield "may wait", delay_words(exemption.delay)
     for recipient in rule.recipients:
         yield "tell", f"{both(recipient.name)} ({recipient.kind})"
     if rule.recipient_note:

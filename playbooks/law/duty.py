@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from playbooks.law.delays import DelayAuthority, DelayForm
 from playbooks.law.pack import Confidence, Effect, Evidence, Party, Promptness, Recipient, Stage
 
 
@@ -17,6 +18,8 @@ class DutyStatus(StrEnum):
 
     POSSIBLE = "possible"
     DUE = "due"
+    PAUSED = "paused"
+    """Somebody asked to wait, and the law lets it: no deadline runs until that ends."""
     WAITING_FOR_CLOCK = "waiting_for_clock"
     EXEMPT = "exempt"
 
@@ -52,6 +55,29 @@ class DutyExemption(Frozen):
     settle_by: tuple[str, ...] = ()
 
 
+class DutyDelay(Frozen):
+    """The waiting that counts for a duty: `running` now, or over. `until` is null while nobody knows when it ends."""
+
+    requests: tuple[str, ...]
+    """Ids of the requests that count."""
+    by: DelayAuthority
+    authority: str
+    form: DelayForm
+    since: datetime
+    until: datetime | None
+    running: bool
+    resumes_due: datetime | None = None
+    """The strict deadline once the waiting is over, as far as it can be known."""
+
+
+class Retention(Frozen):
+    """How long a record is kept, where that is what the rule says. `until`: at least to the end of that period."""
+
+    amount: int
+    unit: str
+    until: datetime | None = None
+
+
 class Reason(Frozen):
     """One sentence of the explanation. `kind` says what it is about."""
 
@@ -85,6 +111,10 @@ class Duty(Frozen):
     time_zone: str
     promptness: Promptness | None = None
     reminder_at: datetime | None = None
+    delay: DutyDelay | None = None
+    delayable_by: tuple[DelayAuthority, ...] = ()
+    """Who may ask that this duty wait."""
+    retention: Retention | None = None
     recurs: bool = False
     contents: tuple[DutyContent, ...] = ()
     contents_basis: str = "listed"
@@ -108,6 +138,13 @@ class Duty(Frozen):
                 object.__setattr__(self, name, moment.astimezone(zone))
         if self.clock.at is not None and self.clock.at.tzinfo is not zone:
             object.__setattr__(self, "clock", self.clock.model_copy(update={"at": self.clock.at.astimezone(zone)}))
+        if self.delay is not None:
+            moments = {name: getattr(self.delay, name) for name in ("since", "until", "resumes_due")}
+            local = {name: moment.astimezone(zone) for name, moment in moments.items() if moment is not None}
+            object.__setattr__(self, "delay", self.delay.model_copy(update=local))
+        if self.retention is not None and self.retention.until is not None:
+            kept = self.retention.model_copy(update={"until": self.retention.until.astimezone(zone)})
+            object.__setattr__(self, "retention", kept)
         return self
 
     @field_validator("strict_due", "legal_end", "reminder_at", "earliest_deadline")
@@ -130,6 +167,8 @@ _MATERIAL = (
     "strict_due",
     "legal_end",
     "reminder_at",
+    "delay",
+    "retention",
     "settle_by",
     "earliest_deadline",
     "contents",

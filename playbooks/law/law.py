@@ -66,17 +66,33 @@ class Law:
             self._groups[key] = tuple(groups.values())
         return self._groups[key]
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the texts of all packs and over the grading schemes: another law has another one."""
+        digest = hashlib.sha256()
+        for pack in self.packs:
+            text = pack.text or pack.model_dump_json(by_alias=True)
+            digest.update(f"{pack.instrument.id}\0{len(text)}\0{text}".encode())
+        for name, scheme in sorted(self.schemes.items()):
+            digest.update(f"{name}\0{scheme.model_dump_json(by_alias=True)}".encode())
+        return digest.hexdigest()
+
     def version(self) -> str:
         """The versions of all packs, for the record."""
         return ", ".join(f"{pack.instrument.id} {pack.instrument.version}" for pack in self.packs)
 
 
 def _counts(pack: Pack, rule: Rule, statuses: frozenset[Status]) -> bool:
-    """Whether a rule is to be judged. One whose day of entry into force is known counts among those in force: the day
-    decides then, so that nobody has to edit the pack at midnight."""
+    """Whether a rule is to be judged. One whose day of entry into force or of repeal is known counts among those in
+    force: the day decides then, so that nobody has to edit the pack at midnight, and what was in force at a clock
+    still binds for it."""
     status = rule.status or pack.instrument.status
-    dated = (rule.in_force_from or pack.instrument.in_force_from) is not None
-    return status in statuses or (status is Status.NOT_YET_IN_FORCE and dated and Status.IN_FORCE in statuses)
+    edge = {
+        Status.NOT_YET_IN_FORCE: rule.in_force_from or pack.instrument.in_force_from,
+        Status.REPEALED: rule.in_force_to or pack.instrument.in_force_to,
+        Status.SUPERSEDED: rule.in_force_to or pack.instrument.in_force_to,
+    }.get(status)
+    return status in statuses or (edge is not None and Status.IN_FORCE in statuses)
 
 
 def _texts(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -85,7 +101,17 @@ def _texts(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, str]]:
         if entry.is_dir():
             yield from _texts(entry, f"{path}/")
         elif entry.name.endswith(".yaml"):
-            yield path, entry.read_text(encoding="utf-8")
+            yield path, _text(entry, path)
+
+
+def _text(entry: Traversable, path: str) -> str:
+    raw = entry.read_bytes()
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        line = raw.count(b"\n", 0, fault.start) + 1
+        errors = [FieldFault(f"{path}:{line}", "not text in UTF-8")]
+        raise InvalidInput(f"{path}:{line} is not text in UTF-8.", errors=errors) from fault
 
 
 def assemble(packs: Sequence[Pack], schemes: Mapping[str, GradingScheme] | None = None) -> Law:
@@ -163,8 +189,8 @@ def folder_texts(folder: Path) -> list[tuple[str, str]]:
     if not folder.is_dir():
         raise InvalidInput(f"There is no folder {folder} with law packs.", field=str(folder))
     try:
-        return [(f"{folder.name}/{name}", text) for name, text in _texts(folder)]
-    except (OSError, UnicodeDecodeError) as fault:
+        return list(_texts(folder, f"{folder.name}/"))
+    except OSError as fault:
         raise InvalidInput(f"The law packs in {folder} cannot be read: {fault}", field=str(folder)) from fault
 
 

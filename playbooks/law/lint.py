@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from incidents.errors import FieldFault, InvalidInput
 from incidents.facts.conditions import ConditionContext
@@ -76,6 +77,8 @@ def _rule_faults(pack: Pack, rule: Rule, calendar: Calendars) -> Iterator[str]:
     expected = [case.expect[rule.id].status for case in pack.cases if rule.id in case.expect]
     if not any(status in ("due", "waiting_for_clock") for status in expected):
         yield "No case triggers this rule."
+    if any(exemption.delay is not None for exemption in rule.exemptions) and "paused" not in expected:
+        yield "No case makes this rule wait, as its terms of delay let it."
     # What has no trigger short of its chain or status can hardly be missed by a case.
     if not any(status in ("none", "exempt", "possible") for status in expected):
         yield "No case just fails to trigger this rule."
@@ -93,6 +96,7 @@ def run_case(case: Case, law: Law, calendar: Calendars) -> list[str]:
         calendar,
         at=datetime.fromisoformat(case.at),
         submissions={name: datetime.fromisoformat(text) for name, text in case.submissions.items()},
+        delays=case.delays,
         parties=frozenset(Party),
         occasions=frozenset(Occasion),
         statuses=frozenset(Status),
@@ -118,8 +122,11 @@ def _differences(expected: Expected, found: list[Duty]) -> Iterator[str]:
             ("strict_due", expected.strict_due, duty.strict_due),
             ("legal_end", expected.legal_end, duty.legal_end),
             ("clock", expected.clock, duty.clock.at),
+            ("kept_until", expected.kept_until, duty.retention.until if duty.retention else None),
+            ("paused_until", expected.paused_until, duty.delay.until if duty.delay else None),
+            ("reminder_at", expected.reminder_at, duty.reminder_at),
         ):
-            if wanted is not None and (got is None or got.isoformat() != wanted):
+            if wanted is not None and (got is None or got.astimezone(ZoneInfo(duty.time_zone)).isoformat() != wanted):
                 yield f"expected {field} {wanted}, got {got.isoformat() if got else None}"
         if expected.settle_by is not None and set(duty.settle_by) != set(expected.settle_by):
             yield f"expected to be settled by {sorted(expected.settle_by)}, got {sorted(duty.settle_by)}"

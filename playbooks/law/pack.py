@@ -17,6 +17,7 @@ from incidents.facts.strict_yaml import line_of
 from incidents.facts.values import Unfit, instant
 from incidents.facts.vocabulary import vocabulary
 from incidents.grading.scheme import load_schemes
+from playbooks.law.delays import DelayRequest, DelayTerms
 from playbooks.law.period import Period, Unit, duration
 
 Confidence = Literal["high", "medium", "low"]
@@ -32,7 +33,7 @@ COMPUTED_CLOCKS = frozenset({"year_end"})
 
 
 class Status(StrEnum):
-    """Whether an instrument or rule binds. Only `in_force` is derived by default."""
+    """Whether an instrument or rule binds. Derived is what is `in_force`, and by date what was or will be."""
 
     IN_FORCE = "in_force"
     NOT_YET_IN_FORCE = "not_yet_in_force"
@@ -209,6 +210,8 @@ class Exemption(Frozen):
     words: Texts
     effect: Effect = Effect.NOT_REQUIRED
     replaced_by: RuleId | None = None
+    delay: DelayTerms | None = None
+    """The terms on which a request on record makes the duty wait. Only with the effects deferred and extended."""
 
     _english = field_validator("words")(english)
 
@@ -216,6 +219,12 @@ class Exemption(Frozen):
     @classmethod
     def _is_condition(cls, text: str | None, info: ValidationInfo) -> str | None:
         return text if text is None else check_condition(text, info)
+
+    @model_validator(mode="after")
+    def _delays_only(self) -> Exemption:
+        if self.delay is not None and self.effect not in (Effect.DEFERRED, Effect.EXTENDED):
+            raise ValueError("delay goes with the effects deferred and extended only")
+        return self
 
     @property
     def condition(self) -> Condition | None:
@@ -335,11 +344,15 @@ class Rule(Frozen):
 class Expected(Frozen):
     """What a case expects of one rule. `none`: no duty at all."""
 
-    status: Literal["due", "possible", "waiting_for_clock", "exempt", "none"]
+    status: Literal["due", "paused", "possible", "waiting_for_clock", "exempt", "none"]
     strict_due: str | None = None
     legal_end: str | None = None
     settle_by: tuple[str, ...] | None = None
     clock: str | None = None
+    kept_until: str | None = None
+    """End of a retention time."""
+    paused_until: str | None = None
+    reminder_at: str | None = None
 
 
 class Case(Frozen):
@@ -350,6 +363,7 @@ class Case(Frozen):
     facts: Mapping[str, Any]
     at: str
     submissions: Mapping[RuleId, str] = Field(default_factory=dict)
+    delays: tuple[DelayRequest, ...] = ()
     expect: Mapping[RuleId, Expected]
 
     @field_validator("at")
@@ -438,6 +452,11 @@ class Pack(Frozen):
     def came_from(self, source: Source) -> None:
         """Remember the file; done once, by the reader."""
         self._source = source
+
+    @property
+    def text(self) -> str:
+        """The file it was read from; empty where it was not read from a file."""
+        return self._source.text if self._source is not None else ""
 
     def place(self, *path: str | int) -> str:
         """`file:line` of a part of this pack, or the id of the instrument where it was not read from a file."""

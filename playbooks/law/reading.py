@@ -31,16 +31,27 @@ def parse_pack(text: str, *, name: str, checked: bool = False) -> Pack:
         mark = getattr(fault, "problem_mark", None)
         place = f"{name}:{mark.line + 1}" if mark is not None else name
         reason = getattr(fault, "problem", None) or " ".join(str(fault).split())
-        raise InvalidInput(f"{place} is not valid YAML: {reason}", field=place) from fault
+        raise InvalidInput(
+            f"{place} is not valid YAML: {reason}", errors=[FieldFault(place, f"not valid YAML: {reason}")]
+        ) from fault
     try:
         pack = Pack.model_validate(raw, context={CHECKED: checked})
     except ValidationError as fault:
-        found = [(error["loc"], error["msg"].removeprefix("Value error, ")) for error in fault.errors()]
-        raise _refused(source, raw, found) from fault
-    if across := list(_faults_across(pack)):
+        raise _refused(source, raw, list(_faults_of(fault))) from fault
+    if across := [*_impossible_dates(pack), *_faults_across(pack)]:
         raise _refused(source, raw, across)
     pack.came_from(source)
     return pack
+
+
+def _faults_of(fault: ValidationError) -> Iterator[tuple[Path, str]]:
+    """Place and reason of every fault. A list counts as too short when its only parts are faulty: they say enough."""
+    errors = fault.errors()
+    for error in errors:
+        loc = error["loc"]
+        inside = any(other["loc"][: len(loc)] == loc and other is not error for other in errors)
+        if not (error["type"] == "too_short" and inside):
+            yield loc, error["msg"].removeprefix("Value error, ")
 
 
 def _refused(source: Source, raw: Any, found: Sequence[tuple[Sequence[int | str], str]]) -> InvalidInput:
@@ -85,6 +96,19 @@ def _faults_across(pack: Pack) -> Iterator[tuple[Path, str]]:
         for name in (*case.expect, *case.submissions):
             if name not in ids:
                 yield ("cases", at), f"there is no rule “{name}”"
+
+
+def _impossible_dates(pack: Pack) -> Iterator[tuple[Path, str]]:
+    """Times in force that end before they begin: of the instrument, or of a rule that takes one end from it."""
+    own = pack.instrument
+    if own.in_force_from and own.in_force_to and own.in_force_to < own.in_force_from:
+        yield ("instrument", "in_force_to"), f"{own.in_force_to} lies before in_force_from, {own.in_force_from}"
+        return
+    for at, rule in enumerate(pack.rules):
+        begins, ends = rule.in_force_from or own.in_force_from, rule.in_force_to or own.in_force_to
+        if begins and ends and ends < begins:
+            field = "in_force_to" if rule.in_force_to else "in_force_from"
+            yield ("rules", at, field), f"in force from {begins} to {ends}: the end lies before the beginning"
 
 
 def waits_for(pack: Pack, rule_id: str) -> tuple[str, ...]:

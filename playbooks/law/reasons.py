@@ -11,9 +11,10 @@ from types import MappingProxyType
 from incidents.facts.conditions import Verdict
 from incidents.facts.vocabulary import vocabulary
 from incidents.grading.grade import GradeResult
-from playbooks.law.duty import DutyClock, DutyExemption, Reason
+from playbooks.law.duty import DutyClock, DutyExemption, Reason, Retention
 from playbooks.law.forum import Seat
 from playbooks.law.pack import Pack, Rule
+from playbooks.law.pausing import Paused
 from playbooks.law.period import Deadline
 from playbooks.law.words import end_en, end_zh, moment_en, moment_zh
 
@@ -112,12 +113,15 @@ def _of_grade(scheme: str, result: GradeResult | str | None) -> Iterator[Reason]
         )
 
 
-def of_exemptions(exemptions: Sequence[DutyExemption]) -> Iterator[Reason]:
-    """Which exemptions hold, and which could."""
+def of_exemptions(exemptions: Sequence[DutyExemption], by_request: frozenset[str], held: Paused) -> Iterator[Reason]:
+    """Which exemptions hold, and which could. Those `by_request` need a request on record, and say no more with one."""
     for exemption in exemptions:
-        if exemption.holds is False:
+        if exemption.holds is False or (exemption.id in by_request and held.delay is not None):
             continue
-        if exemption.holds:
+        if exemption.holds and exemption.id in by_request:
+            en = "The clock runs on until the request is on record, with who asked, how and until when"
+            zh = "须先登记该要求（提出机关、形式、期间），登记前期限继续计算"
+        elif exemption.holds:
             en, zh = "An exemption holds", "适用例外"
         elif exemption.settle_by:
             en = f"Due unless an exemption holds (would be settled by {', '.join(exemption.settle_by)})"
@@ -151,13 +155,21 @@ def of_clock(rule: Rule, clock: DutyClock, where: Seat) -> Iterator[Reason]:
         )
 
 
-def of_deadline(rule: Rule, deadline: Deadline | None, reminder: datetime | None, where: Seat) -> Iterator[Reason]:
-    """How the deadline was counted, or why there is none."""
-    if deadline is not None:
-        for step in deadline.steps:
+def of_deadline(rule: Rule, own: Deadline | None, held: Paused, where: Seat) -> Iterator[Reason]:
+    """How the deadline was counted, what requests to wait did to it, or why there is none."""
+    if own is not None:
+        for step in own.steps:
             yield _reason("period", step.en, step.zh)
-        yield _of_ends(deadline, where)
-    elif not rule.period.has_end:
+    if own is not None and held.delay is not None:
+        yield _of_ends(own, where, ("Without the waiting due", "如不暂缓，期限"))
+    for step in held.steps:
+        yield _reason("delay", step.en, step.zh)
+    if held.waits:
+        yield from _of_waiting(held, where)
+    elif held.deadline is not None:
+        yield _of_ends(held.deadline, where)
+    elif not rule.period.has_end and not rule.period.retention:
+        reminder = held.reminder
         word = rule.promptness.value.replace("_", " ") if rule.promptness else "no number"
         en, zh = "no date is set", "未设日期"
         if reminder is not None:
@@ -166,10 +178,42 @@ def of_deadline(rule: Rule, deadline: Deadline | None, reminder: datetime | None
         yield _reason("period", f"The law gives no number ({word}); {en}.", f"法律未规定具体时限（{word}）；{zh}。")
 
 
-def _of_ends(deadline: Deadline, where: Seat) -> Reason:
+def _of_waiting(held: Paused, where: Seat) -> Iterator[Reason]:
+    until, due = (held.delay.until, held.delay.resumes_due) if held.delay is not None else (None, None)
+    if until is None:
+        yield _reason("deadline", "Nothing runs out while the request stands.", "该要求有效期间，期限不届满。")
+        return
+    to = until.astimezone(where.zone)
+    en, zh = f"Waits until {moment_en(to)}", f"暂缓至 {moment_zh(to)}"
+    if due is not None:
+        at = due.astimezone(where.zone)
+        whole = (at.hour, at.minute) == (0, 0)
+        en = f"{en}; then due {end_en(at, ends_with_day=whole)}"
+        zh = f"{zh}；此后期限：{end_zh(at, ends_with_day=whole)}"
+    yield _reason("deadline", f"{en} ({where.zone.key}).", f"{zh}（{where.zone.key}）。")
+
+
+def of_retention(kept: Retention | None, where: Seat) -> Iterator[Reason]:
+    """How long a record is kept, where that is what the rule says."""
+    if kept is None:
+        return
+    unit = kept.unit.replace("_", " ")
+    en, zh = f"The record is kept at least {kept.amount} {unit}", f"记录至少保存 {kept.amount} {_KEPT_ZH[kept.unit]}"
+    if kept.until is not None:
+        end = kept.until.astimezone(where.zone)
+        whole = (end.hour, end.minute) == (0, 0)
+        en = f"{en}, until {end_en(end, ends_with_day=whole)} ({where.zone.key})"
+        zh = f"{zh}，至 {end_zh(end, ends_with_day=whole)}（{where.zone.key}）"
+    yield _reason("retention", f"{en}.", f"{zh}。")
+
+
+_KEPT_ZH = {"calendar_days": "日", "weeks": "周", "months": "个月", "years": "年", "business_days": "个工作日"}
+
+
+def _of_ends(deadline: Deadline, where: Seat, words: tuple[str, str] = ("Due", "期限")) -> Reason:
     strict, legal = (moment.astimezone(where.zone) for moment in (deadline.strict_due, deadline.legal_end))
     whole = deadline.ends_with_day
-    en, zh = f"Due {end_en(strict, ends_with_day=whole)}", f"期限：{end_zh(strict, ends_with_day=whole)}"
+    en, zh = f"{words[0]} {end_en(strict, ends_with_day=whole)}", f"{words[1]}：{end_zh(strict, ends_with_day=whole)}"
     if legal != strict:
         # A rollover until an hour of the day makes one end a day's end and the other not.
         whole = whole or (legal.hour, legal.minute) == (0, 0)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from incidents.facts.conditions import Verdict
 from incidents.grading.grade import GradeResult
 from playbooks.law import reasons
-from playbooks.law.duty import Duty, DutyClock, DutyContent, DutyExemption, DutyStatus
+from playbooks.law.duty import Duty, DutyClock, DutyContent, DutyExemption, DutyStatus, Retention
 from playbooks.law.forum import Seat
 from playbooks.law.pack import Pack, Rule
+from playbooks.law.pausing import Paused
 from playbooks.law.period import Deadline
 
 
@@ -25,8 +26,11 @@ class Decided:
     trigger: Verdict
     where: Seat
     clock: DutyClock
-    deadline: Deadline | None
-    reminder: datetime | None
+    own: Deadline | None
+    """The deadline by the rule's own period."""
+    held: Paused
+    """The deadline and the reminder that hold, with what requests to wait did to them."""
+    kept: Retention | None
     exemptions: tuple[DutyExemption, ...]
     asked: tuple[str, ...]
     """Ids of the content items that are asked for."""
@@ -48,6 +52,8 @@ class Script:
         self.origin = reasons.of_pack(pack, rule)
         self.items = {item.id: DutyContent(id=item.id, text=item.text) for item in rule.contents.items}
         self.ids = tuple(f"{rule.id}:{recipient.role}:{rule.stage}" for recipient in rule.recipients)
+        self.by_request = frozenset(exemption.id for exemption in rule.exemptions if exemption.delay is not None)
+        self.delays = tuple(exemption.delay for exemption in rule.exemptions if exemption.delay is not None)
         self._exemptions: dict[tuple[int, Verdict | None], DutyExemption] = {}
 
     def in_force(self, day: date) -> bool:
@@ -73,17 +79,20 @@ def write_duties(
     script: Script, decided: Decided, known: reasons.KnownFacts, grades: Mapping[str, GradeResult | str]
 ) -> Sequence[Duty]:
     """One duty for each recipient of the rule."""
-    rule, deadline, clock = script.rule, decided.deadline, decided.clock
-    certain, possible = decided.status is DutyStatus.DUE, decided.status is DutyStatus.POSSIBLE
+    rule, clock, held = script.rule, decided.clock, decided.held
+    deadline = held.deadline
+    certain = decided.status in (DutyStatus.DUE, DutyStatus.PAUSED)
+    possible = decided.status is DutyStatus.POSSIBLE
     settle_by = tuple(dict.fromkeys((*decided.bound.open_facts, *decided.trigger.open_facts))) if possible else ()
     why = (
         *script.says,
         *reasons.of_conditions(
             rule, script.trigger.schemes, (decided.bound, decided.trigger), known, grades, settle_by
         ),
-        *reasons.of_exemptions(decided.exemptions),
+        *reasons.of_exemptions(decided.exemptions, script.by_request, held),
         *reasons.of_clock(rule, clock, decided.where),
-        *reasons.of_deadline(rule, deadline, decided.reminder, decided.where),
+        *reasons.of_deadline(rule, decided.own, held, decided.where),
+        *reasons.of_retention(decided.kept, decided.where),
         *script.origin,
     )
     said = {
@@ -94,11 +103,13 @@ def write_duties(
         "legal_end": deadline.legal_end if deadline and certain else None,
         "ends_with_day": deadline.ends_with_day if deadline else False,
         "time_zone": decided.where.zone.key,
-        "reminder_at": decided.reminder if certain else None,
+        "reminder_at": held.reminder if certain else None,
+        "delay": held.delay if certain else None,
+        "retention": decided.kept,
         "contents": tuple([script.items[name] for name in decided.asked]),
         "exemptions": decided.exemptions,
         "settle_by": settle_by,
-        "earliest_deadline": (deadline.strict_due if deadline else decided.reminder) if possible else None,
+        "earliest_deadline": (deadline.strict_due if deadline else held.reminder) if possible else None,
         "why": why,
     }
     return [
@@ -120,6 +131,9 @@ def _of_rule(pack: Pack, rule: Rule) -> dict[str, Any]:
         "recipient_note": rule.recipient_note,
         "stage": rule.stage,
         "promptness": rule.promptness,
+        "delayable_by": tuple(
+            dict.fromkeys(by for exemption in rule.exemptions if exemption.delay for by in exemption.delay.by)
+        ),
         "recurs": rule.period.recurrence is not None,
         "contents_basis": rule.contents.basis,
         "channels": rule.channels,

@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, and_, select
 
 from incidents.record.database import reading
-from projections.assets.tables import NAME, asset_list
+from projections.assets.tables import NAME, asset_links, asset_list
 from projections.paging import Order, Page, ReadModel, read_page, read_text, read_uuid
 from projections.positions import live_generation
+from projections.severity_board.tables import NAME as BOARD
+from projections.severity_board.tables import board_incidents
 
 
 class AssetEntry(ReadModel):
@@ -32,7 +34,30 @@ class AssetEntry(ReadModel):
 
 
 _c = asset_list.c
+_l = asset_links.c
 BY_NAME = Order("name", (_c.sort_name, _c.asset_id), (read_text, read_uuid))
+
+
+def incidents_of(engine: Engine, asset_id: UUID) -> list[UUID]:
+    """The incidents that an asset is linked to and that are neither closed nor merged."""
+    statement = (
+        select(_l.incident_id)
+        .select_from(asset_links)
+        .join(
+            board_incidents,
+            and_(
+                board_incidents.c.generation == live_generation(BOARD), board_incidents.c.incident_id == _l.incident_id
+            ),
+        )
+        .where(
+            _l.generation == live_generation(NAME),
+            _l.asset_id == asset_id,
+            board_incidents.c.state.not_in(("closed", "merged")),
+        )
+        .order_by(_l.incident_id)
+    )
+    with reading(engine) as connection:
+        return list(connection.execute(statement).scalars())
 
 
 def assets(

@@ -6,27 +6,37 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, and_, select
 
 from incidents.record.database import reading
-from playbooks.duties.register import pressing
+from playbooks.duties.register import RUNS, pressing
 from projections.deadlines.fold import SETTLED
 from projections.deadlines.tables import NAME, deadline_duties
 from projections.positions import live_generation
+from projections.severity_board.tables import NAME as BOARD
+from projections.severity_board.tables import board_incidents
 
 
 def incidents_to_watch(engine: Engine, *, now: datetime) -> list[UUID]:
-    """Incidents where an open duty passed a step of its window, or its deadline, that is not on record yet.
+    """Incidents where an open duty passed a step of its window, its deadline or the end of its waiting, and that is not
+    on record yet.
 
     Reads the open duties that have a running clock: a few for each open incident.
     """
     column = deadline_duties.c
     statement = (
-        select(column.incident_id, column.clock_at, column.strict_due, column.reminder_at, column.warned_percent)
+        select(
+            column.incident_id,
+            column.clock_at,
+            column.strict_due,
+            column.reminder_at,
+            column.warned_percent,
+            column.paused_until,
+        )
         .where(
             column.generation == live_generation(NAME),
             column.rank < SETTLED,
-            column.derived_status == "due",
+            column.derived_status.in_(RUNS),
             column.missed.is_(False),
             column.clock_at.is_not(None),
             column.clock_at <= now,
@@ -37,7 +47,8 @@ def incidents_to_watch(engine: Engine, *, now: datetime) -> list[UUID]:
     with reading(engine) as connection:
         for row in connection.execute(statement):
             step = pressing(row.clock_at, row.strict_due, row.reminder_at, now)
-            if step > row.warned_percent or (row.strict_due is not None and now > row.strict_due):
+            missed = row.strict_due is not None and now > row.strict_due
+            if step > row.warned_percent or missed or (row.paused_until is not None and row.paused_until <= now):
                 found[row.incident_id] = None
     return list(found)
 
@@ -50,17 +61,27 @@ class CalledOut:
     duty_id: str
     step: int
     at: datetime
+    incident_assignee: str | None
 
 
 def unacknowledged(engine: Engine) -> list[CalledOut]:
     """All of them, the oldest first: a few for each open incident."""
     column = deadline_duties.c
     statement = (
-        select(column.incident_id, column.duty_id, column.step, column.called_out_at)
+        select(column.incident_id, column.duty_id, column.step, column.called_out_at, board_incidents.c.assignee)
+        .select_from(
+            deadline_duties.outerjoin(
+                board_incidents,
+                and_(
+                    board_incidents.c.generation == live_generation(BOARD),
+                    board_incidents.c.incident_id == column.incident_id,
+                ),
+            )
+        )
         .where(
             column.generation == live_generation(NAME),
             column.rank < SETTLED,
-            column.derived_status == "due",
+            column.derived_status.in_(RUNS),
             column.step > column.acknowledged_step,
             column.called_out_at.is_not(None),
         )
@@ -68,6 +89,19 @@ def unacknowledged(engine: Engine) -> list[CalledOut]:
     )
     with reading(engine) as connection:
         return [CalledOut(*row) for row in connection.execute(statement)]
+
+
+def incidents_that_owe(engine: Engine) -> list[UUID]:
+    """Incidents with an open duty whose clock runs or is paused, whatever became of the incident itself."""
+    column = deadline_duties.c
+    statement = (
+        select(column.incident_id)
+        .where(column.generation == live_generation(NAME), column.rank < SETTLED, column.derived_status.in_(RUNS))
+        .distinct()
+        .order_by(column.incident_id)
+    )
+    with reading(engine) as connection:
+        return list(connection.execute(statement).scalars())
 
 
 def open_duties(engine: Engine, incident_id: UUID) -> dict[str, datetime | None]:

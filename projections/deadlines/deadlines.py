@@ -14,6 +14,7 @@ from incidents.errors import InvalidInput, NotFound
 from incidents.record import Event
 from incidents.record.database import reading
 from incidents.reference import reference_of
+from playbooks.duties.events import OF_DUTY
 from playbooks.duties.register import window_used
 from projections.deadlines.fold import BLANK, SETTLED, duty_of, folded
 from projections.deadlines.tables import NAME, deadline_duties
@@ -35,9 +36,10 @@ from projections.projection import incident_of
 from projections.severity_board.tables import NAME as BOARD
 from projections.severity_board.tables import board_incidents
 
-Colour = Literal["calm", "watch", "warn", "urgent", "missed", "possible", "waiting", "settled", "late"]
+Colour = Literal["calm", "watch", "warn", "urgent", "missed", "possible", "waiting", "paused", "settled", "late"]
 """How loud a duty is: `calm` below 50 % of its window, `watch` from 50, `warn` from 80, `urgent` from 95, `missed`
-after its strict deadline; `possible` and `waiting` are not sure yet; `settled` is over, `late` over too late."""
+after its strict deadline; `possible` and `waiting` are not sure yet, `paused` waits as the law lets it; `settled` is
+over, `late` over too late."""
 
 
 class Deadline(ReadModel):
@@ -55,7 +57,7 @@ class Deadline(ReadModel):
     recipient_kind: str
     stage: str
     status: str
-    """`due`, `possible`, `waiting_for_clock`, `exempt`, `waived`, `fulfilled`, `lifted` or `missed`."""
+    """`due`, `paused`, `possible`, `waiting_for_clock`, `exempt`, `waived`, `fulfilled`, `lifted` or `missed`."""
     clock_event: str
     clock_at: datetime | None
     strict_due: datetime | None
@@ -89,6 +91,19 @@ class Deadline(ReadModel):
     why: tuple[Any, ...]
     pack_version: str
     confidence: str
+    delay: Mapping[str, Any] | None
+    """The waiting that counts for it: who asked, since and until when, whether it runs, and when it is due then."""
+    delayable_by: tuple[str, ...]
+    """Who may ask that it wait."""
+    retention: Mapping[str, Any] | None
+    """How long a record is kept, where that is what the rule says."""
+    assigned_to: str | None
+    """Id of the owner that it was given to."""
+    assigned_by: str | None
+    assigned_at: datetime | None
+    incident_assignee: str | None
+    owner: Mapping[str, Any] | None = None
+    """Who is warned: `id`, `name` and `by` (`assignment`, `rule`, `incident` or `default`). Filled in at the door."""
     waived_by: str | None
     waived_at: datetime | None
     waiver_reason: str | None
@@ -111,7 +126,11 @@ PRESSING = Order(
     (_c.rank, _c.due_sort, _c.incident_id, _c.duty_id),
     (read_integer, read_instant, read_uuid, read_text),
 )
-_SELECT = select(deadline_duties, board_incidents.c.title.label("incident_title")).select_from(
+_SELECT = select(
+    deadline_duties,
+    board_incidents.c.title.label("incident_title"),
+    board_incidents.c.assignee.label("incident_assignee"),
+).select_from(
     deadline_duties.outerjoin(
         board_incidents,
         and_(
@@ -152,6 +171,7 @@ def deadlines_as_of(
     *,
     as_of: datetime,
     incident_title: str,
+    incident_assignee: str | None = None,
     include: Literal["open", "all"] = "open",
     limit: int = 100,
     cursor: str | None = None,
@@ -161,10 +181,13 @@ def deadlines_as_of(
     `events` is the stream of its duties up to then. Shares of windows and remaining times are those of `as_of`.
     """
     rows: dict[str, dict[str, Any]] = {}
+    of_incident = {"incident_title": incident_title, "incident_assignee": incident_assignee}
     for event in events:
+        if not isinstance(event, OF_DUTY):
+            continue
         duty_id = duty_of(event)
         before = rows.get(duty_id)
-        blank = {"incident_id": incident_of(event), "duty_id": duty_id, "incident_title": incident_title}
+        blank = {"incident_id": incident_of(event), "duty_id": duty_id, **of_incident}
         rows[duty_id] = {**(BLANK | blank if before is None else before), **folded(before, event)}
     found = sorted(
         (row for row in rows.values() if include == "all" or row["rank"] < SETTLED),
@@ -198,7 +221,7 @@ def deadline(engine: Engine, incident_id: UUID, duty_id: str, *, now: datetime) 
 
 def _deadline(row: Mapping[Any, Any], now: datetime) -> Deadline:
     plain = {name: row[name] for name in Deadline.model_fields if name in row}
-    for name in ("contents", "settle_by", "why", "exemptions"):
+    for name in ("contents", "settle_by", "why", "exemptions", "delayable_by"):
         plain[name] = tuple(row[name] or ())
     for name in ("recipient_names", "instrument_titles", "content_texts"):
         plain[name] = row[name] or {}
@@ -211,7 +234,7 @@ def _deadline(row: Mapping[Any, Any], now: datetime) -> Deadline:
         percent = round(window_used(row["clock_at"], due, at), 1)
     remaining = math.floor((due - now).total_seconds()) if due is not None and open_ else None
     return Deadline(
-        **(plain | {"incident_title": row["incident_title"] or ""}),
+        **(plain | {"incident_title": row["incident_title"] or ""} | {"incident_assignee": row["incident_assignee"]}),
         reference=reference_of(row["incident_id"]),
         status=status,
         percent_used=percent,
@@ -236,14 +259,13 @@ def _colour(status: str, percent: float | None, remaining: int | None, *, late: 
         return "late" if late else "settled"
     if status == "missed" or (status == "due" and remaining is not None and remaining < 0):
         return "missed"
-    if status == "waiting_for_clock":
-        return "waiting"
-    if status == "possible":
-        return "possible"
+    if status in _UNCLOCKED:
+        return _UNCLOCKED[status]
     for colour, from_percent in _LOUDNESS:
         if percent is not None and percent >= from_percent:
             return colour
     return "calm"
 
 
+_UNCLOCKED: Mapping[str, Colour] = {"paused": "paused", "waiting_for_clock": "waiting", "possible": "possible"}
 _LOUDNESS: tuple[tuple[Colour, int], ...] = (("urgent", 95), ("warn", 80), ("watch", 50))

@@ -47,6 +47,9 @@ _JSON_FROM_DUTY = {
     "instrument_titles",
     "content_texts",
     "exemptions",
+    "delay",
+    "delayable_by",
+    "retention",
 }
 
 
@@ -69,8 +72,8 @@ class Deadlines(Projection):
     """What must be told to whom by when, and what became of it."""
 
     name = NAME
-    version = 2
-    events = duties.EVENTS
+    version = 3
+    events = duties.OF_DUTY
     tables: ClassVar = (deadline_duties,)
 
     def fold(self, connection: Connection, generation: int, batch: Sequence[Recorded]) -> None:
@@ -157,9 +160,15 @@ def _acknowledged(event: Any) -> Row:
     }
 
 
+def _assigned(event: Any) -> Row:
+    return {"assigned_to": event.owner or None, "assigned_by": event.actor, "assigned_at": event.recorded_at}
+
+
 def _duty(duty: duties.DutyOnRecord) -> Row:
     values = {name: getattr(duty, name) for name in _FROM_DUTY}
-    return values | duty.model_dump(mode="json", include=_JSON_FROM_DUTY) | {"derived_status": duty.status}
+    paused_until = duty.delay.until if duty.delay is not None and duty.status == "paused" else None
+    derived = {"derived_status": duty.status, "paused_until": paused_until}
+    return values | duty.model_dump(mode="json", include=_JSON_FROM_DUTY) | derived
 
 
 def _rank(row: Row) -> int:
@@ -178,4 +187,5 @@ _FOLDS: dict[type[Event], Callable[[Any], Row]] = {
     duties.DutyWarned: _warned,
     duties.DutyMissed: _missed,
     duties.DutyAcknowledged: _acknowledged,
+    duties.DutyAssigned: _assigned,
 }

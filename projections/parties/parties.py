@@ -42,6 +42,17 @@ _c = party_list.c
 BY_NAME = Order("name", (_c.sort_name, _c.party_id), (read_text, read_uuid))
 
 
+def parties_with(engine: Engine, role: str) -> tuple[UUID, ...]:
+    """The parties in use that have this recipient role for us, by name."""
+    statement = (
+        select(party_list.c.party_id, party_list.c.roles)
+        .where(_c.generation == live_generation(NAME), _c.retired.is_(False))
+        .order_by(*BY_NAME.columns)
+    )
+    with reading(engine) as connection:
+        return tuple(row.party_id for row in connection.execute(statement) if role in row.roles)
+
+
 def parties(
     engine: Engine,
     *,

@@ -26,6 +26,7 @@ from projections.paging import (
 )
 from projections.positions import live_generation
 from projections.projection import LAST_INSTANT
+from projections.severity_board.fold import CLOSED_STATES
 from projections.severity_board.tables import NAME, board_grades, board_incidents
 
 Sort = Literal["deadline", "opened", "updated", "severity"]
@@ -174,7 +175,11 @@ def _filtered(
     assignee: str | None,
 ) -> Select[Any]:
     if state is not None:
-        statement = statement.where(_c.state.in_(_states(state)))
+        wanted = _states(state)
+        if set(wanted) == set(STATES) - CLOSED_STATES:
+            statement = statement.where(_c.is_open.is_(True))  # this one has an index of its own
+        else:
+            statement = statement.where(_c.state.in_(wanted))
     if level is not None or scheme is not None:
         graded = select(board_grades.c.incident_id).where(
             board_grades.c.generation == live_generation(NAME), board_grades.c.incident_id == _c.incident_id

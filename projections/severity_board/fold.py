@@ -26,6 +26,9 @@ STATE_AFTER: dict[type[Event], str] = {
     incident.IncidentMerged: "merged",
 }
 
+CLOSED_STATES = frozenset({"closed", "merged"})
+"""Those of which nobody works on the incident any more."""
+
 WORST_SEVERITY = 6
 """OCSF `severity_id` of a fatal event."""
 
@@ -37,7 +40,7 @@ class SeverityBoard(Projection):
     """What is going on, and which clock runs out first."""
 
     name = NAME
-    version = 1
+    version = 2
     events = (*incident.EVENTS, *duties.EVENTS)
     tables: ClassVar = (board_incidents, board_grades, board_duties)
 
@@ -103,7 +106,8 @@ def _assigned(_row: Row, event: Any) -> Row:
 
 
 def _moved(_row: Row, event: Any) -> Row:
-    return {"state": STATE_AFTER[type(event)]}
+    state = STATE_AFTER[type(event)]
+    return {"state": state, "is_open": state not in CLOSED_STATES}
 
 
 def _merged(row: Row, event: Any) -> Row:

@@ -18,6 +18,7 @@ board_incidents = Table(
     Column("title", Text, nullable=False, default=""),
     Column("search_text", Text, nullable=False, default=""),
     Column("state", String(16), nullable=False, default="reported"),
+    Column("is_open", Boolean, nullable=False, default=True),
     Column("reported_by", Text, nullable=False, default=""),
     Column("severity_rank", Integer, nullable=False, default=0),
     Column("assignee", Text),
@@ -34,6 +35,8 @@ board_incidents = Table(
     Column("next_due_sort", UtcDateTime, nullable=False),
     Column("persons_stated", BigInteger),
     Column("persons_counted", BigInteger),
+    # The usual page: what is open, by deadline. It must not read past all that was ever closed.
+    Index("ix_board_incidents_open", "generation", "is_open", "next_due_sort", "incident_id"),
     Index("ix_board_incidents_deadline", "generation", "next_due_sort", "incident_id"),
     Index("ix_board_incidents_opened", "generation", "opened_at", "incident_id"),
     Index("ix_board_incidents_updated", "generation", "updated_at", "incident_id"),

@@ -16,6 +16,7 @@ from incidents.record import Event, Recorded
 from incidents.reference import reference_of
 from notifier.campaigns import events as campaigns
 from playbooks.duties import events as duties
+from playbooks.filings import events as filings
 from playbooks.parties import events as parties
 from playbooks.runs import events as runs
 from projections.projection import Projection, incident_of
@@ -44,7 +45,7 @@ class Timeline(Projection):
 
     name = NAME
     version = 1
-    events = (*incident.EVENTS, *alerts.EVENTS, *duties.EVENTS, *runs.EVENTS, *campaigns.EVENTS)
+    events = (*incident.EVENTS, *alerts.EVENTS, *duties.EVENTS, *filings.EVENTS, *runs.EVENTS, *campaigns.EVENTS)
     tables: ClassVar = (timeline_entries,)
 
     def fold(self, connection: Connection, generation: int, batch: Sequence[Recorded]) -> None:
@@ -147,6 +148,25 @@ def _duty(event: Any) -> dict[str, Any]:
     }
 
 
+def _filing_written(event: Any) -> dict[str, Any]:
+    return {"duty_id": event.duty_id, "items": sorted(event.items)}
+
+
+def _filing_judged(event: Any) -> dict[str, Any]:
+    judged: filings.FilingJudged = event.judged
+    submitted_at = getattr(event, "submitted_at", None)
+    return {
+        "duty_id": event.duty_id,
+        "digest": judged.digest,
+        "missing": list(judged.missing),
+        "not_yet_known": list(judged.not_yet_known),
+        "override_reason": judged.override_reason,
+        "warnings": list(judged.warnings),
+        "submitted_at": submitted_at.isoformat() if submitted_at else None,
+        "receipt": getattr(event, "receipt", ""),
+    }
+
+
 def _merged(event: Any) -> dict[str, Any]:
     return {"into": str(event.into), "into_reference": reference_of(event.into), "reason": event.reason}
 
@@ -196,6 +216,9 @@ _SPECIAL: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
     parties.PartyRegistered: _party,
     duties.DutyIdentified: _duty,
     duties.DutyRevised: _duty,
+    filings.FilingWritten: _filing_written,
+    filings.FilingApproved: _filing_judged,
+    filings.FilingSubmitted: _filing_judged,
     runs.RunStarted: _run_started,
     campaigns.CampaignDrafted: _drafted,
     campaigns.CampaignTextRevised: _revised,

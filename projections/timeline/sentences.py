@@ -17,9 +17,13 @@ Language = Literal["en", "zh"]
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
-_INSTANTS = frozenset({"strict_due", "submitted_at", "due_at", "detected_at"})
+_INSTANTS = frozenset(
+    {"strict_due", "submitted_at", "due_at", "detected_at", "until", "stated_at", "ended_at", "waited_until"}
+)
 
-_TERMED = frozenset({"reported_by", "outcome", "how", "status", "by_state", "outcomes", "direction", "channels"})
+_TERMED = frozenset(
+    {"reported_by", "outcome", "how", "status", "by_state", "outcomes", "direction", "channels", "by", "form"}
+)
 """Parameters that hold words of ours, and so have a translation; what people wrote is never translated."""
 
 

@@ -169,7 +169,7 @@ def test_a_forged_receipt_changes_nothing_and_is_counted(house: House, campaign:
     assert 'outcome="forged"' in metrics
 
 
-def test_a_filing_settles_its_duty_in_time(house: House, incident: str) -> None:
+def test_a_filing_settles_its_duty_in_time(house: House, incident: str, tmp_path: Path) -> None:
     duty = eventually(
         house,
         f"/v1/incidents/{incident}/duties",
@@ -182,6 +182,14 @@ def test_a_filing_settles_its_duty_in_time(house: House, incident: str) -> None:
         )
         assert draft.status_code == 200, draft.text
         assert "212" in draft.text
+
+        form = http.get(f"/v1/incidents/{incident}/duties/{duty['duty_id']}/filing-form").json()
+        refused = http.post(f"/v1/incidents/{incident}/duties/{duty['duty_id']}/filing", json={})
+    assert form["missing"], "a person has something to write"
+    assert refused.status_code == 403, "an auditor files nothing"
+    items = tmp_path / "items.json"
+    items.write_text(json.dumps({name: f"As known tonight: {name}." for name in form["missing"]}), encoding="utf-8")
+    house.cli("analyst", "filing", "write", incident, duty["duty_id"], str(items))
 
     house.cli("approver", "incident", "file", incident, duty["duty_id"])
 

@@ -28,7 +28,7 @@ from notifier.channels.channel import Channel
 from notifier.channels.email import EmailChannel, EmailSettings
 from notifier.channels.sms import SmsChannel, SmsSettings
 from notifier.channels.twilio_http import PooledTwilioHttpClient
-from notifier.deliveries import Timing
+from notifier.deliveries import BatchHints, Timing
 from notifier.deliveries.tables import deliveries
 from notifier.receipts.callback_url import CallbackUrls
 from notifier.standins.dropping_http import HttpStandin
@@ -201,6 +201,8 @@ async def open_house(
     channels: dict[str, Channel] | None = None,
     with_callbacks: bool = True,
     batch: int = 64,
+    batch_size: int = 8,
+    hints: BatchHints | None = None,
     sms_timeout: float = 5.0,
 ) -> AsyncIterator[House]:
     """Open everything; `channels` replaces the real ones."""
@@ -234,6 +236,8 @@ async def open_house(
                 timing=timing,
                 extra_numbers=SIMULATED,
                 batch=batch,
+                batch_size=batch_size,
+                hints=hints,
             )
             try:
                 yield house

@@ -23,7 +23,8 @@ from incidents.record.database import open_engine
 from notifier.campaigns.events import EVENTS
 from notifier.channels.channel import AboutToWrite, Channel, Outgoing
 from notifier.channels.outcome import Outcome
-from notifier.deliveries import DeliveryRelay, Planner
+from notifier.channels.stream import Parcel, Stream, StreamingChannel, send_each
+from notifier.deliveries import BatchBook, DeliveryRelay, Planner
 from notifier.deliveries.book import DeliveryBook
 from notifier.receipts.callback_url import CallbackUrls
 from notifier.standins.runner import DEFAULT_ACCOUNT
@@ -66,6 +67,18 @@ class MortalChannel:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._channel, name)
 
+    @property
+    def window(self) -> int:
+        return 8
+
+    async def send_stream(self, stream: Stream) -> None:
+        """As fast as the real one can, if it can; through `send` if not, as for one message."""
+        mortal = MortalStream(stream, self._killer)
+        if isinstance(self._channel, StreamingChannel):
+            await self._channel.send_stream(mortal)
+        else:
+            await send_each(self, mortal)
+
     async def send(self, message: Outgoing, about_to_write: AboutToWrite) -> Outcome:
         async def marked() -> None:
             await about_to_write()
@@ -76,10 +89,33 @@ class MortalChannel:
         return outcome
 
 
+class MortalStream:
+    """A stream with the same two places to die."""
+
+    def __init__(self, stream: Stream, killer: Killer) -> None:
+        self._stream = stream
+        self._killer = killer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def take(self) -> Parcel | None:
+        parcel = self._stream.take()
+        if parcel is not None:
+            self._killer.passed("marked")
+        return parcel
+
+    def settle(self, parcel: Parcel, outcome: Outcome) -> None:
+        self._killer.passed("sent")
+        self._stream.settle(parcel, outcome)
+
+
 async def main(settings: dict[str, Any]) -> None:
     killer = Killer(settings.get("die_at", ""))
     killer.after(Planner, "plan_page", "planned")
     killer.after(DeliveryBook, "claim", "claimed")
+    killer.after(BatchBook, "claim", "claimed")
+    killer.after(BatchBook, "commit", "settled")
     killer.after(DeliveryRelay, "_bind", "relay-bound")
     clock, database = SystemClock(), open_engine(settings["database"])
     standins = SimpleNamespace(
@@ -107,6 +143,7 @@ async def main(settings: dict[str, Any]) -> None:
             timing=POLLING,
             extra_numbers=SIMULATED,
             batch=settings.get("batch", 16),
+            batch_size=settings.get("batch_size", 8),
         )
         journal = notifier.engine._journal
         original = journal._commit

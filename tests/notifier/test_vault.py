@@ -21,6 +21,8 @@ from tests.notifier.house import create_tables
 ANN = Contact(name="Ann Lý", phone="+447700900123", email="ann@example.com")
 BO = Contact(name="Bo", email="bo@example.com")
 OLD, NEW = bytes(range(32)), bytes(range(1, 33))
+ON_FILES = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For tests that look into the database's files."""
 
 
 @pytest.fixture
@@ -47,6 +49,7 @@ def test_more_ids_than_one_query_takes(vault: Vault) -> None:
     assert [found[rid].name for rid in ids] == [f"P{i}" for i in range(1203)]
 
 
+@ON_FILES
 def test_the_database_file_holds_no_plain_contact(vault: Vault, engine: Engine, database_url: str) -> None:
     vault.add([ANN])
     engine.dispose()
@@ -72,6 +75,7 @@ def test_an_erased_person_is_a_mask_and_the_key_is_gone(vault: Vault, engine: En
         vault.read(uuid4())
 
 
+@ON_FILES
 def test_the_erased_key_is_nowhere_in_the_files(vault: Vault, engine: Engine, database_url: str) -> None:
     """SQLite leaves deleted rows in free space and in its journal; whoever has the master key could open them."""
     ids = vault.add([ANN, BO])

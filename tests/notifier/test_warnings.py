@@ -23,7 +23,7 @@ from notifier.channels.email import EmailChannel, EmailSettings
 from notifier.channels.outcome import Outcome, Verdict
 from notifier.standins.outbox_store import OutboxStore
 from notifier.standins.smtp_server import serve_smtp
-from notifier.warnings import StaffWarning, StaffWarnings
+from notifier.warnings import Addressee, StaffWarning, StaffWarnings
 from notifier.warnings.book import LEASE, RETRY, WarningBook
 from notifier.warnings.letter import write
 from notifier.warnings.tables import staff_warnings
@@ -81,9 +81,9 @@ class Postman:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_engine(f"sqlite:///{tmp_path / 'warnings.sqlite'}")
-    staff_warnings.create(opened)
+def engine(database_url: str) -> Iterator[Engine]:
+    opened = open_engine(database_url)
+    staff_warnings.create(opened, checkfirst=True)
     yield opened
     opened.dispose()
 
@@ -93,12 +93,16 @@ def postman() -> Postman:
     return Postman()
 
 
-def staff(engine: Engine, postman: Postman, clock: ManualClock, *addresses: str) -> StaffWarnings:
-    return StaffWarnings(WarningBook(engine, clock, uuid4), postman, clock, addresses=addresses or (DESK,))
+def staff(engine: Engine, postman: Postman, clock: ManualClock) -> StaffWarnings:
+    return StaffWarnings(WarningBook(engine, clock, uuid4), postman, clock)
 
 
-def send(service: StaffWarnings, warning: StaffWarning = WARNING) -> int:
-    return asyncio.run(service.send(warning))
+def to(*addresses: str) -> list[Addressee]:
+    return [Addressee(address, "en") for address in addresses or (DESK,)]
+
+
+def send(service: StaffWarnings, warning: StaffWarning = WARNING, *addresses: str) -> int:
+    return asyncio.run(service.send(warning, to(*addresses)))
 
 
 def states(engine: Engine) -> list[str]:
@@ -127,6 +131,25 @@ def test_the_mail_says_which_duty_and_when(clock: ManualClock) -> None:
     assert "Due" not in reminder.text
 
 
+def test_the_mail_names_the_owner_and_that_nobody_answered(clock: ManualClock) -> None:
+    mine = write(WARNING.model_copy(update={"owner": "Data protection office"}), "en", NIGHT)
+    assert "Owner: Data protection office\n" in mine.text
+    assert "acknowledged this" not in mine.text
+    passed_on = write(WARNING.model_copy(update={"owner": "Data protection office", "escalated": True}), "en", NIGHT)
+    assert "has not acknowledged this" in passed_on.text
+    chinese = write(WARNING.model_copy(update={"owner": "数据保护办公室", "escalated": True}), "zh-Hans", NIGHT)
+    assert "负责人：数据保护办公室（尚未确认" in chinese.text
+    assert "Owner" not in write(WARNING, "en", NIGHT).text
+
+
+def test_a_duty_that_waits_is_called_out_before_its_waiting_ends(clock: ManualClock) -> None:
+    waiting = WARNING.model_copy(update={"step": 100, "waits": True})
+    assert write(waiting, "en", NIGHT).subject.startswith("The waiting ends soon")
+    assert "the clock runs on" in write(waiting, "en", NIGHT).text
+    assert "still stands" in write(waiting.model_copy(update={"due": None}), "en", NIGHT).text
+    assert write(waiting, "zh-Hans", NIGHT).subject.startswith("【暂缓即将结束】")
+
+
 def test_a_deadline_at_the_end_of_a_day_is_said_as_that_day(clock: ManualClock) -> None:
     midnight = NIGHT.replace(hour=16)  # 00:00 of the 21st in Shanghai
     said = write(WARNING.model_copy(update={"due": midnight, "ends_with_day": True}), "en", NIGHT)
@@ -144,11 +167,11 @@ def test_what_the_law_calls_things_cannot_break_the_mail(clock: ManualClock) -> 
 def test_each_address_gets_a_step_once_and_again_in_the_next_round(
     engine: Engine, postman: Postman, clock: ManualClock
 ) -> None:
-    service = staff(engine, postman, clock, DESK, "dpo@lantern.example")
-    assert send(service) == 2
-    assert send(service) == 0
-    assert send(service, WARNING.model_copy(update={"round": 1})) == 2
-    assert send(service, WARNING.model_copy(update={"step": 95})) == 2
+    service, both = staff(engine, postman, clock), (DESK, "dpo@lantern.example")
+    assert send(service, WARNING, *both) == 2
+    assert send(service, WARNING, *both) == 0
+    assert send(service, WARNING.model_copy(update={"round": 1}), *both) == 2
+    assert send(service, WARNING.model_copy(update={"step": 95}), *both) == 2
     assert len({mail.message_key for mail in postman.mails}) == 6
 
 
@@ -229,12 +252,11 @@ def test_it_arrives_through_smtp(engine: Engine, clock: ManualClock, tmp_path: P
             security="plain",
         )
         channel = EmailChannel(settings, clock)
-        service = StaffWarnings(
-            WarningBook(engine, clock, uuid4), channel, clock, addresses=(DESK,), language="zh-Hans"
-        )
+        service = StaffWarnings(WarningBook(engine, clock, uuid4), channel, clock)
+        chinese = [Addressee(DESK, "zh-Hans")]
         try:
-            assert await service.send(WARNING) == 1
-            assert await service.send(WARNING) == 0
+            assert await service.send(WARNING, chinese) == 1
+            assert await service.send(WARNING, chinese) == 0
             return [message.raw for message in store.messages()]
         finally:
             await service.close()

@@ -12,7 +12,10 @@ from incidents.clock import ManualClock
 from incidents.facts import OrganisationProfile
 from incidents.incident.incident import Incident
 from incidents.incident.service import IncidentService
-from incidents.record import Follower, Record
+from incidents.record import Record
+from incidents.record.database import open_engine
+from incidents.record.partitioned import Divisions, PartitionedFollower
+from incidents.record.tables import partitionings
 from playbooks.automation import Automation
 from playbooks.definitions.definition import load_library
 from playbooks.duties.on_record import WHERE_PEOPLE_LIVE
@@ -45,7 +48,9 @@ GDPR, GDPR_PEOPLE = "eu-gdpr-33-1-authority", "eu-gdpr-34-individuals"
 
 
 @pytest.fixture
-def automation(record: Record, clock: ManualClock) -> Follower:
+def automation(record: Record, database_url: str, clock: ManualClock) -> PartitionedFollower:
+    engine = open_engine(database_url)
+    partitionings.create(engine, checkfirst=True)
     return Automation(
         record,
         law=LawBook(),
@@ -53,7 +58,7 @@ def automation(record: Record, clock: ManualClock) -> Follower:
         profile=PROFILE,
         playbooks=load_library(),
         clock=clock,
-    ).follower()
+    ).follower(Divisions(engine, record, clock))
 
 
 @pytest.fixture
@@ -73,7 +78,11 @@ def duty(record: Record, incident_id: UUID, rule: str) -> DutyState:
 
 
 def test_facts_lead_to_grade_duties_and_a_run(
-    record: Record, automation: Follower, incidents: IncidentService, incident_id: UUID, analyst: ContextMaker
+    record: Record,
+    automation: PartitionedFollower,
+    incidents: IncidentService,
+    incident_id: UUID,
+    analyst: ContextMaker,
 ) -> None:
     incidents.triage(incident_id, analyst())
     incidents.state_facts(incident_id, analyst(), {**BREACH, "direct_loss": {"CNY": 5_000_000}})
@@ -88,7 +97,11 @@ def test_facts_lead_to_grade_duties_and_a_run(
 
 
 def test_a_revised_fact_lifts_a_duty_and_brings_it_back(
-    record: Record, automation: Follower, incidents: IncidentService, incident_id: UUID, analyst: ContextMaker
+    record: Record,
+    automation: PartitionedFollower,
+    incidents: IncidentService,
+    incident_id: UUID,
+    analyst: ContextMaker,
 ) -> None:
     incidents.triage(incident_id, analyst())
     incidents.state_facts(incident_id, analyst(), BREACH)
@@ -105,7 +118,11 @@ def test_a_revised_fact_lifts_a_duty_and_brings_it_back(
 
 
 def test_unknown_facts_make_possible_duties_that_name_them(
-    record: Record, automation: Follower, incidents: IncidentService, incident_id: UUID, analyst: ContextMaker
+    record: Record,
+    automation: PartitionedFollower,
+    incidents: IncidentService,
+    incident_id: UUID,
+    analyst: ContextMaker,
 ) -> None:
     incidents.triage(incident_id, analyst())
     incidents.state_facts(incident_id, analyst(), {**BREACH, "risk_to_persons": "unknown"})
@@ -119,7 +136,11 @@ def test_unknown_facts_make_possible_duties_that_name_them(
 
 
 def test_while_nobody_knows_where_people_live_the_rest_of_the_world_is_one_question(
-    record: Record, automation: Follower, incidents: IncidentService, incident_id: UUID, analyst: ContextMaker
+    record: Record,
+    automation: PartitionedFollower,
+    incidents: IncidentService,
+    incident_id: UUID,
+    analyst: ContextMaker,
 ) -> None:
     incidents.triage(incident_id, analyst())
     incidents.state_facts(incident_id, analyst(), BREACH)
@@ -142,7 +163,7 @@ def test_while_nobody_knows_where_people_live_the_rest_of_the_world_is_one_quest
 
 def test_a_stage_that_waits_starts_with_the_event_it_counts_from(
     record: Record,
-    automation: Follower,
+    automation: PartitionedFollower,
     incidents: IncidentService,
     incident_id: UUID,
     analyst: ContextMaker,
@@ -166,7 +187,11 @@ def test_a_stage_that_waits_starts_with_the_event_it_counts_from(
 
 
 def test_a_persons_grade_moves_the_duties(
-    record: Record, automation: Follower, incidents: IncidentService, incident_id: UUID, analyst: ContextMaker
+    record: Record,
+    automation: PartitionedFollower,
+    incidents: IncidentService,
+    incident_id: UUID,
+    analyst: ContextMaker,
 ) -> None:
     incidents.triage(incident_id, analyst())
     incidents.state_facts(incident_id, analyst(), BREACH)
@@ -181,7 +206,11 @@ def test_a_persons_grade_moves_the_duties(
 
 
 def test_running_twice_over_the_same_events_records_nothing_new(
-    record: Record, automation: Follower, incidents: IncidentService, incident_id: UUID, analyst: ContextMaker
+    record: Record,
+    automation: PartitionedFollower,
+    incidents: IncidentService,
+    incident_id: UUID,
+    analyst: ContextMaker,
 ) -> None:
     incidents.triage(incident_id, analyst())
     incidents.state_facts(incident_id, analyst(), BREACH)
@@ -203,7 +232,11 @@ def test_running_twice_over_the_same_events_records_nothing_new(
 
 
 def test_a_merged_incident_hands_over_what_it_knows_and_owes(
-    record: Record, automation: Follower, incidents: IncidentService, incident_id: UUID, analyst: ContextMaker
+    record: Record,
+    automation: PartitionedFollower,
+    incidents: IncidentService,
+    incident_id: UUID,
+    analyst: ContextMaker,
 ) -> None:
     incidents.triage(incident_id, analyst(happened_at=NIGHT - timedelta(hours=5)))
     incidents.state_facts(incident_id, analyst(), BREACH)
@@ -224,7 +257,7 @@ def test_a_merged_incident_hands_over_what_it_knows_and_owes(
 
 def test_a_frozen_plan_that_asks_for_a_fact_that_is_gone_holds_up_no_duty(
     record: Record,
-    automation: Follower,
+    automation: PartitionedFollower,
     incidents: IncidentService,
     incident_id: UUID,
     analyst: ContextMaker,
@@ -243,7 +276,11 @@ def test_a_frozen_plan_that_asks_for_a_fact_that_is_gone_holds_up_no_duty(
 
 
 def test_an_incident_of_no_data_starts_no_breach_run(
-    record: Record, automation: Follower, incidents: IncidentService, incident_id: UUID, analyst: ContextMaker
+    record: Record,
+    automation: PartitionedFollower,
+    incidents: IncidentService,
+    incident_id: UUID,
+    analyst: ContextMaker,
 ) -> None:
     incidents.triage(incident_id, analyst())
     incidents.state_facts(incident_id, analyst(), {"event_kinds": ["system_failure"]})

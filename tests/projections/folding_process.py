@@ -13,6 +13,7 @@ from incidents.record import Registry, open_record
 from incidents.record.database import open_engine
 from notifier.campaigns.events import EVENTS as CAMPAIGN_EVENTS
 from playbooks.duties.events import EVENTS as DUTY_EVENTS
+from playbooks.filings.events import EVENTS as FILING_EVENTS
 from playbooks.parties.events import EVENTS as PARTY_EVENTS
 from playbooks.runs.events import EVENTS as RUN_EVENTS
 from projections.catalogue import all_projections
@@ -22,7 +23,16 @@ from projections.runner import Runner
 def main(url: str, batch: str, what: str = "drain") -> None:
     """Fold to the end, with a line on standard output before each step."""
     registry = Registry(
-        [*INCIDENT_EVENTS, *ALERT_EVENTS, *ASSET_EVENTS, *DUTY_EVENTS, *RUN_EVENTS, *PARTY_EVENTS, *CAMPAIGN_EVENTS]
+        [
+            *INCIDENT_EVENTS,
+            *ALERT_EVENTS,
+            *ASSET_EVENTS,
+            *DUTY_EVENTS,
+            *FILING_EVENTS,
+            *RUN_EVENTS,
+            *PARTY_EVENTS,
+            *CAMPAIGN_EVENTS,
+        ]
     )
     clock = ManualClock(datetime(2026, 11, 20, tzinfo=UTC))
     with open_record(url, registry) as record:

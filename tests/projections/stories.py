@@ -16,6 +16,7 @@ from incidents.incident import events as incident
 from incidents.record import Aggregate, Context, Event, Record, stable_id
 from notifier.campaigns import events as campaigns
 from playbooks.duties import events as duties
+from playbooks.filings import events as filings
 from playbooks.parties import events as parties
 from playbooks.runs import events as runs
 
@@ -184,7 +185,37 @@ def _duties(teller: Teller, it: UUID, register: UUID) -> None:
     tell(duties.DutyMissed, duty_id="d-party", strict_due=teller.now)
     tell(duties.DutyAcknowledged, duty_id="d-party", step=101)
     tell(duties.DutyFulfilled, duty_id="d-sa", rule="eu-gdpr-33", how="filing", late=False, submitted_at=teller.now)
+    tell(duties.DutyAssigned, duty_id="d-party", owner="dpo", name="Data protection office")
+    tell(
+        duties.DelayRequested,
+        delay_id="letter-1",
+        by="law_enforcement",
+        authority="Police of Berlin",
+        form="written",
+        stated_at=teller.now,
+        until=teller.now + timedelta(days=3),
+        reason="arrests are near",
+    )
+    tell(duties.DutyResumed, duty_id="d-party", waited_until=teller.now)
+    tell(duties.DelayEnded, delay_id="letter-1", ended_at=teller.now, reason="arrests were made")
     tell(duties.DutyLifted, duty_id="d-final", reason="no longer triggered")
+    _filing(teller, it)
+
+
+def _filing(teller: Teller, it: UUID) -> None:
+    def tell(event_class: type[Event], **payload: Any) -> None:
+        teller.tell(stable_id("filing", str(it)), event_class, incident_id=it, duty_id="d-sa", **payload)
+
+    judged = filings.FilingJudged(
+        digest="f1",
+        missing=("cause",),
+        not_yet_known=("effects",),
+        override_reason="told by telephone",
+        warnings=("changed_since",),
+    )
+    tell(filings.FilingWritten, items={"nature": filings.ItemWritten(text="a leak")})
+    tell(filings.FilingApproved, judged=judged)
+    tell(filings.FilingSubmitted, judged=judged, submitted_at=teller.now, receipt="SA-1")
 
 
 def _run(teller: Teller, it: UUID, run: UUID) -> None:

@@ -13,9 +13,12 @@ import pytest
 from sqlalchemy import Column, Engine, Integer, Table, inspect, text
 
 from incidents.record import Registry, open_record
-from incidents.record.database import metadata, open_engine, writing
+from incidents.record.database import metadata, open_engine, reading, writing
 from tocsin.migrations import run
 from tocsin.migrations.all_tables import ROOMS, all_tables
+from tocsin.migrations.steps import head
+from tocsin.migrations.tables import schema_support
+from tocsin.waiting import NotYet, schema_is_there
 
 
 @pytest.fixture
@@ -26,7 +29,12 @@ def engine(empty_url: str) -> Iterator[Engine]:
 
 
 def tables(engine: Engine) -> set[str]:
-    return set(inspect(engine).get_table_names())
+    """All but partitions, which are parts of their tables."""
+    found = set(inspect(engine).get_table_names())
+    if engine.dialect.name == "postgresql":
+        with reading(engine) as connection:
+            found -= set(connection.execute(text("SELECT relname FROM pg_class WHERE relispartition")).scalars())
+    return found
 
 
 def test_every_table_of_the_code_is_found() -> None:
@@ -91,13 +99,39 @@ def test_programs_that_start_at_once_migrate_once(engine: Engine, empty_url: str
     assert run.differences(engine) == []
 
 
-def test_a_newer_database_is_refused_in_words(engine: Engine) -> None:
-    run.upgrade(engine)
+def brought_on(engine: Engine, *, oldest_program: str) -> None:
+    """A newer program has been here."""
     with writing(engine) as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    assert not run.is_current(engine)
+        connection.execute(schema_support.update().values(oldest_program=oldest_program))
+
+
+def test_a_newer_database_that_does_not_serve_us_is_refused_in_words(engine: Engine) -> None:
+    run.upgrade(engine)
+    brought_on(engine, oldest_program="9998")
+    assert run.standing(engine) is run.Standing.TOO_NEW
     with pytest.raises(run.UnknownSchema, match="newer"):
         run.upgrade(engine)
+    with pytest.raises(run.UnknownSchema, match="9999"):
+        schema_is_there(engine)
+
+
+def test_a_newer_database_that_serves_us_still_is_worked_on_and_left_as_it_is(engine: Engine) -> None:
+    run.upgrade(engine)
+    brought_on(engine, oldest_program=head() or "")
+    assert run.standing(engine) is run.Standing.NEWER
+    run.upgrade(engine)
+    schema_is_there(engine)
+    assert run.current(engine) == "9999"
+
+
+def test_an_older_database_is_waited_for_by_who_does_not_bring_the_schema(engine: Engine) -> None:
+    run.upgrade(engine, "0013")
+    run.downgrade(engine, "0012")
+    with pytest.raises(NotYet, match="tocsin migrate"):
+        schema_is_there(engine)
+    run.upgrade(engine)
+    schema_is_there(engine)
 
 
 def test_it_works_from_any_folder(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

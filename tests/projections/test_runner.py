@@ -314,7 +314,7 @@ def test_rows_that_are_behind_the_live_ones_are_not_shown(installation: Installa
     runner_of(installation, notes).drain()
     books = Generations(installation.engine, {notes.name: notes}, installation.clock)
     books.start_rebuild([notes.name])
-    assert not books.promote(notes.name, installation.record.head())
+    assert not books.promote(notes.name, installation.record.head)
     assert counts(installation.engine) == {"all": 2}
 
 

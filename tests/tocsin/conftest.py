@@ -47,9 +47,9 @@ def logs() -> Iterator[list[Any]]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, database_url: str) -> Settings:
     return Settings(
-        database_url=f"sqlite:///{tmp_path / 'door.sqlite'}",
+        database_url=database_url,
         organisation_file=tmp_path / "organisation.toml",
         vault={"master_keys": f"k1:{MASTER_KEY}"},  # type: ignore[arg-type]
     )

@@ -1,12 +1,12 @@
-"""A process that serves a database and says so: for tests that kill it."""
+"""A process that has a database alone, or shares it, and says so: for tests that kill it."""
 
 from __future__ import annotations
 
 import sys
 
-from tocsin.instance import only_instance
+from tocsin.instance import one_of_many, only_instance
 
 if __name__ == "__main__":
-    with only_instance(sys.argv[1]) as instance:
-        print("held", instance.fault(), flush=True)
+    with {"alone": only_instance, "shared": one_of_many}[sys.argv[1]](sys.argv[2]):
+        print("held", flush=True)
         sys.stdin.read()

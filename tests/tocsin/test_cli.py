@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from tests.playbooks.law.test_adding import example
 from tests.tocsin.test_settings import elsewhere  # noqa: F401 - the fixture
 from tocsin.cli.main import app
 
@@ -168,3 +169,37 @@ def test_a_command_to_a_service_that_is_not_there_says_so() -> None:
 
     assert result.exit_code == 1
     assert "does not answer" in result.stderr
+
+
+@pytest.mark.usefixtures("elsewhere")
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("facts.service_outage_minutes >= 60", "facts.outage >= 60", 21, "there is no fact"),
+        ("facts.service_outage_minutes >= 60", "facts.service_outage_minutes >= (60", 21, "not CEL"),
+        ("in_force_from: 2026-01-01", "in_force_from: 2026-02-30", 9, "outside expected range"),
+        ("in_force_from: 2026-01-01", "in_force_from: 2026-01-01\n  in_force_to: 2025-12-31", 10, "lies before"),
+        ("clock: {event: aware}", "clock: {after: [acme-tell-customer-4h]}", 27, "no other rule"),
+        ("id: acme-hosting-contract", "id: eu-gdpr", 3, "defined twice"),
+    ],
+)
+def test_a_faulty_pack_stops_the_start_with_file_and_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, line: int, says: str
+) -> None:
+    assert run("init", str(tmp_path / "set")).exit_code == 0
+    law = tmp_path / "law"
+    law.mkdir()
+    assert old in example()
+    (law / "acme.yaml").write_text(example().replace(old, new), encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "set")
+    monkeypatch.setenv("TOCSIN_LAW_FOLDER", str(law))
+    channel = {"MODE": "smtp", "HOST": "mail.example", "SENDER": "desk@lantern.example"}
+    for name, value in channel.items():
+        monkeypatch.setenv(f"TOCSIN_SMTP__{name}", value)
+
+    checked, served = run("config", "check"), run("serve")
+
+    for result in (checked, served):
+        assert result.exit_code != 0
+        assert f"law/acme.yaml:{line}" in result.output
+        assert says in result.output

@@ -1,8 +1,7 @@
-"""One serving process on a database: a second is refused, and a killed one holds nothing."""
+"""Who may open a database file: one process alone, or many that share it; a killed one holds nothing."""
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -10,64 +9,77 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
 from typer.testing import CliRunner
 
 from incidents.errors import TocsinError
-from tests.servers import BACKENDS, fresh_database
 from tests.tocsin.test_settings import elsewhere  # noqa: F401 - the fixture
-from tests.world import wait_for
 from tocsin.cli.main import app
 from tocsin.demo import MARKER
-from tocsin.instance import ADVISORY_KEY, AlreadyRunning, only_instance
+from tocsin.instance import AlreadyRunning, one_of_many, only_instance
 from tocsin.server import listening
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=BACKENDS)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with fresh_database(request.param, tmp_path) as address:
-        yield address
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'tocsin.sqlite'}"
 
 
 @pytest.fixture
-def other(database: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that serves the database."""
-    process = started(database)
+def alone(database: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has the database alone."""
+    yield from started("alone", database)
+
+
+@pytest.fixture
+def shared(database: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that shares the database."""
+    yield from started("shared", database)
+
+
+def started(how: str, database: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.tocsin.serving_process", how, database]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    assert process.stdout.readline() == "held None\n"
+    assert process.stdout.readline() == "held\n"
     yield process
     process.kill()
     process.wait()
 
 
-def started(database: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.tocsin.serving_process", database]
-    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
 def taken(database: str) -> bool | None:
     """True once the lock can be had."""
     try:
-        with only_instance(database) as instance:
-            assert instance.fault() is None
+        with only_instance(database):
             return True
     except AlreadyRunning:
         return None
 
 
-def test_a_second_one_is_refused_and_after_a_kill_the_next_starts(database: str, other: subprocess.Popen[str]) -> None:
+def test_beside_one_that_is_alone_nobody_runs_and_after_a_kill_the_next_starts(
+    database: str, alone: subprocess.Popen[str]
+) -> None:
     with pytest.raises(AlreadyRunning, match="Another Tocsin runs on this database"), only_instance(database):
         pass
+    with pytest.raises(AlreadyRunning), one_of_many(database):
+        pass
 
-    other.kill()
-    other.wait()
+    alone.kill()
+    alone.wait()
 
-    if database.startswith("sqlite"):
-        assert taken(database), "at once: the system releases the lock with the process"
-    else:
-        wait_for(lambda: taken(database), "the server to notice", patience=10)
+    assert taken(database), "at once: the system releases the lock with the process"
+
+
+def test_those_who_share_keep_out_only_who_wants_it_alone(database: str, shared: subprocess.Popen[str]) -> None:
+    with one_of_many(database), one_of_many(database):
+        assert taken(database) is None
+    assert taken(database) is None
+
+    shared.kill()
+    shared.wait()
+
+    assert taken(database)
 
 
 def test_after_a_good_end_the_next_may_run_and_other_databases_are_free(database: str, tmp_path: Path) -> None:
@@ -76,8 +88,13 @@ def test_after_a_good_end_the_next_may_run_and_other_databases_are_free(database
     assert taken(database)
 
 
-def test_a_child_process_does_not_keep_the_lock(tmp_path: Path) -> None:
-    database = f"sqlite:///{tmp_path / 'a.sqlite'}"
+def test_a_server_is_for_everybody() -> None:
+    address = "postgresql://u:secret@127.0.0.1:9/none"
+    with only_instance(address), only_instance(address), one_of_many(address):
+        pass
+
+
+def test_a_child_process_does_not_keep_the_lock(database: str) -> None:
     with only_instance(database):
         child = subprocess.Popen(
             [sys.executable, "-c", "print(flush=True); input()"],
@@ -91,29 +108,6 @@ def test_a_child_process_does_not_keep_the_lock(tmp_path: Path) -> None:
         assert taken(database)
     finally:
         child.communicate(b"\n")
-
-
-@pytest.mark.slow
-def test_a_lost_connection_is_noticed_and_the_lock_taken_again(tmp_path: Path) -> None:
-    with fresh_database("postgresql", tmp_path) as database, only_instance(database) as instance:
-        engine = create_engine(make_url(database).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            end = text(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' "
-                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            )
-            connection.execute(end)
-            assert instance.fault() is None, "taken again"
-            connection.execute(end)
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_KEY})
-            assert "Another Tocsin" in (instance.fault() or ""), "somebody else was faster"
-        engine.dispose()
-        assert wait_for(lambda: instance.fault() is None or None, "the other to end", patience=10)
-
-
-def test_a_server_that_is_not_there_is_one_line() -> None:
-    with pytest.raises(TocsinError, match="does not answer"), only_instance("postgresql://u:secret@127.0.0.1:9/none"):
-        pass
 
 
 def run(*arguments: str) -> tuple[int, list[str]]:

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import structlog
@@ -14,6 +15,8 @@ from sqlalchemy import column, insert, table
 from sqlalchemy.exc import SQLAlchemyError
 
 from incidents.record.database import open_engine, writing
+from incidents.reference import reference_of
+from incidents.tracing import incident_span
 from tocsin.observability.logs import set_up_logs
 
 PHONE, EMAIL = "+86 138 0013 8000", "anna.weber@example.org"
@@ -96,3 +99,18 @@ def test_rows_that_a_database_repeats_are_hidden(written: Lines) -> None:
 
     (line,) = written()
     assert line["reason"] == "null value in column\nDETAIL: [hidden]\nCONTEXT: x"
+
+
+def test_a_line_names_its_trace_and_the_incident_it_is_about(written: Lines) -> None:
+    incident_id = uuid4()
+    with incident_span("automation", incident_id):
+        structlog.get_logger("ours").info("within")
+        logging.getLogger("library").warning("within, too")
+    structlog.get_logger("ours").info("outside")
+
+    within, library, outside = written()
+    assert within["trace_id"] == incident_id.hex
+    assert within["incident"] == reference_of(incident_id)
+    assert library["trace_id"] == incident_id.hex
+    assert "trace_id" not in outside
+    assert "incident" not in outside

@@ -25,7 +25,7 @@ SAFE: dict[str, Any] = {
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No file or variable of the machine decides a test."""
     for name in list(os.environ):
-        if name.startswith("TOCSIN_"):
+        if name.startswith("TOCSIN_") and not name.startswith("TOCSIN_TEST_"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -14,7 +14,7 @@ from anyio.from_thread import start_blocking_portal
 from incidents.clock import ManualClock
 from notifier.standins.outbox_store import OutboxStore
 from notifier.standins.smtp_server import serve_smtp
-from notifier.warnings import StaffWarning
+from notifier.warnings import Addressee, StaffWarning
 from playbooks.duties.register import MISSED
 from tests.conftest import NIGHT, ContextMaker
 from tests.tocsin.conftest import PROFILE
@@ -23,7 +23,7 @@ from tests.world import wait_for
 from tocsin.alarms import Alarms
 from tocsin.background import Background
 from tocsin.services import Services
-from tocsin.settings import Settings
+from tocsin.settings import Settings, WarningSettings
 from tocsin.staff_warnings import WarningsWorker
 from tocsin.wiring import open_services
 
@@ -35,8 +35,11 @@ class Sent:
 
     def __init__(self) -> None:
         self.warnings: dict[tuple[str, int, int], StaffWarning] = {}
+        self.mailed: dict[tuple[str, int, int, str], tuple[StaffWarning, str]] = {}
 
-    async def send(self, warning: StaffWarning) -> int:
+    async def send(self, warning: StaffWarning, addressees: Sequence[Addressee]) -> int:
+        for one in addressees:
+            self.mailed.setdefault((warning.duty_id, warning.step, warning.round, one.address), (warning, one.language))
         return self.warnings.setdefault((warning.duty_id, warning.step, warning.round), warning) is warning
 
     async def close(self) -> None:
@@ -53,12 +56,18 @@ def sent() -> Sent:
 
 
 @pytest.fixture
+def warnings() -> WarningSettings:
+    return WarningSettings(email=("desk@lantern.example",), language="zh-Hans")
+
+
+@pytest.fixture
 def at(
     services: Services,
     clock: ManualClock,
     settle: Callable[[], None],  # noqa: F811
     sent: Sent,
     incident_id: UUID,  # noqa: F811
+    warnings: WarningSettings,
 ) -> Callable[[float], None]:
     """Let the clock stand at so many hours after the night began, and everything happen that does then."""
     alarms = Alarms(services.engine, services.duties, services.runs, clock, uuid4)
@@ -67,9 +76,8 @@ def at(
         services.duties,
         sent,  # type: ignore[arg-type]
         clock,
-        repeat=timedelta(minutes=60),
+        settings=warnings,
         public_url="https://tocsin.example.com/",
-        language="zh-Hans",
     )
 
     def move(hours: float) -> None:
@@ -187,3 +195,63 @@ def test_the_running_service_mails_its_people(
     mails = [(message.recipient, message.message_id) for message in store.messages(limit=1000)]
     store.close()
     assert len(mails) == len(set(mails)), "nobody was mailed twice"
+
+
+OWNED = {"dpo": {"name": "Data protection", "email": ["dpo@lantern.example"], "language": "en", "rules": [GDPR]}}
+
+
+@pytest.mark.parametrize(
+    "warnings",
+    [WarningSettings.model_validate({"email": ["desk@lantern.example"], "language": "zh-Hans", "owners": OWNED})],
+)
+def test_the_owner_is_warned_and_after_two_repeats_the_desk_too(
+    at: Callable[[float], None],
+    sent: Sent,
+    services: Services,
+    incident_id: UUID,  # noqa: F811
+) -> None:
+    duty = duty_of(services, incident_id)
+    for hours in (36, 37, 38):
+        at(hours)
+    told = {(number, address): said for (of, _, number, address), said in sent.mailed.items() if of == duty}
+    assert set(told) == {
+        (0, "dpo@lantern.example"),
+        (1, "dpo@lantern.example"),
+        (2, "dpo@lantern.example"),
+        (2, "desk@lantern.example"),
+    }
+    assert {told[0, "dpo@lantern.example"][1], told[2, "desk@lantern.example"][1]} == {"en", "zh-Hans"}
+    assert (told[2, "desk@lantern.example"][0].owner, told[2, "desk@lantern.example"][0].escalated) == (
+        "Data protection",
+        True,
+    )
+    others = {address for (of, _, _, address) in sent.mailed if of != duty}
+    assert others == {"desk@lantern.example"}, "what nobody owns goes to the desk"
+
+
+@pytest.mark.parametrize(
+    "warnings",
+    [
+        WarningSettings.model_validate(
+            {
+                "email": ["desk@lantern.example"],
+                "owners": OWNED | {"lan": {"name": "Lan", "email": ["lan@lantern.example"]}},
+            }
+        )
+    ],
+)
+def test_whom_a_duty_was_given_to_is_warned_and_an_acknowledgement_stops_the_escalation(
+    at: Callable[[float], None],
+    sent: Sent,
+    services: Services,
+    incident_id: UUID,  # noqa: F811
+    analyst: ContextMaker,
+) -> None:
+    duty = duty_of(services, incident_id)
+    services.duties.assign(incident_id, duty, analyst(), owner="lan", name="Lan")
+    at(36)
+    services.duties.acknowledge(incident_id, duty, analyst())
+    at(39)
+    assert {address for (of, _, _, address) in sent.mailed if of == duty} == {"lan@lantern.example"}
+    at(58)
+    assert [key[1:] for key in sent.mailed if key[0] == duty][1:] == [(80, 0, "lan@lantern.example")]

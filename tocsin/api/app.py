@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import anyio
@@ -24,7 +25,10 @@ from tocsin.api.routes import (
     audiences,
     boards,
     campaigns,
+    delays,
     duties,
+    events,
+    filings,
     health,
     incident_views,
     incidents,
@@ -44,6 +48,9 @@ from tocsin.services import Services
 from tocsin.settings import Settings
 
 UPLOADS_AT_ONCE = 2
+_NO_TELEMETRY: Any = {"telemetry": {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}}
+"""FastAPI's own puts the addresses of requests and the texts of errors into spans and logs; ours says neither. Versions
+without it take the argument and leave it unused."""
 _FORM_BYTES = 65_536
 """What a multipart form may add around a file."""
 
@@ -66,6 +73,7 @@ def create_app(
         openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,
+        **_NO_TELEMETRY,
         middleware=[
             Middleware(Envelope, https=urlsplit(settings.public_url).scheme == "https"),
             Middleware(Hosts, names=names_of(settings)),
@@ -88,6 +96,8 @@ def create_app(
         incident_views,
         assets,
         duties,
+        delays,
+        filings,
         simulation,
         runs,
         campaigns,
@@ -98,6 +108,7 @@ def create_app(
         recipients,
         keys,
         schemas,
+        events,
         health,
     ):
         app.include_router(module.router)

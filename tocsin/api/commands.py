@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
+import structlog
 from fastapi import Depends, Header
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
@@ -25,6 +26,7 @@ from starlette.responses import Response
 from incidents.clock import Clock
 from incidents.errors import Conflict, FieldFault, IllegalTransition, InvalidInput, TocsinError
 from incidents.record import Context, stable_id
+from incidents.tracing import say
 from tocsin.access.answers import Answer
 from tocsin.access.keys import Principal
 from tocsin.access.roles import Permission
@@ -84,7 +86,7 @@ class Commands:
                 "This command takes no If-Match.",
                 errors=[FieldFault("If-Match", "is taken by commands on an incident only")],
             )
-        return Command(principal, command_id_of(principal, idempotency_key))
+        return Command(principal, _named(command_id_of(principal, idempotency_key)))
 
 
 class VersionedCommands(Commands):
@@ -100,7 +102,7 @@ class VersionedCommands(Commands):
         refuse_unless(principal, self.permission)
         version = version_of(if_match)
         request.state.expected_version = version
-        return Command(principal, command_id_of(principal, idempotency_key), version)
+        return Command(principal, _named(command_id_of(principal, idempotency_key)), version)
 
 
 def commands(permission: Permission) -> Any:
@@ -118,6 +120,13 @@ def command_id_of(principal: Principal, idempotency_key: str | None) -> UUID:
     if idempotency_key is None:
         return uuid4()
     return stable_id("command", principal.key_id, idempotency_key)
+
+
+def _named(command_id: UUID) -> UUID:
+    """The id, which from here on stands in the log lines and the span of the request."""
+    structlog.contextvars.bind_contextvars(command=str(command_id))
+    say(command=str(command_id))
+    return command_id
 
 
 def version_of(if_match: str | None) -> int | None:

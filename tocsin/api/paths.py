@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
+import structlog
 from fastapi import Depends, Path, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -14,7 +15,8 @@ from incidents.clock import Clock
 from incidents.errors import InvalidInput, NotFound
 from incidents.incident.events import IncidentReported
 from incidents.record import Event, Record
-from incidents.reference import parse_reference
+from incidents.reference import parse_reference, reference_of
+from incidents.tracing import point_to
 from notifier.campaigns.events import CampaignDrafted
 from playbooks.runs.events import RunStarted
 from projections.paging import MAX_LIMIT
@@ -36,7 +38,10 @@ IncidentName = Annotated[
 
 async def find_incident(request: Request, incident: IncidentName) -> UUID:
     """Dependency: the id of the incident named in the address. NotFound when there is none."""
-    return await run_in_threadpool(incident_named, door_of(request.scope).services, incident)
+    found = await run_in_threadpool(incident_named, door_of(request.scope).services, incident)
+    point_to(found)
+    structlog.contextvars.bind_contextvars(incident=reference_of(found))
+    return found
 
 
 def incident_named(services: Services, name: str) -> UUID:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from incidents.errors import InvalidInput
+from incidents.errors import FieldFault, InvalidInput
 from incidents.facts import OrganisationProfile
-from incidents.facts.files import read_facts
+from incidents.facts.files import read_document, read_facts
 from incidents.grading.answer import grade_json
 from tocsin.cli.output import Json, one_line_errors, say, show_table
 
 if TYPE_CHECKING:
+    from playbooks.law.delays import DelayRequest
     from playbooks.law.law import Law
 
 FactsFile = Annotated[Path, typer.Option("--facts", help="Facts as JSON, YAML or TOML; see `tocsin schema facts`.")]
@@ -42,6 +43,10 @@ def duties(
     at: Annotated[str | None, typer.Option("--at", help="Judge as of this instant (ISO 8601 with zone).")] = None,
     organisation: ProfileFile = None,
     packs: PacksFolder = None,
+    delays: Annotated[
+        Path | None,
+        typer.Option("--delays", help="Requests of authorities to wait, as if on record: `delays: [...]` in a file."),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="List every possible duty in a row of its own.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -49,7 +54,13 @@ def duties(
     from playbooks.law.answer import duties_json
 
     when = instant(at) if at else datetime.now(UTC)
-    found = duties_json(read_facts(facts), when, profile=read_profile(organisation), law=read_law(packs))
+    found = duties_json(
+        read_facts(facts),
+        when,
+        profile=read_profile(organisation),
+        law=read_law(packs),
+        delays=read_delays(delays),
+    )
     if as_json:
         say(found)
         return
@@ -134,6 +145,12 @@ def _when(duty: dict[str, Any]) -> str:
     """The deadline in the authority's zone; the internal reminder where the law has no number; else the law's word."""
     from playbooks.law.words import end_en
 
+    if duty["status"] == "paused":
+        return _pause(duty["delay"])
+    if (kept := duty["retention"]) is not None:
+        end = datetime.fromisoformat(kept["until"]) if kept["until"] else None
+        length = f"{kept['amount']} {kept['unit'].replace('_', ' ')}"
+        return f"kept until {end_en(end, ends_with_day=True)}" if end else f"kept {length}"
     due, word = duty["strict_due"] or duty["earliest_deadline"], (duty["promptness"] or "").replace("_", " ")
     if due is None and duty["reminder_at"] is not None:
         reminder = datetime.fromisoformat(duty["reminder_at"])
@@ -147,6 +164,20 @@ def _when(duty: dict[str, Any]) -> str:
         return f"earliest {words}"
     legal = datetime.fromisoformat(duty["legal_end"])
     return words if legal == moment else f"{words} (legal end {end_en(legal, ends_with_day=duty['ends_with_day'])})"
+
+
+def _pause(delay: dict[str, Any]) -> str:
+    """Until when a duty waits, and when it is due then."""
+    from playbooks.law.words import moment_en
+
+    if delay["until"] is None:
+        return "paused until the request ends"
+    until = datetime.fromisoformat(delay["until"])
+    words = f"paused until {moment_en(until)} {_offset(until)}"
+    if delay["resumes_due"] is None:
+        return words
+    due = datetime.fromisoformat(delay["resumes_due"])
+    return words if due == until else f"{words}, then due {moment_en(due)} {_offset(due)}"
 
 
 def _event(duty: dict[str, Any]) -> str:
@@ -165,6 +196,25 @@ def _offset(moment: datetime) -> str:
 def _whom(duty: dict[str, Any]) -> str:
     name = str(duty["recipient"]["name"]["en"])
     return f"{name} (low confidence: verify with counsel)" if duty["confidence"] == "low" else name
+
+
+def read_delays(path: Path | None) -> tuple[DelayRequest, ...]:
+    """Requests to wait from a file: a list under `delays`, in the form of `POST /v1/duties/simulate`."""
+    if path is None:
+        return ()
+    from pydantic import TypeAdapter, ValidationError
+
+    from playbooks.law.delays import DelayRequest
+
+    raw = read_document(path)
+    try:
+        return TypeAdapter(tuple[DelayRequest, ...]).validate_python(raw.get("delays", ()))
+    except ValidationError as fault:
+        faults = [
+            FieldFault(".".join(("delays", *map(str, error["loc"]))), error["msg"])
+            for error in fault.errors(include_input=False, include_url=False)
+        ]
+        raise InvalidInput(f"{path}: {faults[0].field}: {faults[0].reason}", errors=faults) from fault
 
 
 def read_law(folder: Path | None) -> Law:

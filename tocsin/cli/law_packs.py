@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
@@ -14,6 +14,9 @@ from incidents.errors import FieldFault, InvalidInput
 from incidents.facts.files import read_document, read_facts
 from tocsin.cli.law import FactsFile, PacksFolder, ProfileFile, instant, read_law, read_profile
 from tocsin.cli.output import EXIT_FAULT, Json, one_line_errors, say, show_table
+
+if TYPE_CHECKING:
+    from playbooks.law.law import Law
 
 NOT_ADVICE = "Facts and figures with their sources; not legal advice."
 
@@ -33,7 +36,7 @@ def lint(
     as_json: Json = False,
 ) -> None:
     """Check packs: schema, dates, stages, conditions, and every rule by its worked cases. Exit 1 when one is faulty."""
-    from playbooks.law.law import Law, load_law
+    from playbooks.law.law import load_law
     from playbooks.law.lint import lint as check
 
     law: Law | None = None
@@ -162,7 +165,7 @@ def contents(
                 (
                     item.id,
                     item.text["en"],
-                    ", ".join(item.rules) + ("" if item.certain else " (possible)"),
+                    ", ".join(_asking(law, name) for name in item.rules) + ("" if item.certain else " (possible)"),
                     *((said[item.id in missing],) if checked else ()),
                 )
                 for item in demanded
@@ -172,6 +175,12 @@ def contents(
             typer.echo(f"Nobody asks for: {', '.join(checked.not_demanded)}.")
     if checked is not None and not checked.is_complete:
         raise typer.Exit(EXIT_FAULT)
+
+
+def _asking(law: Law, name: str) -> str:
+    """A rule that asks for an item; one of low confidence says so."""
+    found = law.rule(name)
+    return f"{name} (verify with counsel)" if found is not None and found[1].confidence == "low" else name
 
 
 @one_line_errors

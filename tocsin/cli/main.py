@@ -6,7 +6,22 @@ from importlib.metadata import version
 
 import typer
 
-from tocsin.cli import law, law_packs, remote, service, setup, vault
+from tocsin.cli import (
+    alerts,
+    backup,
+    filings,
+    law,
+    law_packs,
+    migrate,
+    record,
+    relay,
+    remote,
+    remote_duties,
+    service,
+    setup,
+    vault,
+    worker,
+)
 from tocsin.cli.output import Json, one_line_errors, say
 
 app = typer.Typer(
@@ -21,8 +36,16 @@ setup.register(app)
 law.register(app)
 law_packs.register(app)
 service.register(app)
+migrate.register(app)
+record.register(app)
+worker.register(app)
 remote.register(app)
+remote_duties.register(app)
+filings.register(app)
 vault.register(app)
+backup.register(app)
+relay.register(app)
+alerts.register(app)
 
 
 @app.command("version")

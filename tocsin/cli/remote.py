@@ -58,6 +58,9 @@ class Service:
             return self._send("POST", path, content=content, headers=headers, params=params)
         return self._send("POST", path, json=body or {}, headers=headers, params=params)
 
+    def delete(self, path: str) -> Any:
+        return self._send("DELETE", path, headers={"Idempotency-Key": str(uuid4())})
+
     def put(self, path: str, *, content: bytes, media: str, **params: Any) -> Any:
         headers = {"Idempotency-Key": str(uuid4()), "Content-Type": media}
         return self._send("PUT", path, content=content, headers=headers, params=params)
@@ -197,7 +200,7 @@ def list_duties(incident_id: str, url: Url = HERE, key: Key = "", as_json: Json 
     if as_json:
         say(answer)
     else:
-        _show_deadlines(answer["items"])
+        show_deadlines(answer["items"])
 
 
 @incident.command("timeline")
@@ -232,12 +235,16 @@ def file_duty(
     incident_id: str,
     duty: str,
     submitted_at: Annotated[str | None, typer.Option("--at", help="When it was filed (ISO 8601 with zone).")] = None,
+    override_reason: Annotated[
+        str | None, typer.Option("--override-reason", help="Why it went out without items that the law demands.")
+    ] = None,
     url: Url = HERE,
     key: Key = "",
     as_json: Json = False,
 ) -> None:
-    """Record that a filing was made."""
-    body = {"submitted_at": submitted_at} if submitted_at else {}
+    """Record that a filing was made. See `tocsin filing` for what it must say."""
+    given = {"submitted_at": submitted_at, "override_reason": override_reason}
+    body = {name: value for name, value in given.items() if value}
     answer = Service(url, key).post(f"/v1/incidents/{incident_id}/duties/{duty}/filing", body)
     _done(answer, "filed", as_json=as_json)
 
@@ -310,23 +317,40 @@ def deadlines(url: Url = HERE, key: Key = "", as_json: Json = False) -> None:
     if as_json:
         say(answer)
     else:
-        _show_deadlines(answer["items"])
+        show_deadlines(answer["items"])
 
 
-def _show_deadlines(rows: list[dict[str, Any]]) -> None:
+def show_deadlines(rows: list[dict[str, Any]]) -> None:
+    """Duties as a table."""
     show_table(
-        ("status", "due", "used", "recipient", "duty"),
+        ("status", "due", "used", "owner", "recipient", "duty"),
         [
             (
                 row["status"],
-                row["strict_due"] or row.get("earliest_deadline") or row.get("promptness") or "",
+                _when(row),
                 f"{row['percent_used']:.0f} %" if row["percent_used"] is not None else "",
-                row["recipient"],
+                (row.get("owner") or {}).get("id", ""),
+                _whom(row),
                 row["duty_id"],
             )
             for row in rows
         ],
     )
+
+
+def _whom(row: dict[str, Any]) -> str:
+    low = row.get("confidence") == "low"
+    return f"{row['recipient']} (low confidence: verify with counsel)" if low else str(row["recipient"])
+
+
+def _when(row: dict[str, Any]) -> str:
+    if row["status"] == "paused":
+        delay = row.get("delay") or {}
+        then = f", then due {delay['resumes_due']}" if delay.get("resumes_due") else ""
+        return f"paused until {delay.get('until') or 'the request ends'}{then}"
+    if (kept := row.get("retention")) is not None:
+        return f"keep until {kept['until']}" if kept.get("until") else f"keep {kept['amount']} {kept['unit']}"
+    return str(row["strict_due"] or row.get("earliest_deadline") or row.get("promptness") or "")
 
 
 def _done(answer: Any, word: str, *, as_json: bool) -> None:

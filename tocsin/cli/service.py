@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +33,7 @@ def serve(as_json: Json = False) -> None:
     """Serve with your settings. Refuses settings that are unsafe for real people; see `tocsin config check`."""
     from tocsin.server import run_server
 
-    settings = _safe_settings()
+    settings = safe_settings()
     set_up_logs(settings.log_level)
     run_server(settings, announce_json=as_json)
 
@@ -69,7 +69,7 @@ def watchdog(as_json: Json = False) -> None:
     from tocsin.wiring import open_services
 
     with open_services(load_settings()) as services:
-        report = Background(services).watchdog.look()
+        report = Background(services, ()).watchdog.look()
     if as_json:
         say({**asdict(report), "well": report.well})
     else:
@@ -131,8 +131,8 @@ def create_key(
     """Make an API key. It is shown once."""
     from tocsin.wiring import open_services
 
-    expires = datetime.now(UTC) + timedelta(days=days) if days else None
     with open_services(load_settings()) as services:
+        expires = services.clock.now() + timedelta(days=days) if days else None
         info, secret = services.keys.create(name, role, created_by="user:cli", expires_at=expires)
     if as_json:
         say({"key_id": info.key_id, "name": info.name, "roles": info.roles, "key": secret})
@@ -171,7 +171,8 @@ def revoke_key(key_id: str, as_json: Json = False) -> None:
         typer.echo(f"revoked {key_id}")
 
 
-def _safe_settings() -> Settings:
+def safe_settings() -> Settings:
+    """The settings, if they are fit to serve with; InvalidInput with a line for each fault when not."""
     settings = load_settings()
     if found := faults(settings):
         raise InvalidInput("These settings are not safe to serve with:", errors=found)

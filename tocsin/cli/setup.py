@@ -63,6 +63,19 @@ def init(
     )
 
 
+def _law_faults(folder: Path | None) -> list[dict[str, str]]:
+    """What would stop the start: faulty law packs of one's own, each with file and line."""
+    from playbooks.law.law import load_law
+
+    try:
+        load_law(*([folder] if folder is not None else ()))
+    except InvalidInput as error:
+        return [{"field": fault.field, "reason": fault.reason} for fault in error.errors] or [
+            {"field": "law_folder", "reason": error.detail}
+        ]
+    return []
+
+
 @one_line_errors
 def check(as_json: Json = False) -> None:
     """Say whether the settings are complete and safe. Exit code 0 when they are."""
@@ -77,6 +90,7 @@ def check(as_json: Json = False) -> None:
     else:
         if profile.incident_contact is None and profile.dpo is None:
             found.append({"field": "organisation.incident_contact", "reason": "notices must name a contact"})
+    found += _law_faults(settings.law_folder)
     if as_json:
         say({"ok": not found, "faults": found})
     else:

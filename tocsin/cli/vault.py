@@ -77,6 +77,20 @@ def erase(
         raise typer.Exit(EXIT_FAULT)
 
 
+@vault.command("erased")
+@one_line_errors
+def erased(as_json: Json = False) -> None:
+    """Recipient ids of all who were erased. Keep the list beside backups: `tocsin restore --erased` needs it."""
+    from tocsin.wiring import open_services
+
+    with open_services(load_settings()) as services:
+        if as_json:
+            say([str(person) for person in services.vault.erased()])
+        else:
+            for person in services.vault.erased():
+                typer.echo(str(person))
+
+
 def _recipient(engine: Engine, given: str) -> UUID:
     try:
         return UUID(given)

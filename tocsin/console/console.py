@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from incidents.errors import NotAuthenticated, NotFound
@@ -17,6 +17,8 @@ from tocsin.api.problem_catalog import CATALOG
 from tocsin.api.problems import ProblemRaised
 from tocsin.api.scopes import door_of
 from tocsin.console import board_page, incident_page
+from tocsin.console.duty_forms import add_forms
+from tocsin.console.filing_page import add_filing_pages
 from tocsin.console.pages import Pages
 from tocsin.console.sessions import LASTS
 from tocsin.console.viewers import language_of, principal_of, session_cookie, sessions_of, viewer_of
@@ -139,6 +141,8 @@ def create_console(pages: Pages) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     router.add_api_route("/", console.board, methods=["GET"])
     router.add_api_route("/incidents/{name}", console.incident, methods=["GET"])
+    add_forms(router, Depends(_refuse_foreign))
+    add_filing_pages(router, pages)
     router.add_api_route("/login", console.login_form, methods=["GET"])
     router.add_api_route("/login", console.log_in, methods=["POST"])
     router.add_api_route("/logout", console.log_out, methods=["POST"])

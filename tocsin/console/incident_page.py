@@ -6,19 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from incidents.errors import NotFound
 from incidents.facts import vocabulary
 from incidents.incident.incident import Incident
 from incidents.incident.known import known_facts
 from incidents.reference import reference_of
+from playbooks.law.delays import DelayRequest
 from projections.coverage.coverage import CampaignCoverage, campaigns_of
 from projections.deadlines.deadlines import Deadline, deadlines
 from projections.recovery.recovery import PHASES, RecoveryStatus, recovery_of
 from projections.tasks.tasks import Task, tasks
 from projections.timeline.timeline import TimelineEntry, timeline
 from tocsin.console.board_page import pressing
+from tocsin.owners import Owners, with_owners
 from tocsin.services import Services
 
 TIMELINE_ROWS = 40
@@ -67,6 +69,15 @@ class IncidentPage:
     settled_duties: tuple[Deadline, ...]
     lifted_duties: tuple[Deadline, ...]
     """Those that the facts no longer trigger; often many, since unknown facts leave much possible."""
+    owners: Mapping[str, str]
+    """Who may own duties: id to name."""
+    delays: tuple[DelayRequest, ...]
+    delayable: bool
+    """Whether the law lets an open duty wait for anybody."""
+    unacknowledged: frozenset[str]
+    """Duties with a warning that nobody has acknowledged."""
+    once: UUID
+    """Makes the commands of this page's forms have one effect each."""
     tasks: tuple[Task, ...]
     campaigns: tuple[CampaignCoverage, ...]
     entries: tuple[TimelineEntry, ...]
@@ -77,7 +88,10 @@ def gather(services: Services, incident_id: UUID, now: datetime, *, cursor: str 
     """The page's content. NotFound when there is no such incident."""
     engine = services.engine
     incident = services.record.load(Incident, incident_id)
-    duties = deadlines(engine, now=now, incident_id=incident_id, include="all", limit=500).items
+    settings = services.settings.warnings
+    found = deadlines(engine, now=now, incident_id=incident_id, include="all", limit=500)
+    duties = with_owners(found, settings).items
+    register = services.duties.register(incident_id)
     story = timeline(engine, incident_id, newest_first=True, minor=False, limit=TIMELINE_ROWS, cursor=cursor)
     return IncidentPage(
         incident=incident,
@@ -90,6 +104,11 @@ def gather(services: Services, incident_id: UUID, now: datetime, *, cursor: str 
         open_duties=tuple(sorted((duty for duty in duties if duty.colour not in _SETTLED), key=pressing)),
         settled_duties=tuple(duty for duty in duties if duty.colour in _SETTLED and duty.status != "lifted"),
         lifted_duties=tuple(duty for duty in duties if duty.status == "lifted"),
+        owners=Owners(settings).known(),
+        delays=tuple(register.delays.values()),
+        delayable=any(duty.delayable_by for duty in duties if duty.colour not in _SETTLED),
+        unacknowledged=frozenset(name for name, one in register.duties.items() if one.wants_acknowledgement),
+        once=uuid4(),
         tasks=tasks(engine, incident_id=incident_id, limit=50).items,
         campaigns=campaigns_of(engine, incident_id),
         entries=story.items,

@@ -63,6 +63,14 @@ class Looks:
             return f"{self.words('end_of', day=day)} ({zone})"
         return f"{self.instant(at, zone)} ({zone})"
 
+    def zoned(self, at: str | None, zone: str) -> str:
+        """An instant as text, in the zone it is lived in."""
+        return f"{self.instant(datetime.fromisoformat(at), zone)} ({zone})" if at else ""
+
+    def kept(self, until: str, zone: str) -> str:
+        """The end of a retention time, which ends with a day."""
+        return self.deadline(datetime.fromisoformat(until), zone, ends_with_day=True)
+
     def left(self, due: datetime) -> str:
         """`2 h 14 min left`, `over by 3 min`."""
         seconds = (due - self.now).total_seconds()

@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from functools import cache
 
-from sqlalchemy import MetaData
+from sqlalchemy import MetaData, Table
 
 from incidents.record.database import metadata
 
@@ -22,3 +22,17 @@ def all_tables() -> MetaData:
             if module.name.endswith(".tables"):
                 importlib.import_module(module.name)
     return metadata
+
+
+def tables_of(room: str) -> frozenset[str]:
+    """The names of one room's tables."""
+    all_tables()
+    package = importlib.import_module(room)
+    modules = (module.name for module in pkgutil.walk_packages(package.__path__, f"{room}."))
+    return frozenset(
+        value.name
+        for name in modules
+        if name.endswith(".tables")
+        for value in vars(importlib.import_module(name)).values()
+        if isinstance(value, Table)
+    )

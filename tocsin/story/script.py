@@ -25,6 +25,7 @@ from incidents.incident.incident import Incident
 from incidents.record import Context, stable_id
 from notifier.campaigns.campaign import Campaign, CampaignStatus
 from playbooks.duties.register import DutyRegister, DutyState
+from playbooks.filings.events import ItemWritten
 from playbooks.runs.run import Run
 from tocsin.bridges import campaign_of_step
 from tocsin.services import Services
@@ -263,14 +264,22 @@ def _everybody_told(story: Story, context: Context) -> None:
 
 def _file(*rules: str) -> Callable[[Story, Context], None]:
     def play(story: Story, context: Context) -> None:
+        said = yaml.safe_load(files("tocsin.story").joinpath("filings.yaml").read_text("utf-8"))
+        filings, incident = story.services.filings, story.incident_id()
         for rule in rules:
             for duty_id in story.duties_of_rule(rule):
-                # Each filing is a command of its own: the same cause would be taken for a repeat.
-                command = stable_id("story", context.cause, duty_id)
-                own = context.model_copy(update={"cause": f"command:{command}"})
-                story.services.duties.fulfil(story.incident_id(), duty_id, own)
+                missing = filings.view(incident, duty_id).standing.missing
+                items = {name: ItemWritten(text=said[name].strip()) for name in missing if name in said}
+                if items:
+                    filings.write(incident, duty_id, _own(context, "write", duty_id), items)
+                filings.submit(incident, duty_id, _own(context, duty_id))
 
     return play
+
+
+def _own(context: Context, *parts: str) -> Context:
+    """Each filing is a command of its own: the same cause would be taken for a repeat."""
+    return context.model_copy(update={"cause": f"command:{stable_id('story', context.cause, *parts)}"})
 
 
 def _eradicate(story: Story, context: Context) -> None:

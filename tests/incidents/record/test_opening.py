@@ -9,9 +9,10 @@ from typing import cast
 
 import pytest
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 from incidents.record import Registry, open_record
-from incidents.record.database import open_engine, reading
+from incidents.record.database import open_engine, reading, writing
 from incidents.record.postgres import Factory, settings_of
 from tests.servers import fresh_database
 
@@ -36,7 +37,7 @@ def test_the_record_is_reached_with_all_that_the_address_says() -> None:
     pool = Factory(settings_of(address)).datastore.pool
 
     assert isinstance(pool.kwargs, dict)
-    assert {name: value for name, value in pool.kwargs.items() if name != "row_factory"} == {
+    assert {
         "host": "db.example",
         "port": 5433,
         "user": "lan",
@@ -44,7 +45,7 @@ def test_the_record_is_reached_with_all_that_the_address_says() -> None:
         "dbname": "tocsin",
         "sslmode": "verify-full",
         "sslrootcert": "/etc/ca.pem",
-    }
+    }.items() <= pool.kwargs.items()
 
 
 @pytest.mark.slow
@@ -72,3 +73,29 @@ def test_tables_beside_it_are_reached_by_many_at_once(database_url: str) -> None
 
     with ThreadPoolExecutor(MANY) as threads:
         assert list(threads.map(connect, range(MANY))) == [1] * MANY
+
+
+@pytest.mark.slow
+def test_a_column_changed_by_a_migration_costs_a_running_process_one_statement(tmp_path: Path) -> None:
+    """The driver prepares what it runs often, and the server refuses it from then on in the same connection."""
+    with fresh_database("postgresql", tmp_path) as url:
+        engine = open_engine(url)
+
+        def look() -> str:
+            with reading(engine) as connection:
+                return str(connection.exec_driver_sql("SELECT word FROM words").scalar_one())
+
+        with writing(engine) as connection:
+            connection.exec_driver_sql("CREATE TABLE words (word varchar(4))")
+            connection.exec_driver_sql("INSERT INTO words VALUES ('bell')")
+        assert {look() for _ in range(8)} == {"bell"}
+        other = open_engine(url)
+        with writing(other) as connection:
+            connection.exec_driver_sql("ALTER TABLE words ALTER COLUMN word TYPE varchar(8)")
+        other.dispose()
+
+        with pytest.raises(DBAPIError, match="cached plan"):
+            look()
+
+        assert {look() for _ in range(8)} == {"bell"}
+        engine.dispose()

@@ -46,6 +46,19 @@ def mutations(rule: Mapping[str, Any]) -> Iterator[Mutation]:
         if isinstance(part.get("amount"), int):
             amount = part["amount"]
             yield Mutation(name, (*path, "amount"), str(amount), str(amount + 1), amount + 1)
+    for path, amount in _lengths(rule):
+        yield Mutation(name, path, str(amount), str(amount + 1), amount + 1)
+
+
+def _lengths(rule: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    """The numbers of the terms on which the rule may wait."""
+    for at, exemption in enumerate(rule.get("exemptions") or ()):
+        terms = exemption.get("delay") or {}
+        for name in ("oral_most", "anew"):
+            if name in terms:
+                yield ("exemptions", at, "delay", name, "amount"), terms[name]["amount"]
+        for number, length in enumerate(terms.get("most") or ()):
+            yield ("exemptions", at, "delay", "most", number, "amount"), length["amount"]
 
 
 def _conditions(rule: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
+from incidents.errors import InvalidInput
 from playbooks.law import assemble, parse_pack
 from playbooks.law.lint import lint
 from tests.playbooks.law.mutations import is_caught, mutations, raw_pack
@@ -27,6 +29,13 @@ def test_the_example_is_sound_and_its_cases_are_sharp() -> None:
     changed = [mutation for rule in raw_pack(pack)["rules"] for mutation in mutations(rule)]
     assert len(changed) == 3
     assert all(is_caught(pack, mutation) for mutation in changed)
+
+
+def test_the_only_rule_being_faulty_is_one_fault_and_not_a_lack_of_rules_too() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_pack(example().replace("facts.service_outage_minutes >= 60", "facts.outage >= 60"), name="acme.yaml")
+    (fault,) = caught.value.errors
+    assert fault.field == "acme.yaml:21: rules.acme-tell-customer-4h.trigger"
 
 
 def test_the_commands_of_the_page_work_with_it(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ FAULTS = [
     ("checked_on: 2026-11-22", "checked_on: yesterday", "instrument.checked_on", "date"),
     ("short: {en: Chain act}", "short: {zh: 法}", "instrument.short", "at least the language en"),
     ("in_force_to: 2026-06-30", "in_force_to: 2025-06-30", "rules.zz-old-law", "lies before"),
+    ("in_force_from: 2026-01-01", "in_force_from: 2026-01-01\n  in_force_to: 2025-12-31", "instrument", "lies before"),
     ("promptness: prompt\n    reminder", "reminder", "rules.zz-own-reminder", "needs a promptness"),
     ("schema: 1", "schema: 1\nextra: true", "extra", "Extra inputs"),
     ("schema: 1", "schema: [", "chain.yaml", "not valid YAML"),
@@ -167,6 +168,12 @@ def test_every_faulty_file_is_named_at_once(tmp_path: Path) -> None:
         load_law(tmp_path)
     files = {Path(fault.field.split(":")[0]).name for fault in caught.value.errors}
     assert files == {"a.yaml", "b.yaml"}
+
+
+def test_a_file_that_is_no_text_is_named_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"schema: 1\n# \xff\n")
+    with pytest.raises(InvalidInput, match=r"a\.yaml:2 is not text in UTF-8"):
+        load_law(tmp_path)
 
 
 def test_folders_of_ones_own_add_to_the_law(tmp_path: Path) -> None:

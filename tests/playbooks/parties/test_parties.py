@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -40,9 +39,9 @@ class TwoKeys:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_engine(f"sqlite:///{tmp_path / 'parties.sqlite'}")
-    party_contacts.create(opened)
+def engine(database_url: str) -> Iterator[Engine]:
+    opened = open_engine(database_url)
+    party_contacts.create(opened, checkfirst=True)
     yield opened
     opened.dispose()
 

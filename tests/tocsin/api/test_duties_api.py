@@ -77,7 +77,8 @@ def test_a_filing_is_recorded_and_its_lateness_settled(door: Door, breach: str) 
     assert problem(door.post(path, future, by="approver"), 422, "invalid-input")["errors"][0]["field"] == "submitted_at"
     early = {"submitted_at": "2026-11-19T00:00:00Z"}
     assert problem(door.post(path, early, by="approver"), 422, "invalid-input")["errors"][0]["field"] == "submitted_at"
-    filed = door.post(path, {"submitted_at": "2026-11-20T00:45:00Z", "reference": "DPA-2026-0412"}, by="approver")
+    filing = {"submitted_at": "2026-11-20T00:45:00Z", "reference": "DPA-2026-0412", "override_reason": "By telephone."}
+    filed = door.post(path, filing, by="approver")
 
     assert (filed.status_code, filed.json()["fulfilled_at"]) == (201, "2026-11-20T00:45:00Z")
     door.settle()
@@ -156,7 +157,7 @@ def test_what_was_believed_then(door: Door, breach: str, clock: ManualClock) -> 
     now = door.get(path).json()
     clock.advance(timedelta(hours=1))
     duty = next(duty for duty in due(door, breach) if duty["strict_due"])["duty_id"]
-    door.post(f"{path}/{duty}/filing", by="approver")
+    assert door.post(f"{path}/{duty}/filing", {"override_reason": "By phone."}, by="approver").status_code == 201
     door.post(f"/v1/incidents/{breach}/facts", {"facts": {"countries": ["DE", "SG"], "persons_affected": 900}})
     clock.advance(timedelta(hours=1))
     door.settle()

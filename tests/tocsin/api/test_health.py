@@ -10,7 +10,7 @@ from anyio.from_thread import start_blocking_portal
 from sqlalchemy.exc import OperationalError
 
 from tests.tocsin.conftest import Client, Door, problem
-from tocsin.api import readiness
+from tocsin import readiness
 from tocsin.api.app import create_app
 from tocsin.services import Services
 

@@ -65,6 +65,9 @@ TABLE: dict[tuple[str, str], Permission | str] = {
     ("POST", "/v1/incidents/{incident}/duties/{duty}/filing"): DECIDE,
     ("POST", "/v1/incidents/{incident}/duties/{duty}/acknowledgement"): HANDLE,
     ("GET", "/v1/incidents/{incident}/duties/{duty}/filing-draft"): READ,
+    ("GET", "/v1/incidents/{incident}/duties/{duty}/filing-form"): READ,
+    ("POST", "/v1/incidents/{incident}/duties/{duty}/filing-items"): HANDLE,
+    ("POST", "/v1/incidents/{incident}/duties/{duty}/filing-approval"): DECIDE,
     ("POST", "/v1/duties/simulate"): READ,
     ("POST", "/v1/incidents/{incident}/runs"): HANDLE,
     ("GET", "/v1/playbooks"): READ,
@@ -90,6 +93,8 @@ TABLE: dict[tuple[str, str], Permission | str] = {
     ("POST", "/v1/keys"): KEYS,
     ("GET", "/v1/keys"): KEYS,
     ("DELETE", "/v1/keys/{key_id}"): KEYS,
+    ("GET", "/v1/events/schemas"): READ,
+    ("GET", "/v1/events/schemas/{name}"): READ,
     ("GET", "/v1/schemas/facts"): READ,
     ("GET", "/v1/schemas/organisation"): READ,
     ("GET", "/v1/schemas/playbook"): READ,
@@ -99,6 +104,7 @@ TABLE: dict[tuple[str, str], Permission | str] = {
 }
 
 PARTS = {
+    "name": "incident.reported.v1",
     "dialect": "wazuh",
     "incident": str(UUID(int=1)),
     "run": str(UUID(int=2)),

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import time
 from uuid import uuid4
 
 import structlog
+from opentelemetry.trace import SpanKind
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from incidents.privacy import find_contacts
+from incidents.tracing import given_by, span
 from tocsin.api.scopes import REQUEST_ID, door_of
 
 _SAFE_ID = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{7,63}$")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_UNTRACED = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked every few seconds by what watches the process."""
 
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 PAGE_POLICY = (
@@ -43,9 +48,23 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = safe_request_id(Headers(scope=scope).get("x-request-id"))
+        headers = Headers(scope=scope)
+        request_id = safe_request_id(headers.get("x-request-id"))
         scope[REQUEST_ID] = request_id
-        status = 500
+        if scope["path"] in _UNTRACED:
+            await self._answer(scope, receive, send, request_id)
+            return
+        method = method_of(scope)
+        caller = given_by(headers.get("traceparent"))
+        said = {"http.request.method": method, "tocsin.request": request_id}
+        with span(method, said, within=caller, kind=SpanKind.SERVER) as present:
+            status = await self._answer(scope, receive, send, request_id)
+            present.update_name(f"{method} {template_of(scope)}")
+            present.set_attributes({"http.route": template_of(scope), "http.response.status_code": status})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> int:
+        """Returns the status that was answered with."""
+        status, began = 500, time.perf_counter()
 
         async def closing(message: Message) -> None:
             nonlocal status
@@ -58,7 +77,8 @@ class Envelope:
             try:
                 await self._app(scope, receive, closing)
             finally:
-                _count(scope, status)
+                _count(scope, status, time.perf_counter() - began)
+        return status
 
     def _seal(self, headers: MutableHeaders, request_id: str) -> None:
         headers["X-Request-Id"] = request_id
@@ -75,8 +95,17 @@ def safe_request_id(given: str | None) -> str:
     return uuid4().hex
 
 
-def _count(scope: Scope, status: int) -> None:
-    method = scope["method"] if scope["method"] in _METHODS else "other"
-    route = scope.get("route")
-    template = str(getattr(route, "path", "unmatched"))
-    door_of(scope).services.metrics.requests.labels(method=method, route=template, status=str(status)).inc()
+def _count(scope: Scope, status: int, seconds: float) -> None:
+    metrics, method, template = door_of(scope).services.metrics, method_of(scope), template_of(scope)
+    metrics.requests.labels(method=method, route=template, status=str(status)).inc()
+    metrics.request_seconds.labels(method=method, route=template).observe(seconds)
+
+
+def method_of(scope: Scope) -> str:
+    """The method, when it is one that we know; callers may make up others."""
+    return scope["method"] if scope["method"] in _METHODS else "other"
+
+
+def template_of(scope: Scope) -> str:
+    """The address of the route that answers, with the names of its parts in place of what the caller gave."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))

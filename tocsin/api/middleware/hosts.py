@@ -29,7 +29,7 @@ class Hosts:
         self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _FOR_EVERYBODY or self._is_ours(scope):
+        if scope["type"] != "http" or scope["path"] in _FOR_EVERYBODY or _with_key(scope) or self._is_ours(scope):
             await self._app(scope, receive, send)
             return
         detail = (
@@ -43,6 +43,12 @@ class Hosts:
         given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         # A browser always sends one; without any (HTTP/1.0) nothing can be misled.
         return not given or (len(given) == 1 and is_known(given[0], self._names))
+
+
+def _with_key(scope: Scope) -> bool:
+    """Whether it is Prometheus, which asks each replica by its address, with a key of its own. A page that misleads a
+    browser has none, and one that is named is checked even on this machine."""
+    return scope["path"] == "/metrics" and any(name == b"authorization" for name, _ in scope["headers"])
 
 
 def names_of(settings: Settings) -> frozenset[str]:

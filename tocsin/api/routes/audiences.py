@@ -21,7 +21,7 @@ from tocsin.api.commands import Command, Remembering, answer_once, commands, eta
 from tocsin.api.paths import CampaignId
 from tocsin.api.problems import ProblemRaised
 from tocsin.api.responses import CHANGING
-from tocsin.api.routes.campaigns import CampaignShown
+from tocsin.api.routes.campaigns import CampaignShown, shown
 from tocsin.api.scopes import Door, door_of
 
 router = APIRouter(prefix="/v1", tags=["campaigns"])
@@ -71,8 +71,8 @@ def _import(door: Door, context: Context, campaign: UUID, content: bytes, accept
         raise IllegalTransition(f"The campaign is {before.status.value}: its audience cannot change any more.")
     audience = services.audiences.import_csv(io.BytesIO(content), context, accept_valid=accept_valid)
     view = services.campaigns.attach_audience(context, campaign, audience.audience_id)
-    shown = CampaignShown(campaign=view, audience=audience)
-    return JSONResponse(shown.model_dump(mode="json"), headers={"ETag": etag(view.version)})
+    answer = shown(services, view, audience)
+    return JSONResponse(answer.model_dump(mode="json"), headers={"ETag": etag(view.version)})
 
 
 async def _csv(request: Request) -> bytes:

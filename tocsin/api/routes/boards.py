@@ -15,6 +15,7 @@ from tocsin.api.authentication import READS
 from tocsin.api.paths import Cursor, Limit
 from tocsin.api.responses import READING
 from tocsin.api.scopes import Parts
+from tocsin.owners import with_owners
 
 router = APIRouter(prefix="/v1", tags=["boards"], dependencies=[READS])
 
@@ -32,7 +33,8 @@ def read_deadlines(
     services: Parts, include: Literal["open", "all"] = "open", limit: Limit = 100, cursor: Cursor = None
 ) -> Page[Deadline]:
     """Duties by strict deadline, with the share of each window that has passed."""
-    return deadlines(services.engine, now=services.clock.now(), include=include, limit=limit, cursor=cursor)
+    page = deadlines(services.engine, now=services.clock.now(), include=include, limit=limit, cursor=cursor)
+    return with_owners(page, services.settings.warnings)
 
 
 @router.get("/recovery", summary="Recovery of all incidents", responses=READING)

@@ -82,6 +82,17 @@ class CampaignShown(ResponseModel):
 
     campaign: CampaignView
     audience: Audience | None
+    counsel: tuple[str, ...] = Field(
+        description="Duties behind the notice whose rule is of low confidence: verify with counsel before you approve."
+    )
+
+
+def shown(services: Services, view: CampaignView, audience: Audience | None) -> CampaignShown:
+    """A campaign as an answer."""
+    register = services.duties.register(view.incident_id)
+    behind = [state for name in view.duties if (state := register.duties.get(name)) is not None]
+    unsure = tuple(state.duty.duty_id for state in behind if state.duty.confidence == "low")
+    return CampaignShown(campaign=view, audience=audience, counsel=unsure)
 
 
 @router.post("/incidents/{incident}/campaigns", status_code=201, summary="Draft a notice", responses=CHANGING)
@@ -109,7 +120,7 @@ def read(campaign: CampaignId, services: Parts, response: Response) -> CampaignS
     view = services.campaigns.view(campaign)
     response.headers["ETag"] = etag(view.version)
     audience = services.audiences.find(view.audience_id) if view.audience_id else None
-    return CampaignShown(campaign=view, audience=audience)
+    return shown(services, view, audience)
 
 
 @router.put("/campaigns/{campaign}/text", summary="Revise the text", responses=CHANGING)

@@ -1,4 +1,4 @@
-"""Duties of an incident: read them, waive, overturn, file, acknowledge."""
+"""Duties of an incident: read them, waive, overturn, assign, acknowledge. Filing them is in `filings.py`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,18 @@ from pydantic import Field
 
 from incidents.errors import NotFound
 from incidents.incident.incident import Incident
-from incidents.incident.known import known_facts
-from incidents.reference import reference_of
-from playbooks.directory import place_of, role_of
 from playbooks.duties.events import DutyOnRecord
 from playbooks.duties.register import DutyRegister, DutyState
-from playbooks.filings.prepare import PreparedFiling, prepare
 from projections.deadlines.deadlines import Deadline, deadlines, deadlines_as_of
 from projections.paging import Page
 from tocsin.access.roles import Permission
 from tocsin.api.authentication import READS
 from tocsin.api.commands import Command, CommandRoute, commands
-from tocsin.api.filing_items import items_of
 from tocsin.api.paths import AsOf, Cursor, IncidentId, Limit, not_in_the_future
 from tocsin.api.responses import CHANGING, READING_ONE
 from tocsin.api.scopes import Parts
-from tocsin.api.values import Reason, RequestModel, ResponseModel, ZonedTime
+from tocsin.api.values import Reason, RequestModel, ResponseModel, Word
+from tocsin.owners import Owners, with_owners
 
 router = APIRouter(prefix="/v1/incidents/{incident}/duties", tags=["duties"], route_class=CommandRoute)
 
@@ -40,13 +36,10 @@ class Waive(RequestModel):
     reason: Reason
 
 
-class File(RequestModel):
-    """A filing was made."""
+class AssignDuty(RequestModel):
+    """Who owns it: an id of `GET /v1/owners`."""
 
-    submitted_at: ZonedTime | None = Field(None, description="When, if not now.")
-    reference: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ./_-]{0,63}$")] | None = Field(
-        None, description="The receiver's reference of it.", examples=["CAC-2026-0412"]
-    )
+    owner: Word = Field(examples=["dpo"])
 
 
 class DutyStanding(ResponseModel):
@@ -59,6 +52,7 @@ class DutyStanding(ResponseModel):
     missed: bool
     fulfilled_at: datetime | None
     unacknowledged: bool = Field(description="A warning is out that nobody has acknowledged.")
+    assigned_to: str | None = Field(description="Id of the owner that it was given to.")
 
     @classmethod
     def of(cls, state: DutyState) -> DutyStanding:
@@ -71,6 +65,7 @@ class DutyStanding(ResponseModel):
             missed=state.missed,
             fulfilled_at=state.fulfilled_at,
             unacknowledged=state.wants_acknowledgement,
+            assigned_to=state.owner or None,
         )
 
 
@@ -92,15 +87,17 @@ def list_duties(
     if as_of is not None:
         register_id = DutyRegister.id_for(incident)
         then = services.record.find_as_of(Incident, incident, not_in_the_future(as_of, services.clock))
-        return deadlines_as_of(
+        page = deadlines_as_of(
             services.record.stream_until(register_id, as_of),
             as_of=as_of,
             incident_title=then.title if then is not None else "",
+            incident_assignee=then.assignee if then is not None else None,
             include=include,
             limit=limit,
             cursor=cursor,
         )
-    return deadlines(
+        return with_owners(page, services.settings.warnings)
+    page = deadlines(
         services.engine,
         now=services.clock.now(),
         incident_id=incident,
@@ -108,6 +105,7 @@ def list_duties(
         limit=limit,
         cursor=cursor,
     )
+    return with_owners(page, services.settings.warnings)
 
 
 @router.post("/{duty}/waiver", status_code=201, summary="Waive a duty", responses=CHANGING)
@@ -126,17 +124,6 @@ def overturn(command: Decides, incident: IncidentId, duty: DutyName, body: Waive
     return _standing(services.duties.overturn_waiver(incident, duty, context, reason=body.reason), duty)
 
 
-@router.post("/{duty}/filing", status_code=201, summary="Record a filing", responses=CHANGING)
-def file(command: Decides, incident: IncidentId, duty: DutyName, body: File, services: Parts) -> DutyStanding:
-    """The filing was made. Whether it was late is settled here, for good."""
-    _must_exist(services.duties.register(incident), duty)
-    how = f"filing {body.reference}" if body.reference else "filing"
-    changed = services.duties.fulfil(
-        incident, duty, command.context(services.clock), submitted_at=body.submitted_at, how=how
-    )
-    return _standing(changed, duty)
-
-
 @router.post("/{duty}/acknowledgement", status_code=201, summary="Acknowledge a warning", responses=CHANGING)
 def acknowledge(command: Handles, incident: IncidentId, duty: DutyName, services: Parts) -> DutyStanding:
     """You have seen the warning and act on it: it is not repeated. The next step of the window warns anew."""
@@ -144,26 +131,20 @@ def acknowledge(command: Handles, incident: IncidentId, duty: DutyName, services
     return _standing(services.duties.acknowledge(incident, duty, command.context(services.clock)), duty)
 
 
-@router.get("/{duty}/filing-draft", summary="Prepared text of a filing", dependencies=[READS], responses=READING_ONE)
-def filing_draft(
-    incident: IncidentId, duty: DutyName, services: Parts, language: Literal["en", "zh-Hans"] = "en"
-) -> PreparedFiling:
-    """A draft for a person: who files, under which article, what is known, what the law still wants said."""
-    state = _must_exist(services.duties.register(incident), duty)
-    found = services.record.load(Incident, incident)
-    facts = known_facts(found, services.profile)
-    place = place_of(state.duty.jurisdiction, facts, services.profile)
-    return prepare(
-        state.duty,
-        items_of(state.duty, language),
-        facts,
-        services.profile,
-        reference=reference_of(incident),
-        title=found.title,
-        prepared_at=services.clock.now(),
-        language=language,
-        authority=services.directory.resolve(role_of(state.duty.duty_id), place),
-    )
+@router.post("/{duty}/assignment", status_code=201, summary="Give a duty to an owner", responses=CHANGING)
+def assign(command: Handles, incident: IncidentId, duty: DutyName, body: AssignDuty, services: Parts) -> DutyStanding:
+    """Warnings about the duty go to that owner, before whom the settings name."""
+    _must_exist(services.duties.register(incident), duty)
+    named = Owners(services.settings.warnings).named(body.owner)
+    context = command.context(services.clock)
+    return _standing(services.duties.assign(incident, duty, context, owner=body.owner, name=named.name), duty)
+
+
+@router.delete("/{duty}/assignment", summary="Take an assignment back", responses=CHANGING)
+def unassign(command: Handles, incident: IncidentId, duty: DutyName, services: Parts) -> DutyStanding:
+    """The duty is again whose it is by the settings."""
+    _must_exist(services.duties.register(incident), duty)
+    return _standing(services.duties.assign(incident, duty, command.context(services.clock), owner=""), duty)
 
 
 def _must_exist(register: DutyRegister, duty: str) -> DutyState:

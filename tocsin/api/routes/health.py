@@ -9,12 +9,13 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
+from incidents.errors import FieldFault
 from tocsin.access.roles import Permission
 from tocsin.api.authentication import authenticated, refuse_unless
 from tocsin.api.problems import ProblemRaised
 from tocsin.api.readiness import reasons_against
 from tocsin.api.responses import problems
-from tocsin.api.scopes import DoorPart, Parts, client_of
+from tocsin.api.scopes import Door, DoorPart, client_of
 from tocsin.api.values import ResponseModel
 from tocsin.settings import Settings
 
@@ -42,7 +43,7 @@ async def healthz() -> Alive:
 @router.get("/readyz", summary="Readiness", responses=problems("unavailable"))
 def readyz(door: DoorPart) -> Ready:
     """Database, schema, workers and read models are fit to serve; else 503 with a reason for each that is not."""
-    faults = reasons_against(door)
+    faults = _look(door)
     if faults:
         raise ProblemRaised(
             "unavailable",
@@ -60,11 +61,20 @@ def readyz(door: DoorPart) -> Ready:
     response_class=Response,
     openapi_extra={"security": [{"key": []}, {}]},
 )
-async def metrics(request: Request, services: Parts) -> Response:
-    """Prometheus' text form, for callers on this machine, or with a key that may read."""
-    if not _is_local(request, services.settings):
+async def metrics(request: Request, door: DoorPart) -> Response:
+    """Prometheus' text form, for callers on this machine, or with a key that may read. A key that is given must be good
+    wherever the caller is."""
+    if "authorization" in request.headers or not _is_local(request, door.services.settings):
         refuse_unless(await authenticated(request), Permission.READ)
-    return Response(await run_in_threadpool(services.metrics.render), media_type=CONTENT_TYPE_LATEST)
+    await run_in_threadpool(_look, door)
+    return Response(await run_in_threadpool(door.services.metrics.render), media_type=CONTENT_TYPE_LATEST)
+
+
+def _look(door: Door) -> list[FieldFault]:
+    """What keeps the service from being ready; the metric of that name says the same."""
+    faults = reasons_against(door)
+    door.services.metrics.ready.set(not faults)
+    return faults
 
 
 def _is_local(request: Request, settings: Settings) -> bool:

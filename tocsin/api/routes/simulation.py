@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from incidents.facts import Facts
+from playbooks.law.delays import MAX_REQUESTS, DelayRequest
 from playbooks.law.derive import derive
 from playbooks.law.duty import Duty
 from tocsin.access.roles import Permission
@@ -28,6 +29,9 @@ class Simulate(RequestModel):
         examples=[{"nature": ["confidentiality"], "persons_affected": 203, "aware_at": "2026-11-20T09:30:00+08:00"}],
     )
     at: ZonedTime | None = Field(None, description="When it is judged, if not now.")
+    delays: tuple[DelayRequest, ...] = Field(
+        (), max_length=MAX_REQUESTS, description="Requests of authorities to wait, as if they were on record."
+    )
     with_organisation: bool = Field(True, description="Join what is true of this organisation.")
 
 
@@ -48,5 +52,6 @@ def simulate(_command: Annotated[Command, commands(Permission.READ)], body: Simu
         services.calendars,
         at=at,
         profile=services.profile if body.with_organisation else None,
+        delays=body.delays,
     )
     return Simulated(at=at, items=tuple(duties))

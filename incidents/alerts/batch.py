@@ -1,0 +1,130 @@
+"""Alert intake in batches: many alerts deduplicated, correlated and recorded in one transaction.
+
+The decisions are those of the single path, in the order of the alerts; only loading and saving are done for all of them
+at once. What the transaction holds besides (how far a queue has been read) is the caller's.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from incidents.alerts.alert import Alert
+from incidents.alerts.correlation import CorrelationStream
+from incidents.alerts.decision import Decider, MergedTooOften, ReadAlert, Receipt
+from incidents.alerts.dialects import parse
+from incidents.alerts.tables import FindingRow, finding_text, save_findings
+from incidents.errors import NotFound
+from incidents.incident.incident import Incident
+from incidents.record import Context
+from incidents.record.follower import PASSING
+from incidents.record.transaction import Transaction
+
+_KEPT = 256
+"""Incidents remembered between batches, so that a storm does not cost their whole history each time."""
+
+
+class Spoilt(Exception):
+    """One alert of a batch cannot be decided, and never will be. Nothing of the batch may be saved."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(f"alert {index} of the batch cannot be decided")
+        self.index = index
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedAlert:
+    """An alert for which everything is done that needs no database."""
+
+    read: ReadAlert
+    finding: str
+    """The finding as it will be kept: JSON, contacts masked."""
+
+
+class BatchIntake:
+    """Takes batches in. One thread at a time; any number of processes."""
+
+    def __init__(self, decider: Decider) -> None:
+        self._decider = decider
+        self._kept: OrderedDict[UUID, Incident] = OrderedDict()
+
+    def prepare(self, dialect: str, raw: bytes) -> PreparedAlert:
+        """Read one alert. NotFound, TooLarge and InvalidInput as `AlertIntake.receive`."""
+        finding = parse(dialect, raw, self._decider.settings.limits)
+        return PreparedAlert(self._decider.understand(dialect, raw, finding), finding_text(finding))
+
+    def take(self, alerts: Sequence[PreparedAlert], contexts: Sequence[Context], work: Transaction) -> list[Receipt]:
+        """Decide all of them, in their order, and let the transaction save it. One receipt for each.
+
+        Spoilt names one that cannot be decided. Conflict comes when the transaction ends, from other writers: nothing
+        is saved then, take them again.
+        """
+        loaded = _Loaded(alerts, work, self._kept)
+        receipts: list[Receipt] = []
+        rows: list[FindingRow] = []
+        for index, (prepared, context) in enumerate(zip(alerts, contexts, strict=True)):
+            read = prepared.read
+            alert, stream = loaded.alert(read), loaded.stream(read)
+            try:
+                decided = self._decider.decide(read, context, alert, stream, loaded.incident)
+            except Exception as error:
+                if isinstance(error, PASSING) and not isinstance(error, MergedTooOften):
+                    raise
+                # Whatever it is, it is in this alert or in what it meets; the caller takes it out and says why.
+                raise Spoilt(index) from error
+            receipts.append(decided.receipt)
+            if decided.is_news:
+                work.record(alert, stream, decided.incident)
+                rows.append(
+                    FindingRow(
+                        read.summary.alert_id,
+                        read.summary.digest,
+                        read.summary.dialect,
+                        context.recorded_at,
+                        prepared.finding,
+                    )
+                )
+            if decided.incident is not None:
+                loaded.keep(decided.incident)
+        save_findings(work.connection, rows)
+        work.afterwards(lambda: self._keep(loaded))
+        return receipts
+
+    def _keep(self, loaded: _Loaded) -> None:
+        self._kept.update(loaded.incidents)
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+
+
+class _Loaded:
+    """What a batch needs of the record, loaded by a few statements, and changed as its alerts are decided."""
+
+    def __init__(self, alerts: Sequence[PreparedAlert], work: Transaction, kept: OrderedDict[UUID, Incident]) -> None:
+        self._work = work
+        self._alerts = work.find_many(Alert, {one.read.summary.alert_id for one in alerts})
+        self._streams = work.find_many(CorrelationStream, {one.read.stream_id for one in alerts})
+        wanted = {stream.incident_id for stream in self._streams.values() if stream.incident_id is not None}
+        # Taken out: what is changed here and then not saved must not be found there by the next batch.
+        known = {incident_id: kept.pop(incident_id) for incident_id in wanted if incident_id in kept}
+        self.incidents = work.find_many(Incident, wanted, known=known)
+
+    def alert(self, read: ReadAlert) -> Alert:
+        alert_id = read.summary.alert_id
+        return self._alerts.setdefault(alert_id, Alert(alert_id))
+
+    def stream(self, read: ReadAlert) -> CorrelationStream:
+        return self._streams.setdefault(read.stream_id, CorrelationStream(read.stream_id))
+
+    def incident(self, incident_id: UUID) -> Incident:
+        if incident_id not in self.incidents:
+            self.incidents |= self._work.find_many(Incident, (incident_id,))
+        try:
+            return self.incidents[incident_id]
+        except KeyError:
+            raise NotFound(f"There is no incident {incident_id}.", field="id") from None
+
+    def keep(self, incident: Incident) -> None:
+        """It is part of the batch from now on."""
+        self.incidents[incident.id] = incident

@@ -1,0 +1,223 @@
+"""What a group of first attempts leaves behind: rows for persons and attempts, and their moves. Pure, no I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, cast
+from uuid import UUID
+
+from notifier.campaigns.events import DeliveryMove, DeliveryPolicy
+from notifier.channels.outcome import DeliveryState, Outcome, Verdict
+from notifier.deliveries.states import FINAL_RANK, RANK, Attempt, Phase, what_next
+from notifier.deliveries.timing import Timing
+
+NO_CHANNEL = "none"
+"""The lane of people who cannot be reached by any channel there is."""
+
+
+class Seat(NamedTuple):
+    """One recipient's place in a batch."""
+
+    position: int
+    recipient_id: UUID
+    language: str
+    channels: tuple[str, ...]
+    delivery_id: UUID
+    reference: str
+
+
+class Ending(NamedTuple):
+    """How far a first attempt came, and what is to be done with it next."""
+
+    state: DeliveryState
+    phase: Phase
+    due_at: datetime
+    tries: int = 0
+    code: str | None = None
+    provider_id: str | None = None
+    written: bool = False
+    certain: bool = False
+    """The provider said yes or no: true whoever holds the batch by now."""
+    ours: str | None = None
+    """Code of a fault that is not the recipient's but ours: the campaign is to rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decides the ending of an attempt, beside the outcome."""
+
+    timing: Timing
+    policy: DeliveryPolicy
+    reconciles: bool
+    receipts: bool
+    is_temporary: Callable[[str | None], bool]
+
+
+def of_outcome(outcome: Outcome, rules: Rules, now: datetime, share: float) -> Ending:
+    """The ending of an attempt that was tried. `share` is the random part of a delay."""
+    timing = rules.timing
+    match outcome.verdict:
+        case Verdict.ACCEPTED:
+            waits = rules.receipts and RANK[outcome.state] < FINAL_RANK
+            phase, due_at = (Phase.WAITING, now + timing.poll_delays[0]) if waits else (Phase.DONE, now)
+            return Ending(outcome.state, phase, due_at, 0, None, outcome.provider_id, True, True)
+        case Verdict.REJECTED:
+            return Ending("rejected", Phase.DONE, now, 0, outcome.code, certain=True)
+        case Verdict.TEMPORARY:
+            again = Ending("claimed", Phase.READY, now + timing.backoff(0, share, outcome.retry_after), 1, outcome.code)
+            return again if timing.max_tries > 1 else given_up(outcome.code or "temporary", now)
+        case Verdict.CAMPAIGN_FAULT:
+            return Ending("claimed", Phase.READY, now + timing.hold, ours=outcome.code or "unknown")
+        case _:
+            state, phase = ("claimed", Phase.CHECKING) if rules.reconciles else ("ambiguous", Phase.DONE)
+            due_at = now + timing.check_delays[0] if rules.reconciles else now
+            return Ending(cast(DeliveryState, state), phase, due_at, 0, outcome.code, written=True)
+
+
+def given_up(code: str, now: datetime) -> Ending:
+    """There was nothing to try: no address, no channel, or the person was erased."""
+    return Ending("failed", Phase.DONE, now, 0, code)
+
+
+def unknown(rules_timing: Timing, now: datetime) -> Ending:
+    """Whoever tried it is gone, and may have written it: to be checked."""
+    return Ending("claimed", Phase.CHECKING, now + rules_timing.check_delays[0], written=True)
+
+
+def untouched(due_at: datetime) -> Ending:
+    """Given back before anything was tried."""
+    return Ending("planned", Phase.READY, due_at)
+
+
+PERSON_COLUMNS = ("campaign_id", "recipient_id", "position", "language", "channels", "reference", "outcome")
+ATTEMPT_COLUMNS = (
+    "delivery_id",
+    "campaign_id",
+    "recipient_id",
+    "channel",
+    "repeat",
+    "state",
+    "rank",
+    "phase",
+    "due_at",
+    "tries",
+    "checks",
+    "lease_fence",
+    "written_at",
+    "provider_id",
+    "code",
+    "changed_at",
+)
+
+
+class GroupRows(NamedTuple):
+    """Rows to insert, in the order of the columns above, and the outcome of each person."""
+
+    persons: list[tuple[Any, ...]]
+    attempts: list[tuple[Any, ...]]
+    moves: list[list[Any]]
+    outcomes: list[str]
+
+
+def rows_of(
+    campaign_id: UUID,
+    channel: str,
+    endings: Sequence[tuple[Seat, Ending]],
+    *,
+    policy: DeliveryPolicy,
+    timing: Timing,
+    is_temporary: Callable[[str | None], bool],
+    claimed_at: datetime,
+    now: datetime,
+    next_id: Callable[[UUID, str, int], UUID],
+) -> GroupRows:
+    """Everything that this group of first attempts, all on one channel, leaves behind."""
+    rows = GroupRows([], [], [], [])
+    began = _milliseconds(claimed_at)
+    for seat, ending in endings:
+        attempt = Attempt(seat.delivery_id, channel, 0, ending.state, ending.phase, ending.code)
+        step = what_next([attempt], seat.channels, policy, max_repeats=timing.max_repeats, is_temporary=is_temporary)
+        rows.persons.append(
+            (
+                campaign_id,
+                seat.recipient_id,
+                seat.position,
+                seat.language,
+                ",".join(seat.channels),
+                seat.reference,
+                step.outcome,
+            )
+        )
+        rows.outcomes.append(step.outcome)
+        rows.attempts.append(
+            _attempt_row(campaign_id, seat, channel, ending, claimed_at if ending.written else None, now)
+        )
+        if step.channel is not None:
+            due_at = now + timing.first_backoff if step.delayed else now
+            again = seat._replace(delivery_id=next_id(seat.recipient_id, step.channel, step.repeat))
+            rows.attempts.append(
+                _attempt_row(campaign_id, again, step.channel, untouched(due_at), None, now, step.repeat)
+            )
+        if ending.state != "planned":
+            settled = None if ending.state == "claimed" else ending.state
+            ids = (seat.recipient_id.hex, seat.delivery_id.hex)
+            rows.moves.append([*ids, seat.language, began, settled, ending.code, ending.provider_id])
+    return rows
+
+
+def _attempt_row(
+    campaign_id: UUID,
+    seat: Seat,
+    channel: str,
+    ending: Ending,
+    written_at: datetime | None,
+    now: datetime,
+    repeat: int = 0,
+) -> tuple[Any, ...]:
+    return (
+        seat.delivery_id,
+        campaign_id,
+        seat.recipient_id,
+        channel,
+        repeat,
+        ending.state,
+        RANK[ending.state],
+        ending.phase.value,
+        ending.due_at,
+        ending.tries,
+        0,
+        0,
+        written_at,
+        ending.provider_id,
+        ending.code,
+        now,
+    )
+
+
+def packed(moves: Sequence[Sequence[Any]]) -> str:
+    """The moves of a group as one text for the outbox. Each entry: the attempt began and, where known, its end."""
+    return json.dumps(moves, separators=(",", ":"))
+
+
+def move_count(moves: Sequence[Sequence[Any]]) -> int:
+    """How many moves they stand for."""
+    return sum(1 if entry[4] is None else 2 for entry in moves)
+
+
+def unpacked(text: str, channel: str, at: datetime) -> Iterator[DeliveryMove]:
+    """The moves again, in order. `at` is when the group was entered."""
+    for recipient, delivery, language, began, state, code, provider_id in json.loads(text):
+        ids: dict[str, Any] = {"recipient": UUID(recipient), "delivery": UUID(delivery)}
+        since = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=began)
+        yield DeliveryMove(**ids, channel=channel, state="claimed", at=since, language=language)
+        if state is not None:
+            yield DeliveryMove(
+                **ids, channel=channel, state=state, at=at, provider_id=provider_id, code=code, language=language
+            )
+
+
+def _milliseconds(instant: datetime) -> int:
+    return int(instant.timestamp() * 1000)

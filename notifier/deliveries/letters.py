@@ -1,0 +1,120 @@
+"""From a claimed delivery to the message that a channel sends: the person's contact and the notice, put together."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import cast
+from uuid import UUID
+
+import structlog
+
+from incidents.errors import TocsinError
+from incidents.record import stable_id
+from notifier.channels.channel import Outgoing
+from notifier.channels.personal import EmailWords, PersonalEmail, SmsWords, email_words, is_plain, sms_words
+from notifier.deliveries.notices import KEPT as CAMPAIGNS
+from notifier.deliveries.notices import Notice, Notices
+from notifier.templates import RenderedEmail, RenderedSms
+from notifier.vault import Contact, ErasedContact, Vault
+
+log = structlog.get_logger(__name__)
+
+KEPT = CAMPAIGNS * 8
+"""Texts kept in memory: a few languages by each channel for every campaign that is kept."""
+
+Contacts = dict[UUID, Contact | ErasedContact]
+
+
+class Letters:
+    """Reads contacts and writes notices. `contacts` and `notice` touch the database: call them from threads."""
+
+    def __init__(self, notices: Notices, vault: Vault) -> None:
+        self._notices = notices
+        self._vault = vault
+        self._words: OrderedDict[tuple[UUID, str, str], SmsWords | EmailWords | None] = OrderedDict()
+
+    def contacts(self, ids: Sequence[UUID]) -> Contacts:
+        """The contacts of these people, without those that cannot be read."""
+        try:
+            return self._vault.read_many(ids)
+        except TocsinError:
+            found: Contacts = {}
+            for recipient in ids:  # one damaged row must not hold up the others
+                try:
+                    found[recipient] = self._vault.read(recipient)
+                except TocsinError as error:
+                    log.error("delivery.contact-unreadable", recipient=str(recipient), reason=error.code)
+            return found
+
+    def notice(self, campaign_id: UUID) -> Notice:
+        """The campaign's notice. TocsinError when it may not or cannot be sent."""
+        return self._notices.of(campaign_id)
+
+    def write(
+        self,
+        notice: Notice,
+        *,
+        campaign_id: UUID,
+        recipient_id: UUID,
+        delivery_id: UUID,
+        channel: str,
+        language: str,
+        reference: str,
+        name: str,
+        address: str,
+    ) -> Outgoing:
+        """The message to one person."""
+        return Outgoing(
+            delivery_id=delivery_id,
+            campaign_id=campaign_id,
+            message_key=stable_id("message", str(campaign_id), str(recipient_id)),
+            address=address,
+            content=self._content(notice, campaign_id, channel, language, reference, name),
+            language=language,
+            marker=reference,
+        )
+
+    def _content(
+        self, notice: Notice, campaign_id: UUID, channel: str, language: str, reference: str, name: str
+    ) -> RenderedSms | RenderedEmail | PersonalEmail:
+        words = self._words_of(notice, campaign_id, channel, language)
+        if isinstance(words, SmsWords):
+            return words.to(reference)
+        if isinstance(words, EmailWords) and is_plain(name):
+            return PersonalEmail(words, name, reference)
+        return notice.write(language, channel, name, reference)
+
+    def _words_of(self, notice: Notice, campaign_id: UUID, channel: str, language: str) -> SmsWords | EmailWords | None:
+        """The words rendered once for all; None where each person's are rendered singly."""
+        key = (campaign_id, channel, language)
+        if key not in self._words:
+            self._words[key] = _rendered_once(notice, channel, language)
+            while len(self._words) > KEPT:
+                self._words.popitem(last=False)
+        return self._words[key]
+
+
+def _rendered_once(notice: Notice, channel: str, language: str) -> SmsWords | EmailWords | None:
+    words: SmsWords | EmailWords | None = None
+    if channel == "sms":
+        words = sms_words(lambda reference: cast(RenderedSms, notice.write(language, channel, "", reference)))
+    elif channel == "email":
+        words = email_words(
+            lambda name, reference: cast(RenderedEmail, notice.write(language, channel, name, reference))
+        )
+    if words is None:
+        log.info("notice.rendered-singly", template=notice.template.name, channel=channel, language=language)
+    return words
+
+
+def address_of(contact: Contact | ErasedContact | None, channel: str) -> str | None:
+    """Where the channel reaches this person, if it does."""
+    if contact is None:
+        return None
+    return contact.phone if channel == "sms" else contact.email
+
+
+def reason_without_address(contact: Contact | ErasedContact | None) -> str:
+    """Code of an attempt that cannot be made."""
+    return "erased" if contact is not None and contact.erased else "no-contact"

@@ -1,0 +1,243 @@
+"""The story of First light, played through the door of an installation, and what must be true when it is over.
+
+Whoever plays it goes on trying, as people and detectors do: every command carries an Idempotency-Key, so that one that
+was answered with an error, or not at all, is sent again and has one effect.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import astuple
+from importlib.resources import files
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import yaml
+
+from incidents.clock import SystemClock
+from incidents.incident.incident import Incident
+from incidents.record import Record
+from incidents.record.database import open_engine
+from incidents.record.partitioned import Divisions
+from notifier.campaigns.campaign import Campaign, CampaignStatus
+from notifier.campaigns.events import DeliveriesRecorded
+from notifier.standins.outcomes import ordinary_numbers
+from playbooks.automation import MOVES_BY
+from playbooks.automation import NAME as AUTOMATION
+from playbooks.duties.register import DutyRegister
+from tests.faults.installation import Installation
+from tests.world import wait_for
+from tocsin.story.people import BOUNCING, CHINESE, ENGLISH, VIETNAMESE, Person, people
+
+CAC = "cn-measures-4-other-4h"
+FACTS = {
+    "event_kinds": ["personal_data_breach", "cybersecurity_incident"],
+    "data_classes": ["personal", "health"],
+    "data_events": ["leaked"],
+    "malicious": True,
+    "persons_by_country": {"CN": CHINESE, "VN": VIETNAMESE, "DE": ENGLISH},
+    "direct_loss": {"CNY": 6_200_000},
+    "risk_to_persons": "high",
+    "harm_to_persons_or_orgs": True,
+    "harm_effectively_avoided": False,
+}
+
+PATIENCE = 240.0
+BY_MAIL = sum(not person.phone for person in people())
+"""Who is told by mail, of whose arrival nobody reports: those without a telephone (one of whose mailboxes does not
+exist), and one whose number has no telephone behind it."""
+
+
+def crowd(count: int) -> list[Person]:
+    """The people of the story, and so many more with telephones."""
+    numbers = ordinary_numbers("GB")
+    taken = {person.phone for person in people()}
+    free = (number for number in numbers if number not in taken)
+    return [*people(), *(Person(f"Crowd {n}", next(free), "", "en", "GB") for n in range(count))]
+
+
+class Night:
+    """One incident, from the detector's alert to the last receipt."""
+
+    def __init__(self, installation: Installation, told: Sequence[Person] | None = None) -> None:
+        self.installation = installation
+        self.people = list(told if told is not None else people())
+        self.incident_id = ""
+        self.campaign_id = ""
+        self.marked = 0
+        """How many are marked as told or not, nobody knows; after `check`."""
+
+    def declare(self) -> None:
+        """The alert, twice; triage; the facts."""
+        alert = files("tocsin.story").joinpath("alert.wazuh.json").read_bytes()
+        receipt = self.command("siem", "POST", "/v1/alerts/wazuh", content=alert)
+        assert self.command("siem", "POST", "/v1/alerts/wazuh", content=alert)["outcome"] == "duplicate"
+        self.incident_id = receipt["incident_id"]
+        here = f"/v1/incidents/{self.incident_id}"
+        self.command("analyst", "POST", f"{here}/transitions", json={"transition": "triage", "comment": "Real."})
+        facts = {**FACTS, "persons_affected": len(self.people)}
+        self.command("analyst", "POST", f"{here}/facts", json={"facts": facts, "source": "query log"})
+
+    def approve(self) -> None:
+        """The draft that the run opened: completed and approved by two people."""
+        self.campaign_id = self.eventually(
+            "/v1/campaigns",
+            lambda page: next((c["campaign_id"] for c in page["items"] if c["incident_id"] == self.incident_id), None),
+            "the draft of the notice",
+        )
+        here = f"/v1/campaigns/{self.campaign_id}"
+        words = yaml.safe_load(files("tocsin.story").joinpath("notice.yaml").read_text("utf-8"))
+        values = self.ask(here)["campaign"]["values"]
+        self.command("analyst", "PUT", f"{here}/text", json={"values": {**values, **words}})
+        self.command("analyst", "PUT", f"{here}/audience", content=self._csv())
+        self.command("analyst", "POST", f"{here}/approval-request", json={})
+        view = self.ask(here)["campaign"]
+        digests = {"text_digest": view["text_digest"], "audience_digest": view["audience_digest"]}
+        self.command("approver", "POST", f"{here}/approval", json=digests)
+
+    def waive_one_duty(self) -> None:
+        """A decision of a person, in time."""
+        duty = self.eventually(
+            f"/v1/incidents/{self.incident_id}/duties",
+            lambda page: next((d for d in page["items"] if d["rule"] == CAC and d["status"] == "due"), None),
+            "the duty to the authority",
+        )
+        here = f"/v1/incidents/{self.incident_id}/duties/{duty['duty_id']}"
+        self.command("approver", "POST", f"{here}/waiver", json={"reason": "Told by telephone, on file."})
+
+    def wait_until_told(self, share: float) -> None:
+        """Until so many of the people have been told."""
+        wait_for(
+            lambda: True if len(self.installation.world.told()) >= share * len(self.people) else None,
+            f"{share:.0%} of the people to be told",
+            patience=PATIENCE,
+        )
+
+    def wait_until_over(self) -> dict[str, Any]:
+        """Until the campaign is finished and all receipts are in. Returns its coverage."""
+        path = f"/v1/campaigns/{self.campaign_id}/coverage"
+        last: dict[str, Any] = {}
+
+        def is_over(coverage: dict[str, Any]) -> dict[str, Any] | None:
+            last.update(coverage)
+            return coverage if coverage["state"] == "finished" and coverage["outcomes"]["in_flight"] <= BY_MAIL else None
+
+        try:
+            over: dict[str, Any] = self.eventually(path, is_over, "the campaign to finish")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {last.get('state')} {last.get('outcomes')}") from error
+        return over
+
+    def ask(self, path: str) -> Any:
+        """Read, however often it takes."""
+        return self._until_answered(lambda http: http.get(path), "auditor", path)
+
+    def eventually(self, path: str, chosen: Callable[[Any], Any], what: str) -> Any:
+        return wait_for(lambda: chosen(self.ask(path)), what, patience=PATIENCE)
+
+    def command(self, role: str, method: str, path: str, **rest: Any) -> Any:
+        """Command, however often it takes; one effect."""
+        headers = {"Idempotency-Key": str(uuid4())}
+        if path.startswith("/v1/alerts/"):
+            headers = {"Content-Type": "application/json"}  # an alert repeated finds itself
+        elif path.endswith("/audience"):
+            headers["Content-Type"] = "text/csv"
+        return self._until_answered(lambda http: http.request(method, path, headers=headers, **rest), role, path)
+
+    def _until_answered(self, send: Callable[[httpx.Client], httpx.Response], role: str, path: str) -> Any:
+        def attempt() -> Any:
+            headers = {"Authorization": f"Bearer {self.installation.keys[role]}"}
+            try:
+                with httpx.Client(base_url=self.installation.url, headers=headers, timeout=20) as http:
+                    answer = send(http)
+            except httpx.TransportError:
+                return None
+            if answer.status_code >= 500 or answer.status_code in {409, 429}:
+                return None
+            assert answer.status_code < 300, f"{path}: {answer.status_code} {answer.text}"
+            return answer.json() if answer.content else {}
+
+        return wait_for(attempt, f"an answer of {path}\n{self.installation.logs()[-3000:]}", patience=PATIENCE)
+
+    def _csv(self) -> bytes:
+        out = io.StringIO(newline="")
+        writer = csv.writer(out)
+        writer.writerow(("name", "phone", "email", "language", "country"))
+        writer.writerows(astuple(person) for person in self.people)
+        return out.getvalue().encode()
+
+    def check(self) -> None:
+        """What must hold, whatever happened: coverage adds up, everybody was told once or it is marked, and the record
+        says the same as the tables and the world."""
+        coverage = self.wait_until_over()
+        outcomes = coverage["outcomes"]
+        assert outcomes["planned"] == len(self.people)
+        parts = ("reached", "in_flight", "failed", "ambiguous", "pending")
+        assert sum(outcomes[part] for part in parts) == outcomes["planned"], outcomes
+        with self.installation.record() as record:
+            wait_for(lambda: True if automation_is_done(self.installation.database_url, record) else None, "automation")
+            self._check_record(record)
+            self.marked = len(self.marked_in(record))
+        self._check_world(self.marked)
+
+    def marked_in(self, record: Record) -> set[UUID]:
+        """Those of whom the record says that nobody can know whether they were told."""
+        events = record.read(0, 1_000_000, kinds=[DeliveriesRecorded.kind])
+        moves = [move for r in events if isinstance(r.event, DeliveriesRecorded) for move in r.event.moves]
+        return {move.recipient for move in moves if move.state == "ambiguous"}
+
+    def _check_record(self, record: Record) -> None:
+        events = record.read(0, 1_000_000)
+        positions = [recorded.position for recorded in events]
+        assert positions == sorted(set(positions))
+        versions: defaultdict[UUID, list[int]] = defaultdict(list)
+        for recorded in events:
+            versions[recorded.event.originator_id].append(recorded.event.originator_version)
+        for stream, numbers in versions.items():
+            assert numbers == list(range(1, len(numbers) + 1)), f"stream {stream} has gaps or is out of order"
+        causes = Counter(
+            (r.event.originator_id, r.event.kind, r.event.cause)
+            for r in events
+            if r.event.kind in {"incident.declared", "campaign.drafted", "campaign.started", "campaign.finished"}
+        )
+        assert not [what for what, count in causes.items() if count > 1]
+        moves = [move for r in events if isinstance(r.event, DeliveriesRecorded) for move in r.event.moves]
+        again = [what for what, count in Counter((m.delivery, m.state) for m in moves).items() if count > 1]
+        assert not again, f"recorded twice: {again[:3]}"
+        campaign = record.load(Campaign, UUID(self.campaign_id))
+        assert campaign.status is CampaignStatus.FINISHED
+        assert sum(campaign.outcomes.values()) == len(self.people)
+        told = {m.recipient for m in moves if m.state in {"accepted", "sent", "delivered"}}
+        assert len(told | self.marked_in(record)) == len(self.people) - 1, "one mailbox does not exist"
+        incident = record.load(Incident, UUID(self.incident_id))
+        register = record.load(DutyRegister, DutyRegister.id_for(incident.id))
+        assert [state.duty.rule for state in register.duties.values() if state.missed] == []
+        assert incident.grades
+
+    def _check_world(self, marked: int) -> None:
+        told = self.installation.world.told()
+        repeats = 0
+        for person in self.people:
+            by = [told[address] for address in (person.phone, person.email) if address in told]
+            if person.email.startswith(BOUNCING):
+                assert by == [], "nobody can reach this person"
+                continue
+            assert by, f"a person who reads {person.language} was not told"
+            repeats += len(by) - 1 + sum(each.messages - 1 + each.repeats for each in by)
+        assert repeats <= marked, f"{repeats} repeats, {marked} marked"
+
+
+def automation_is_done(database_url: str, record: Record) -> bool:
+    """Whether no event waits for automation, in whatever partitions that is divided."""
+    engine = open_engine(database_url)
+    try:
+        division = Divisions(engine, record, SystemClock()).of(AUTOMATION)
+    finally:
+        engine.dispose()
+    kinds = [event.kind for event in MOVES_BY]
+    positions = [max(division.start, record.position_of(name)) for name in division.names()]
+    return not any(record.read(position, 1, kinds=kinds) for position in positions)

@@ -1,0 +1,55 @@
+"""A process that is told to end: it begins nothing new, finishes what is on the wire, gives back what it held."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.installation import installation
+from tests.faults.night import Night, crowd
+from tests.faults.test_standing_still import held_by
+from tests.servers import fresh_database
+from tests.world import wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def test_told_to_end_in_the_middle_of_a_campaign(tmp_path: Path) -> None:
+    with fresh_database("postgresql", tmp_path) as url, installation(tmp_path / "house", url, slow_by=0.3) as house:
+        house.add("api", "api").start()
+        rest = house.add("rest", "playbooks", "projections")
+        rest.start()
+        first = house.add("first", "notifier")
+        first.start()
+        house.ready("api", "rest", "first")
+        night = Night(house, crowd(100))
+        night.declare()
+        night.approve()
+        night.wait_until_told(0.2)
+
+        began = time.monotonic()
+        assert first.end() == 0
+        assert time.monotonic() - began < 25
+        assert '"drained": true' in first.log()
+        assert held_by(house, first) == set(), "leases are given back, not left to run out"
+        before = len(house.world.told())
+        second = house.add("second", "notifier")
+        second.start()
+        wait_for(lambda: True if len(house.world.told()) > before else None, "the second to go on")
+        night.check()
+
+        with house.record() as record:
+            assert night.marked_in(record) == set(), "nobody is left in doubt by an end in good order"
+        assert rest.end() == 0
+        assert house.processes["api"].end() == 0
+
+
+def test_told_to_end_while_it_waits(tmp_path: Path) -> None:
+    """A process whose database is not there ends as well as any other."""
+    with fresh_database("postgresql", tmp_path) as url, installation(tmp_path / "house", url) as house:
+        nowhere = house.add("nowhere", "playbooks", database_url="postgresql://tocsin@127.0.0.1:9/nowhere")
+        nowhere.start()
+        wait_for(lambda: True if "does not answer" in nowhere.log() else None, "it to say what it waits for")
+        assert nowhere.end() == 0

@@ -1,0 +1,246 @@
+"""Requests to wait on record: they pause what the law lets wait, end by themselves, and change nothing judged."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from incidents.clock import ManualClock
+from incidents.errors import IllegalTransition, InvalidInput, NotFound
+from incidents.facts import OrganisationProfile
+from incidents.incident.service import IncidentService
+from incidents.record import Context, Record
+from playbooks.automation import Automation
+from playbooks.duties.events import DutyResumed
+from playbooks.duties.register import DutyRegister, DutyState
+from playbooks.duties.service import DutyService
+from playbooks.law.book import LawBook
+from playbooks.law.calendars import standard_calendars
+from playbooks.law.delays import MAX_REQUESTS, DelayRequest
+from tests.conftest import NIGHT, ContextMaker
+from tests.playbooks.duties.test_register import INCIDENT, duty
+
+PROFILE = OrganisationProfile.parse({"name": "Clinic", "roles": ["hipaa_covered_entity"], "countries": ["US"]})
+BREACH: dict[str, Any] = {
+    "data_classes": ["health"],
+    "data_events": ["stolen"],
+    "persons_affected": 501,
+    "persons_by_country": {"US": 501},
+    "persons_by_province": {"US-GA": 501},
+    "encrypted": False,
+    "low_probability_of_compromise": False,
+    "good_faith_access": False,
+}
+PEOPLE, RECORDS = "us-hipaa-404-individuals", "us-hipaa-414-records"
+
+
+def asked(now: datetime = NIGHT, **changes: Any) -> DelayRequest:
+    fields: dict[str, Any] = {
+        "id": "letter-1",
+        "by": "law_enforcement",
+        "authority": "FBI Atlanta",
+        "form": "written",
+        "stated_at": now,
+        "until": now + timedelta(days=90),
+    }
+    return DelayRequest(**(fields | changes))
+
+
+@pytest.fixture
+def automation(record: Record, clock: ManualClock) -> Automation:
+    return Automation(
+        record,
+        law=LawBook(),
+        calendar=standard_calendars(),
+        profile=PROFILE,
+        playbooks={},
+        clock=clock,
+    )
+
+
+@pytest.fixture
+def duties(record: Record) -> DutyService:
+    return DutyService(record)
+
+
+@pytest.fixture
+def breach(record: Record, automation: Automation, analyst: ContextMaker) -> UUID:
+    incidents = IncidentService(record)
+    incident = incidents.report(uuid4(), analyst(), title="Backup tapes stolen").id
+    incidents.triage(incident, analyst())
+    incidents.state_facts(incident, analyst(), BREACH)
+    follow(record, automation, incident, analyst)
+    return incident
+
+
+def follow(record: Record, automation: Automation, incident: UUID, maker: ContextMaker) -> None:
+    record.commit(*automation.look_again(incident, maker()))
+
+
+def of(record: Record, incident: UUID, rule: str) -> DutyState:
+    register = record.load(DutyRegister, DutyRegister.id_for(incident))
+    return next(state for state in register.duties.values() if state.duty.rule == rule)
+
+
+def test_a_request_pauses_what_the_law_lets_wait_and_nothing_else(
+    record: Record, automation: Automation, duties: DutyService, breach: UUID, analyst: ContextMaker
+) -> None:
+    before = of(record, breach, PEOPLE).duty.strict_due
+    assert before is not None
+
+    duties.request_delay(breach, analyst(), asked())
+    follow(record, automation, breach, analyst)
+
+    paused = of(record, breach, PEOPLE).duty
+    assert (paused.status, paused.strict_due) == ("paused", None)
+    assert paused.delay is not None
+    assert (paused.delay.until, paused.delay.resumes_due) == (NIGHT + timedelta(days=90), NIGHT + timedelta(days=90))
+    assert of(record, breach, RECORDS).duty.status == "due"
+
+
+def test_the_waiting_ends_by_itself_and_the_deadline_is_back(
+    record: Record,
+    automation: Automation,
+    duties: DutyService,
+    breach: UUID,
+    analyst: ContextMaker,
+    clock: ManualClock,
+) -> None:
+    duties.request_delay(breach, analyst(), asked())
+    follow(record, automation, breach, analyst)
+    clock.move_to(NIGHT + timedelta(days=89))
+    duties.watch(breach, analyst())
+    assert of(record, breach, PEOPLE).warned == 100, "that the waiting ends soon is called out"
+    assert not of(record, breach, PEOPLE).missed
+
+    clock.move_to(NIGHT + timedelta(days=90))
+    for _ in range(2):
+        duties.watch(breach, analyst())
+    resumed = [event for event in record.stream(DutyRegister.id_for(breach)) if isinstance(event, DutyResumed)]
+    assert len({event.duty_id for event in resumed}) == len(resumed), "said once"
+    follow(record, automation, breach, analyst)
+
+    state = of(record, breach, PEOPLE)
+    assert (state.duty.status, state.duty.strict_due) == ("due", NIGHT + timedelta(days=90))
+    assert state.warned == 0, "the new window warns anew"
+    clock.advance(timedelta(seconds=1))
+    duties.watch(breach, analyst())
+    assert of(record, breach, PEOPLE).missed
+
+
+def test_ending_a_request_starts_the_clocks_again(
+    record: Record,
+    automation: Automation,
+    duties: DutyService,
+    breach: UUID,
+    analyst: ContextMaker,
+    clock: ManualClock,
+) -> None:
+    due = of(record, breach, PEOPLE).duty.strict_due
+    duties.request_delay(breach, analyst(), asked())
+    follow(record, automation, breach, analyst)
+    clock.advance(timedelta(days=2))
+    duties.end_delay(breach, "letter-1", analyst(), reason="The arrests were made.")
+    follow(record, automation, breach, analyst)
+
+    state = of(record, breach, PEOPLE)
+    assert (state.duty.status, state.duty.strict_due) == ("due", due)
+    with pytest.raises(IllegalTransition, match="ended at"):
+        duties.end_delay(breach, "letter-1", analyst(), reason="Again.")
+
+
+def test_a_request_recorded_after_a_missed_deadline_changes_nothing_that_was_judged(
+    record: Record,
+    automation: Automation,
+    duties: DutyService,
+    breach: UUID,
+    analyst: ContextMaker,
+    clock: ManualClock,
+) -> None:
+    due = of(record, breach, PEOPLE).duty.strict_due
+    clock.move_to(NIGHT + timedelta(days=61))
+    duties.watch(breach, analyst())
+    assert of(record, breach, PEOPLE).missed
+
+    duties.request_delay(breach, analyst(), asked(NIGHT + timedelta(days=1)))
+    follow(record, automation, breach, analyst)
+
+    state = of(record, breach, PEOPLE)
+    assert (state.duty.status, state.duty.strict_due, state.missed) == ("due", due, True)
+
+
+def test_a_waiver_of_a_duty_outlives_its_waiting(
+    record: Record,
+    automation: Automation,
+    duties: DutyService,
+    breach: UUID,
+    analyst: ContextMaker,
+    clock: ManualClock,
+) -> None:
+    duties.waive(breach, of(record, breach, PEOPLE).duty.duty_id, analyst(), reason="The tapes were blank.")
+    duties.request_delay(breach, analyst(), asked())
+    follow(record, automation, breach, analyst)
+    clock.move_to(NIGHT + timedelta(days=91))
+    follow(record, automation, breach, analyst)
+    assert of(record, breach, PEOPLE).waived
+
+
+def test_the_request_goes_with_an_incident_into_the_one_it_becomes_part_of(
+    record: Record, automation: Automation, duties: DutyService, breach: UUID, analyst: ContextMaker
+) -> None:
+    incidents = IncidentService(record)
+    duties.request_delay(breach, analyst(), asked())
+    whole = incidents.report(uuid4(), analyst(), title="The larger theft").id
+    incidents.triage(whole, analyst())
+    incidents.merge(breach, analyst(), whole)
+    follow(record, automation, whole, analyst)
+    assert of(record, whole, PEOPLE).duty.status == "paused"
+
+
+def test_what_cannot_be_a_request_is_refused(duties: DutyService, analyst: ContextMaker, clock: ManualClock) -> None:
+    def ask(request: DelayRequest, context: Context | None = None) -> None:
+        duties.request_delay(INCIDENT, context or analyst(), request)
+
+    with pytest.raises(InvalidInput, match="future"):
+        ask(asked(NIGHT + timedelta(minutes=1)))
+    with pytest.raises(InvalidInput, match="Only a person"):
+        ask(asked(), ContextMaker(clock, "system:tocsin")())
+    with pytest.raises(InvalidInput):
+        ask(asked(authority="Agent Smith, +1 404 555 0100"))
+    ask(asked())
+    with pytest.raises(IllegalTransition, match="already"):
+        ask(asked())
+    with pytest.raises(NotFound):
+        duties.end_delay(INCIDENT, "letter-2", analyst(), reason="Over.")
+    with pytest.raises(InvalidInput, match="before it was made"):
+        duties.end_delay(INCIDENT, "letter-1", analyst(), reason="Over.", ended_at=NIGHT - timedelta(hours=1))
+    for number in range(2, MAX_REQUESTS + 1):
+        ask(asked(id=f"letter-{number}"))
+    with pytest.raises(IllegalTransition, match="no more"):
+        ask(asked(id="one-more"))
+
+
+def test_a_repeated_command_records_one_request(record: Record, duties: DutyService, analyst: ContextMaker) -> None:
+    context = analyst()
+    for _ in range(2):
+        duties.request_delay(INCIDENT, context, asked())
+    assert len(list(record.stream(DutyRegister.id_for(INCIDENT)))) == 1
+
+
+def test_an_assignment_is_recorded_once_and_can_be_taken_back(
+    record: Record, duties: DutyService, analyst: ContextMaker
+) -> None:
+    register = DutyRegister(DutyRegister.id_for(INCIDENT))
+    register.update(INCIDENT, [duty("a")], analyst())
+    record.commit(register)
+    for _ in range(2):
+        assert duties.assign(INCIDENT, "a", analyst(), owner="dpo", name="Data protection").duties["a"].owner == "dpo"
+    assert [event.kind for event in record.stream(register.id)].count("duty.assigned") == 1
+    assert duties.assign(INCIDENT, "a", analyst(), owner="").duties["a"].owner == ""
+    with pytest.raises(InvalidInput, match="id of the settings"):
+        duties.assign(INCIDENT, "a", analyst(), owner="dpo@lantern.example")
+    with pytest.raises(NotFound):
+        duties.assign(INCIDENT, "b", analyst(), owner="dpo")

@@ -1,0 +1,1 @@
+"""Alerts in from Kafka: batches, each recorded in one transaction with how far its partitions have been read."""

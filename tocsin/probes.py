@@ -1,0 +1,67 @@
+"""What a process without the API answers to those who look after it: is it alive, is it fit, what does it measure."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Sequence
+
+import structlog
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from incidents.errors import FieldFault
+
+log = structlog.get_logger(__name__)
+
+Faults = Callable[[], Sequence[FieldFault]]
+"""One entry for each part that is not fit for its work."""
+STARTING = 10.0
+
+
+def create_probes(faults: Faults, metrics: Callable[[], bytes]) -> Starlette:
+    """The three pages. Nothing personal is on them, and no key is asked for: they listen where nobody else is."""
+
+    async def healthz(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(_request: Request) -> Response:
+        found = await run_in_threadpool(faults)
+        if not found:
+            return JSONResponse({"status": "ready"})
+        reasons = [{"part": fault.field, "reason": fault.reason} for fault in found]
+        return JSONResponse({"status": "not ready", "reasons": reasons}, 503, {"Retry-After": "5"})
+
+    async def show(_request: Request) -> Response:
+        await run_in_threadpool(faults)  # one of the metrics says whether there are any
+        return Response(await run_in_threadpool(metrics), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show)])
+
+
+class ProbeServer:
+    """Answers in a thread of its own, on sockets that stay the caller's."""
+
+    def __init__(self, app: Starlette, sockets: Sequence[socket.socket]) -> None:
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app, log_config=None, access_log=False, server_header=False, lifespan="off", timeout_graceful_shutdown=2
+            )
+        )
+        self._sockets = [one.dup() for one in sockets]
+        self._thread = threading.Thread(target=self._server.run, args=(self._sockets,), name="probes", daemon=True)
+
+    def __enter__(self) -> ProbeServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(STARTING)
+        for one in self._sockets:
+            one.close()

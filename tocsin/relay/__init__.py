@@ -1,0 +1,1 @@
+"""Publishing the record to Kafka: events as CloudEvents, in order, each at least once."""
