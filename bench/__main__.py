@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from bench import kafka_intake, kafka_relay, postgres
+from bench import kafka_intake, kafka_relay, lag, notifier, pages, postgres
 from bench.law import after_a_change, judging, whole_law
 from bench.machine import machine
 from bench.rebuild import rebuild
@@ -27,11 +27,17 @@ MEASUREMENTS: tuple[tuple[Callable[[Path, int, int], Comparison], int, int], ...
     (whole_law, 200, 4),
     (after_a_change, 3_334, 40),  # the usual three runs: 10,000 incidents
     (judging, 2_000, 40),
+    (lag.lag_at_half_rate, 8_000, 200),
+    (pages.board_page, 20_000, 200),
+    (pages.incident_page, 20_000, 200),
     (postgres.save_batches, 40_000, 1_000),
     (postgres.commands, 4_000, 80),
     (kafka_relay.publish, 20_000, 400),
     (kafka_intake.on_sqlite, 20_000, 400),
     (kafka_intake.on_postgresql, 20_000, 400),
+    (notifier.email_against_sendmail, 15_000, 100),
+    (notifier.email_against_send_message, 15_000, 100),
+    (notifier.sms_against_sdk, 4_000, 100),
 )
 """Each with its number of events, in full and quick."""
 

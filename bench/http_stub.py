@@ -1,4 +1,4 @@
-"""A server that answers 201 with a message to every request: `python -m bench.http_stub PORT`. Fast, and nothing else."""
+"""A server that answers 201 with a message to every request: `python -m bench.http_stub PORT`. Fast, no more."""
 
 from __future__ import annotations
 

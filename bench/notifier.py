@@ -165,7 +165,9 @@ class _Site:
 
     def _start(self, people: int, kind: str, clock: SystemClock) -> UUID:
         campaigns = self.notifier.campaigns
-        contacts = (f",p{n}@example.com" if kind == "email" else f"+447700{900000 + n % 100_000:06d}," for n in range(people))
+        contacts = (
+            f",p{n}@example.com" if kind == "email" else f"+447700{900000 + n % 100_000:06d}," for n in range(people)
+        )
         rows = "".join(f"Person {n},{contact},en,GB\r\n" for n, contact in enumerate(contacts))
         file = io.BytesIO(b"name,phone,email,language,country\r\n" + rows.encode())
         audience = self.notifier.audiences.import_csv(file, Context.of_command("user:a", clock))
@@ -240,7 +242,7 @@ def _timed(work: Coroutine[Any, Any, int]) -> int:
 
 
 async def _smtp_loop(port: int, mails: Any, send: Callable[[aiosmtplib.SMTP, Any], Awaitable[None]]) -> int:
-    waiting, done = iter(mails), 0
+    waiting = iter(mails)
 
     async def connection() -> int:
         client, count = aiosmtplib.SMTP(hostname="127.0.0.1", port=port, use_tls=False, start_tls=False), 0
@@ -250,8 +252,7 @@ async def _smtp_loop(port: int, mails: Any, send: Callable[[aiosmtplib.SMTP, Any
                 count += 1
         return count
 
-    done = sum(await asyncio.gather(*(connection() for _ in range(CONNECTIONS))))
-    return done
+    return sum(await asyncio.gather(*(connection() for _ in range(CONNECTIONS))))
 
 
 async def _sdk_loop(address: str, people: int) -> int:

@@ -120,7 +120,7 @@ def _installation(folder: Path, incidents: int) -> Iterator[_Installation]:
     settings = Settings(
         database_url=f"sqlite:///{folder / f'{uuid4().hex}.sqlite'}",
         organisation_file=folder / "organisation.toml",
-        vault={"master_keys": MASTER_KEY},  # type: ignore[arg-type]
+        vault={"master_keys": MASTER_KEY},
     )
     clock = ManualClock(START)
     with open_services(settings, clock=clock, profile=PROFILE) as services:

@@ -11,6 +11,7 @@ A bare 11-digit count that happens to be a valid Chinese mobile number cannot be
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ _SHORT = 80
 _SUSPECT = re.compile(r"@|\d(?:[ .()/-]{0,2}\d){7}")
 """Nothing is masked in a text without this: most texts leave after one scan."""
 
+_STILL_SUSPECT = re.compile(r"@|\d(?:[ .()/-]{0,2}\d){6}")
+"""Nothing is masked in a text without this outside of what must stay."""
+
 _PLAIN = str.maketrans(
     "０１２３４５６７８９＋＠．－（）"
     "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
@@ -50,7 +54,9 @@ _START = r"(?<![0-9A-Za-z_])(?<!\d\.)"
 _END = r"(?![0-9A-Za-z_])"
 
 _KEEP = re.compile(
-    "|".join(
+    "(?=[0-9A-Fa-fRSU])"  # what they all begin with: most places are passed over by this alone
+    "(?:"
+    + "|".join(
         (
             rf"{_START}[0-9A-Fa-f]{{8}}(?:-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}{_END}",  # UUID
             r"\bS-1-\d{1,3}(?:-\d+)+",  # Windows security identifier
@@ -62,6 +68,7 @@ _KEEP = re.compile(
             r"(?<![\d.])[12]\d{9}\.\d+",  # seconds since 1970 with a fraction, Wazuh's alert ids
         )
     )
+    + ")"
 )
 """What has digits and must stay: no contact is looked for inside."""
 
@@ -149,6 +156,9 @@ _KINDS: tuple[_Kind, ...] = (
 )
 """In order of precedence. Candidates that fail their check hide nothing: the search goes on one character later."""
 
+_WITHOUT_AT = tuple(kind for kind in _KINDS if "@" not in kind.pattern.pattern)
+"""Those that can be in a text without an `@`."""
+
 _CARD_LENGTHS: tuple[tuple[str, frozenset[int]], ...] = (
     ("4", frozenset({16, 19})),
     ("34", frozenset({15})),
@@ -219,7 +229,9 @@ def mask_tree(value: Any) -> Any:
     if isinstance(value, dict):
         # Texts are looked up here and not by a call each: a finding has a hundred of them.
         return {
-            mask_contacts(str(key)): (_masked_again(item) if len(item) <= _SHORT else _masked(item))
+            mask_contacts(key if type(key) is str else str(key)): (
+                _masked_again(item) if len(item) <= _SHORT else _masked(item)
+            )
             if type(item) is str
             else mask_tree(item)
             for key, item in value.items()
@@ -232,6 +244,38 @@ def mask_tree(value: Any) -> Any:
         return value if masked == text else masked
     return value
 
+
+def mask_json(text: str) -> str:
+    """`mask_tree` for a JSON value that is written out (without spaces): most of it is copied without being read."""
+    if "\\" in text:  # neither of the two control characters can be in a JSON text
+        text = text.replace("\\\\", "\x00").replace('\\"', "\x01")
+    parts = text.split('"')
+    for place, between in enumerate(parts[::2]):
+        if len(between) > _LONGEST_SMALL_NUMBER:
+            parts[2 * place] = _LARGE_NUMBER.sub(_mask_number, between)
+    parts[1::2] = map(_masked_literal, parts[1::2])
+    return '"'.join(parts)
+
+
+def _mask_number(found: re.Match[str]) -> str:
+    masked = mask_contacts(found[0])
+    return found[0] if masked == found[0] else f'"{masked}"'
+
+
+def _mask_literal(literal: str) -> str:
+    """What stands between two quotes of a JSON text, its own backslashes and quotes as `mask_json` writes them."""
+    if "\\" not in literal and "\x00" not in literal and "\x01" not in literal:
+        return mask_contacts(literal)
+    escaped = literal.replace("\x01", '\\"').replace("\x00", "\\\\")
+    plain = json.loads(f'"{escaped}"')
+    masked = mask_contacts(plain)
+    return escaped if masked == plain else json.dumps(masked)[1:-1]
+
+
+_masked_literal = lru_cache(maxsize=16_384)(_mask_literal)
+_LONGEST_SMALL_NUMBER = 10
+_LARGE_NUMBER = re.compile(r"(?<![\d.eE+-])\d{11,}(?![\d.eE])")
+"""Whole numbers above 9,999,999,999."""
 
 _WORDS = {
     "card": "a payment card number",
@@ -247,10 +291,15 @@ def _find(text: str) -> list[tuple[int, int, str]]:
     if _SUSPECT.search(plain) is None:
         return []
     taken = bytearray(len(plain))
+    rest = plain
     for keep in _KEEP.finditer(plain):
-        taken[keep.start() : keep.end()] = b"\1" * (keep.end() - keep.start())
+        start, end = keep.span()
+        taken[start:end] = b"\1" * (end - start)
+        rest = f"{rest[:start]}{'_' * (end - start)}{rest[end:]}"
+    if _STILL_SUSPECT.search(rest) is None:
+        return []
     found: list[tuple[int, int, str]] = []
-    for kind in _KINDS:
+    for kind in _KINDS if "@" in plain else _WITHOUT_AT:
         at = 0
         while (match := kind.pattern.search(plain, at)) is not None:
             start, end = match.span()

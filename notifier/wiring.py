@@ -13,9 +13,12 @@ from sqlalchemy import Engine
 from incidents.clock import Clock
 from incidents.record import Follower, Record
 from notifier.audience import Audiences, ImportLimits, RowChecker, language_chooser
+from notifier.bounces.desk import BounceDesk
 from notifier.campaigns.campaign import Demand
 from notifier.campaigns.service import CampaignService
 from notifier.channels.channel import Channel
+from notifier.channels.return_path import ReturnPaths
+from notifier.channels.unsubscribe import UnsubscribeUrls
 from notifier.deliveries import (
     BatchBook,
     BatchHints,
@@ -31,7 +34,11 @@ from notifier.deliveries import (
 )
 from notifier.deliveries.planning import BATCH_SIZE
 from notifier.receipts.callback_url import CallbackUrls
+from notifier.receipts.optout import TwilioInbound
 from notifier.receipts.twilio import TwilioReceipts
+from notifier.suppression import SuppressionBook, SuppressionKey
+from notifier.suppression.learning import Learner, suppression_follower
+from notifier.suppression.unsubscribing import Unsubscribing
 from notifier.templates import Templates
 from notifier.vault import MasterKeys, Vault
 
@@ -51,6 +58,14 @@ class Notifier:
     relay: DeliveryRelay
     follower: Follower
     receipts: TwilioReceipts | None
+    inbound: TwilioInbound | None
+    """Text messages that people send back."""
+    suppressions: SuppressionBook
+    suppression_follower: Follower
+    """Puts addresses on the list that sending showed to belong there."""
+    bounces: BounceDesk | None
+    """Mail that comes back; None where no address is set for it."""
+    unsubscribing: Unsubscribing | None
 
 
 def build_notifier(
@@ -65,6 +80,8 @@ def build_notifier(
     rng: random.Random,
     callbacks: CallbackUrls | None = None,
     twilio_tokens: Sequence[str] = (),
+    return_paths: ReturnPaths | None = None,
+    unsubscribe: UnsubscribeUrls | None = None,
     timing: Timing | None = None,
     limits: ImportLimits | None = None,
     extra_numbers: Sequence[str] = (),
@@ -92,6 +109,9 @@ def build_notifier(
         engine, vault, clock, RowChecker(choose, extra_numbers=extra_numbers), limits or ImportLimits()
     )
     book = DeliveryBook(engine, clock, worker=worker, timing=timing)
+    suppressions = SuppressionBook(engine, SuppressionKey(engine, keys), clock)
+    learner = Learner(suppressions, vault)
+    notices = Notices(record, templates)
     reference_key = keys.derive("notice-reference")
     batches = BatchBook(book, audiences, reference_key=reference_key, hints=hints)
     planner = Planner(engine, record, audiences, clock, channel_order=channel_order, batch_size=batch_size, hints=hints)
@@ -105,7 +125,7 @@ def build_notifier(
             book,
             batches,
             planner,
-            Letters(Notices(record, templates), vault),
+            Letters(notices, vault, suppressions, unsubscribe),
             Finisher(engine, record, clock),
             clock,
             channels=channels,
@@ -116,4 +136,11 @@ def build_notifier(
         relay=DeliveryRelay(engine, record, clock),
         follower=sending_follower(record, planner),
         receipts=TwilioReceipts(book, callbacks, twilio_tokens) if callbacks is not None and twilio_tokens else None,
+        inbound=TwilioInbound(suppressions, callbacks.public_url, twilio_tokens)
+        if callbacks is not None and twilio_tokens
+        else None,
+        suppressions=suppressions,
+        suppression_follower=suppression_follower(record, engine, learner),
+        bounces=BounceDesk(book, return_paths, learner) if return_paths is not None else None,
+        unsubscribing=Unsubscribing(engine, notices, learner, unsubscribe) if unsubscribe is not None else None,
     )

@@ -40,7 +40,7 @@ BACKENDS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 
 @contextmanager
 def fresh_database(backend: str, folder: Path, *, migrated: bool = False) -> Iterator[str]:
-    """The address of an empty database of that kind; dropped afterwards. On PostgreSQL `migrated` gives it all tables."""
+    """The address of an empty database of that kind, dropped afterwards. `migrated`: on PostgreSQL with all tables."""
     if backend == "sqlite":
         yield f"sqlite:///{folder / f'{uuid4().hex}.sqlite'}"
         return
@@ -130,7 +130,8 @@ def _missing(reason: str) -> NoReturn:
 def _own_postgres() -> str | None:
     """Start a server from this machine's binaries, once; it is stopped when the tests end."""
     try:
-        server = PostgresServer()
+        # Nothing of it is kept, and making and dropping databases mostly waits for the disk.
+        server = PostgresServer("fsync=off", "full_page_writes=off")
     except NoPostgres:
         return None
     atexit.register(server.remove)

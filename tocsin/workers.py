@@ -26,6 +26,8 @@ POLL_SECONDS = 1.0
 """How long work of another process may go unnoticed; work of this process wakes the workers at once."""
 FAILURES_IN_A_ROW = 3
 """From so many on, a worker makes the service not ready: its clocks stand still."""
+LAST_SECONDS = 5.0
+"""What workers get to end even if their time went by while the door closed."""
 BACK_OFF_SECONDS = 5.0
 """Pause after a failure that is not the work's own (a database away, a disk full)."""
 
@@ -170,6 +172,7 @@ class Workers:
         self._workers = tuple(workers)
         self._record = record
         self._stop = stop or threading.Event()
+        self._asked_at = 0.0
         self._threads: dict[str, threading.Thread] = {}
 
     def __iter__(self) -> Iterator[Worker]:
@@ -191,15 +194,17 @@ class Workers:
 
     def ask_to_stop(self) -> None:
         """Let all begin nothing new, and finish what they are at. Returns at once."""
+        if not self._stop.is_set():
+            self._asked_at = time.monotonic()
         self._stop.set()
         self.wake()
 
     def stop(self, timeout: float = 20.0) -> bool:
-        """Ask all to stop and wait for so many seconds altogether. False when one did not (what it holds is released
-        by its lease)."""
+        """Ask all to stop and wait until so many seconds after they were first asked, but for a few in any case. False
+        when one did not (what it holds is released by its lease)."""
         self._record.remove_waker(self.wake)
         self.ask_to_stop()
-        end = time.monotonic() + timeout
+        end = max(self._asked_at + timeout, time.monotonic() + LAST_SECONDS)
         for thread in self._threads.values():
             thread.join(max(0.0, end - time.monotonic()))
         alive = [name for name, thread in self._threads.items() if thread.is_alive()]

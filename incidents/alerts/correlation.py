@@ -84,9 +84,13 @@ class CorrelationTable(Model):
     def correlate(self, dialect: str, finding: DetectionFinding) -> Correlation:
         """The key that all alerts of one incident share."""
         entry = next(entry for entry in self.entries if entry.when.fits(dialect, finding))
-        values = "\x1f".join(_READERS[name](finding) or "" for name in entry.by)
-        digest = hashlib.sha256(f"{','.join(entry.by)}\x1e{values}".encode()).hexdigest()[:32]
-        return Correlation(key=f"{entry.name}:{digest}", window=entry.window)
+        return _correlation(entry, "\x1f".join(_READERS[name](finding) or "" for name in entry.by))
+
+
+@lru_cache(maxsize=8_192)
+def _correlation(entry: Entry, values: str) -> Correlation:
+    digest = hashlib.sha256(f"{','.join(entry.by)}\x1e{values}".encode()).hexdigest()[:32]
+    return Correlation(key=f"{entry.name}:{digest}", window=entry.window)
 
 
 def read_correlation_table(text: str) -> CorrelationTable:

@@ -65,11 +65,13 @@ class MergedTooOften(Conflict):
 class ReadAlert:
     """An alert that was read and understood, and nothing decided about it yet."""
 
-    finding: DetectionFinding
     summary: AlertSummary
     correlation: Correlation
     stream_id: UUID
     """Of its correlation key's stream."""
+    asset_name: str | None
+    is_over: bool
+    """Whether the source itself calls it closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,12 @@ class Decider:
         """Who the alert is, and which alerts it belongs with."""
         correlation = self.settings.correlation.correlate(dialect, finding)
         stream_id = CorrelationStream.id_of(correlation.key)
-        return ReadAlert(finding, summarise(dialect, raw, finding), correlation, stream_id)
+        summary = summarise(dialect, raw, finding)
+        return ReadAlert(summary, correlation, stream_id, finding.asset_name, finding.is_over)
 
     def decide(self, read: ReadAlert, context: Context, alert: Alert, stream: CorrelationStream, load: Load) -> Decided:
         """Let the alert, its key's stream and its incident emit what happened. Conflict for an endless merge."""
-        declares = self._declares(read.finding)
+        declares = self._declares(read)
         if alert.outcome is not None and (alert.incident_id is not None or not declares):
             return Decided(_receipt(alert, "duplicate"))
         incident = _open_incident(stream, read.correlation, context.recorded_at, load)
@@ -127,10 +130,9 @@ class Decider:
         )
         return Decided(_receipt(alert, outcome), incident)
 
-    def _declares(self, finding: DetectionFinding) -> bool:
-        if finding.is_over:
-            return False
-        return finding.severity_id in _UNRATED or finding.severity_id >= self.settings.declare_from
+    def _declares(self, read: ReadAlert) -> bool:
+        severity = read.summary.severity_id
+        return not read.is_over and (severity in _UNRATED or severity >= self.settings.declare_from)
 
 
 def _open_incident(stream: CorrelationStream, correlation: Correlation, now: datetime, load: Load) -> Incident | None:
@@ -147,7 +149,7 @@ def _open_incident(stream: CorrelationStream, correlation: Correlation, now: dat
 
 
 def _declare(read: ReadAlert, context: Context) -> Incident:
-    summary, asset = read.summary, read.finding.asset_name
+    summary, asset = read.summary, read.asset_name
     severity = SEVERITIES[summary.severity_id]
     place = f", on {mask_contacts(asset)}" if asset else ""
     incident = Incident.report(
@@ -159,7 +161,7 @@ def _declare(read: ReadAlert, context: Context) -> Incident:
         correlation_key=read.correlation.key,
     )
     incident.link_alert(context, summary)
-    facts = parse_changes(suggested_facts(read.finding, context.recorded_at))
+    facts = parse_changes(suggested_facts(summary.detected_at, context.recorded_at))
     incident.state_facts(context, facts, source=f"alert: {summary.source}")
     return incident
 

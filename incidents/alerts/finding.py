@@ -8,6 +8,7 @@ attributes follow github.com/ocsf/ocsf-schema, `events/findings/detection_findin
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -288,6 +289,7 @@ class DetectionFinding(OcsfObject):
         )
 
 
+@lru_cache(maxsize=4_096)
 def clean_line(text: str, limit: int = MAX_LINE) -> str:
     """One line without control characters, at most `limit` characters long."""
     if not text.isprintable():

@@ -14,7 +14,7 @@ import structlog
 
 from incidents.alerts.alert import Alert
 from incidents.alerts.correlation import CorrelationStream
-from incidents.alerts.decision import Decided, Decider, IntakeSettings, ReadAlert, Receipt, summarise
+from incidents.alerts.decision import Decider, IntakeSettings, ReadAlert, Receipt, summarise
 from incidents.alerts.dialects import parse, parse_many
 from incidents.alerts.finding import DetectionFinding
 from incidents.alerts.tables import FindingsStore
@@ -120,7 +120,7 @@ class AlertIntake:
         read = self.decider.understand(dialect, raw, finding)
         stripe = self._stripes[read.stream_id.int % _STRIPES]
         with stripe.lock:
-            receipt = retrying(lambda: self._decide(read, context, stripe), attempts=_ATTEMPTS)
+            receipt = retrying(lambda: self._decide(read, finding, context, stripe), attempts=_ATTEMPTS)
         log.info(
             "alert.received",
             alert_id=str(receipt.alert_id),
@@ -130,24 +130,18 @@ class AlertIntake:
         )
         return receipt
 
-    def _decide(self, read: ReadAlert, context: Context, stripe: _Stripe) -> Receipt:
+    def _decide(self, read: ReadAlert, finding: DetectionFinding, context: Context, stripe: _Stripe) -> Receipt:
         summary = read.summary
         alert = self._record.find(Alert, summary.alert_id) or Alert(summary.alert_id)
         stream = self._record.find(CorrelationStream, read.stream_id) or CorrelationStream(read.stream_id)
         decided = self.decider.decide(read, context, alert, stream, stripe.load)
         if decided.is_news:
-            self._save(read, decided, alert, stream, stripe)
+            # The finding goes first: a crash in between leaves a finding nobody refers to, never the other way round.
+            self._findings.save(summary.alert_id, summary.digest, summary.dialect, self._clock.now(), finding)
+            self._record.commit(alert, stream, decided.incident)
+            if decided.incident is not None:
+                stripe.keep(decided.incident)
         return decided.receipt
-
-    def _save(
-        self, read: ReadAlert, decided: Decided, alert: Alert, stream: CorrelationStream, stripe: _Stripe
-    ) -> None:
-        summary = read.summary
-        # The finding goes first: a crash in between leaves a finding nobody refers to, never the other way round.
-        self._findings.save(summary.alert_id, summary.digest, summary.dialect, self._clock.now(), read.finding)
-        self._record.commit(alert, stream, decided.incident)
-        if decided.incident is not None:
-            stripe.keep(decided.incident)
 
 
 def _of_item(context: Context, index: int) -> Context:

@@ -10,13 +10,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from incidents.alerts.finding import DetectionFinding
 
-
-def suggested_facts(finding: DetectionFinding, received_at: datetime | None = None) -> dict[str, Any]:
+def suggested_facts(detected_at: datetime, received_at: datetime | None = None) -> dict[str, Any]:
     """Facts by name, as JSON values: `detected_at`, when a detector first reported it (ISO 8601, UTC).
 
     A detector whose clock is ahead of ours cannot have detected anything after `received_at`.
     """
-    detected = finding.detected_at if received_at is None else min(finding.detected_at, received_at)
+    detected = detected_at if received_at is None else min(detected_at, received_at)
     return {"detected_at": detected.isoformat()}

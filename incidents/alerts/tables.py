@@ -12,13 +12,12 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
-from pydantic_core import to_json
 from sqlalchemy import Column, Connection, Engine, String, Table, Text, Uuid, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from incidents.alerts.finding import DetectionFinding
 from incidents.errors import NotFound
-from incidents.privacy import mask_tree
+from incidents.privacy import mask_json
 from incidents.record import Model
 from incidents.record.database import UtcDateTime, metadata, reading, writing
 
@@ -88,15 +87,9 @@ class SqlFindingsStore:
         return StoredFinding(**{**row, "finding": json.loads(row["finding"])})
 
 
-def masked_finding(finding: DetectionFinding) -> dict[str, Any]:
-    """The finding as OCSF JSON with contacts masked."""
-    masked: dict[str, Any] = mask_tree(finding.model_dump(mode="json", exclude_none=True))
-    return masked
-
-
 def finding_text(finding: DetectionFinding) -> str:
-    """The same as compact JSON: what the table holds."""
-    return to_json(masked_finding(finding)).decode()
+    """The finding as the table holds it: compact OCSF JSON with contacts masked."""
+    return mask_json(finding.model_dump_json(exclude_none=True))
 
 
 def save_findings(connection: Connection, rows: Sequence[FindingRow]) -> None:

@@ -7,7 +7,7 @@ table is partitioned by. So a trigger holds it: `tocsin_event_streams` knows the
 events that do not follow on it are refused as a unique violation, whoever writes them. It remembers the streams of
 segments that were taken off as well, so nothing can be written over what is not there to be seen.
 
-What it costs and why it is not otherwise: docs/decisions/0005.
+What it costs and why it is not otherwise: docs/decisions/0006.
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ _AFTER_REPLY = re.compile(r"(?<![\d.])[45]\d\d[ \-]+\W{0,3}" + _ENHANCED)
 _ANYWHERE = re.compile(r"(?<![\d.])" + _ENHANCED)
 _TRANSCRIPT = re.compile(r"(?m)^(?:<<< *)?([45]\d\d)[ -]")
 _RETURNED_BELOW = re.compile(
-    r"^.{0,30}(?:original|returned) message (?:follows|header)|^-{3,}.*(?:copy|original).*$", re.IGNORECASE | re.MULTILINE
+    r"^.{0,30}(?:original|returned) message (?:follows|header)|^-{3,}.*(?:copy|original).*$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _IN_REPLY_TO = re.compile(r"in reply to (?:end of )?(MAIL FROM|RCPT TO|DATA)", re.IGNORECASE)
 _SAID = re.compile(r"^>>> *(MAIL|RCPT|DATA|\.)", re.IGNORECASE | re.MULTILINE)

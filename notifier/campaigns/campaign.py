@@ -21,6 +21,7 @@ from notifier.campaigns.events import (
     CampaignStarted,
     CampaignTextRevised,
     DeliveryPolicy,
+    SuppressionOverridden,
 )
 
 MAX_REASON = 2000
@@ -81,6 +82,7 @@ class Campaign(Aggregate):
         self.missing_items: tuple[str, ...] = ()
         self.override_reason: str | None = None
         self.rejection: str | None = None
+        self.suppression_override: str | None = None
         self.started_reference: str | None = None
         self.outcomes: dict[str, int] = {}
 
@@ -226,6 +228,17 @@ class Campaign(Aggregate):
             raise IllegalTransition("The template's words changed since the approval. Ask for approval again.")
         self.emit(CampaignStarted, context, incident_id=self.incident_id, recipients=self.recipients)
 
+    def override_suppression(self, context: Context, *, reason: str) -> None:
+        """Send to those too who opted out or complained: only a notice that the law demands, only before it starts,
+        only by a person, with a reason. Addresses that do not exist stay left out."""
+        if self.status in {CampaignStatus.STARTED, CampaignStatus.FINISHED}:
+            raise IllegalTransition(f"The campaign is {self.status.value}: this has to be decided before it starts.")
+        if not context.actor.startswith("user:"):
+            raise Forbidden("Only a person may override a suppression.")
+        if not self.duties:
+            raise IllegalTransition("No duty demands this notice: whoever opted out is not written to.", field="duties")
+        self.emit(SuppressionOverridden, context, incident_id=self.incident_id, reason=_reason(reason, "reason"))
+
     def finish(self, context: Context, outcomes: Mapping[str, int]) -> None:
         """Nobody is left to try. Without effect when it is finished already."""
         if self.status is CampaignStatus.FINISHED:
@@ -300,6 +313,10 @@ class Campaign(Aggregate):
     def _started(self, event: CampaignStarted) -> None:
         self.status = CampaignStatus.STARTED
         self.started_reference = event.reference
+
+    @folds(SuppressionOverridden)
+    def _suppression_overridden(self, event: SuppressionOverridden) -> None:
+        self.suppression_override = event.reason
 
     @folds(CampaignFinished)
     def _finished(self, event: CampaignFinished) -> None:

@@ -89,8 +89,17 @@ class CampaignStarted(Event, kind="campaign.started"):
     recipients: int
 
 
+class SuppressionOverridden(Event, kind="campaign.suppression-overridden"):
+    """A person decided that this notice, which the law demands, goes to those too who opted out or complained.
+    Addresses that do not exist stay left out."""
+
+    incident_id: UUID
+    reason: str
+
+
 class CampaignFinished(Event, kind="campaign.finished"):
-    """Nobody is left to try: each recipient has an outcome (`reached`, `accepted`, `failed`, `ambiguous`)."""
+    """Nobody is left to try: each recipient has an outcome (`reached`, `accepted`, `failed`, `ambiguous`,
+    `suppressed`)."""
 
     incident_id: UUID
     outcomes: dict[str, int]
@@ -104,7 +113,8 @@ class DeliveryMove(Model):
     channel: str
     """`sms` or `email`."""
     state: str
-    """`claimed`, `accepted`, `sent`, `delivered`, `failed`, `undelivered`, `rejected` or `ambiguous`."""
+    """`claimed`, `accepted`, `sent`, `delivered`, `failed`, `undelivered`, `rejected`, `suppressed` or
+    `ambiguous`."""
     at: Instant
     provider_id: str | None = None
     code: str | None = None
@@ -129,6 +139,7 @@ EVENTS: tuple[type[Event], ...] = (
     CampaignApproved,
     CampaignRejected,
     CampaignStarted,
+    SuppressionOverridden,
     CampaignFinished,
     DeliveriesRecorded,
 )

@@ -51,6 +51,8 @@ class CampaignView(Model):
     approved_by: str | None
     override_reason: str | None
     rejection: str | None
+    suppression_override: str | None
+    """Why it goes to those too who opted out or complained; None: they are left out."""
     outcomes: dict[str, int]
 
 
@@ -200,6 +202,12 @@ class CampaignService:
             lambda campaign: campaign.start(context, current_text_digest=self._digest(campaign)),
         )
 
+    def override_suppression(self, context: Context, campaign_id: UUID, *, reason: str) -> CampaignView:
+        """Let a notice that the law demands go to those too who opted out or complained."""
+        return self._change(
+            context, campaign_id, lambda campaign: campaign.override_suppression(context, reason=reason)
+        )
+
     def view(self, campaign_id: UUID) -> CampaignView:
         """The campaign as it stands. NotFound when there is none."""
         return self._view(self._record.load(Campaign, campaign_id))
@@ -281,5 +289,6 @@ class CampaignService:
             approved_by=campaign.approved_by,
             override_reason=campaign.override_reason,
             rejection=campaign.rejection,
+            suppression_override=campaign.suppression_override,
             outcomes=campaign.outcomes,
         )

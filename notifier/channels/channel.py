@@ -34,6 +34,8 @@ class Outgoing:
     content: RenderedSms | RenderedEmail | PersonalEmail = field(repr=False)
     language: str
     marker: str = field(repr=False)
+    unsubscribe: str | None = field(default=None, repr=False)
+    """Where this person unsubscribes from such notices; None for a notice that the law demands."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,9 @@ class DkimSigner:
     def __init__(self, keys: Sequence[SigningKey], *, from_address: str) -> None:
         domain = from_address.rpartition("@")[2].lower()
         if not any(isinstance(key.key, RSAPrivateKey) for key in keys):
-            raise InvalidInput("An RSA key must be among the DKIM keys: many receivers know no other.", field="dkim.key")
+            raise InvalidInput(
+                "An RSA key must be among the DKIM keys: many receivers know no other.", field="dkim.key"
+            )
         for key in keys:
             if domain != key.domain and not domain.endswith(f".{key.domain}"):
                 raise InvalidInput(

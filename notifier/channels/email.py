@@ -5,6 +5,7 @@ transaction got: a connection lost before the content was written is safe to rep
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import ssl
 import time
@@ -19,9 +20,11 @@ from aiosmtplib.protocol import PERIOD_REGEX
 
 from incidents.clock import Clock
 from notifier.channels.channel import AboutToWrite, Found, Outgoing
+from notifier.channels.email_form import envelope_address
 from notifier.channels.email_message import email_bytes, message_id
 from notifier.channels.email_settings import EmailSettings
 from notifier.channels.email_stream import ConnectFailed, EmailStream
+from notifier.channels.envelope import Envelopes
 from notifier.channels.outcome import Outcome, OutcomeTable, Verdict, outcome_table
 from notifier.channels.personal import PersonalEmail
 from notifier.channels.stream import Stream
@@ -58,6 +61,7 @@ class EmailChannel:
         self._table = table or outcome_table()
         self._idle: list[_Session] = []
         self._slots = asyncio.Semaphore(settings.connections)
+        self._envelopes = {dsn: Envelopes(settings, dsn=dsn) for dsn in (False, True)}
         self._domain = settings.message_id_domain or settings.sender_address.rpartition("@")[2]
 
     async def send(self, message: Outgoing, about_to_write: AboutToWrite) -> Outcome:
@@ -76,7 +80,10 @@ class EmailChannel:
             identifier=identifier,
             campaign=message.campaign_id,
             at=self._clock.now(),
+            unsubscribe=message.unsubscribe,
         )
+        if self._settings.signer is not None:
+            content = self._settings.signer.sign(content)
         phase = _Phase()
         try:
             async with self._session(phase) as session:
@@ -86,8 +93,8 @@ class EmailChannel:
 
     def _failure(self, error: Exception, phase: _Phase) -> Outcome:
         if isinstance(error, aiosmtplib.SMTPResponseException):
-            verdict = self._table.of_smtp_reply(phase.command, error.code)
-            return Outcome(verdict, code=_code(error.code, error.message))
+            said = _code(error.code, error.message)
+            return Outcome(self._table.of_smtp_reply(phase.command, error.code, said[4:] or None), code=said)
         if isinstance(error, ssl.SSLCertVerificationError) or isinstance(error.__cause__, ssl.SSLCertVerificationError):
             return Outcome(Verdict.CAMPAIGN_FAULT, code="certificate")
         if isinstance(error, aiosmtplib.SMTPNotSupported):
@@ -128,9 +135,16 @@ class EmailChannel:
         phase: _Phase,
     ) -> Outcome:
         phase.command = "mail"
-        await client.mail(self._settings.envelope_sender or self._settings.sender_address)
+        if client.is_ehlo_or_helo_needed:
+            with contextlib.suppress(aiosmtplib.SMTPHeloError):  # MAIL tries HELO then
+                await client.ehlo()
+        envelope = self._envelopes[self._settings.dsn and client.supports_extension("dsn")]
+        recipient = envelope_address(message.address) or message.address.encode()
+        of_mail, of_rcpt = envelope.options(message.delivery_id, recipient)
+        sender = envelope.sender(message.delivery_id).decode()
+        await client.mail(sender, options=[option.decode() for option in of_mail])
         phase.command = "rcpt"
-        await client.rcpt(message.address)
+        await client.rcpt(message.address, options=[option.decode() for option in of_rcpt])
         phase.command = "data"
         reply = await client.execute_command(b"DATA", timeout=self._settings.timeout)
         if reply.code != aiosmtplib.SMTPStatus.start_input:

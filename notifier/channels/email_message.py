@@ -30,6 +30,7 @@ def email_bytes(
     identifier: str,
     campaign: UUID,
     at: datetime,
+    unsubscribe: str | None = None,
 ) -> bytes:
     """Headers and both bodies with CRLF line ends. InvalidInput for a line break in any header value."""
     headers = {
@@ -44,9 +45,12 @@ def email_bytes(
         "Content-Language": language,
         "X-Tocsin-Campaign": str(campaign),
     }
+    if unsubscribe:
+        headers["List-Unsubscribe"] = f"<{unsubscribe}>"
+        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"  # RFC 8058 section 3.1
     if reply_to:
         headers["Reply-To"] = reply_to
-    for name in ("From", "To", "Reply-To"):
+    for name in ("From", "To", "Reply-To", "List-Unsubscribe"):
         if any(sign in headers.get(name, "") for sign in "\r\n\x00"):
             raise InvalidInput("A mail header cannot hold a line break.", field=name.lower())
     if any(sign in content.subject for sign in "\r\n\x00"):

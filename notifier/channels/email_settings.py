@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from notifier.channels.dkim import DkimSigner
+from notifier.channels.return_path import ReturnPaths
+from notifier.channels.unsubscribe import UnsubscribeUrls
+
 
 @dataclass(frozen=True, slots=True)
 class EmailSettings:
@@ -37,3 +41,8 @@ class EmailSettings:
     """Messages that may be marked as under way at once, at the greatest speed; see `notifier.deliveries.lane`."""
     dsn: bool = True
     """Ask for reports of failure (RFC 3461) where the server offers it."""
+    return_paths: ReturnPaths | None = None
+    """Envelope senders that name the delivery; they go before `envelope_sender`."""
+    signer: DkimSigner | None = None
+    unsubscribe: UnsubscribeUrls | None = None
+    """Where people unsubscribe from notices that no law demands."""

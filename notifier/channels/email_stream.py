@@ -14,11 +14,11 @@ import structlog
 from aiosmtplib.protocol import PERIOD_REGEX
 
 from incidents.clock import Clock
-from incidents.errors import InvalidInput
 from notifier.channels.channel import Outgoing
 from notifier.channels.email_form import DateHeader, EmailForm, envelope_address
 from notifier.channels.email_message import email_bytes, message_id
 from notifier.channels.email_settings import EmailSettings
+from notifier.channels.envelope import Envelopes
 from notifier.channels.outcome import Outcome, OutcomeTable, Verdict
 from notifier.channels.personal import EmailWords, PersonalEmail
 from notifier.channels.smtp_session import Letter, SessionLimits, SmtpSession
@@ -126,13 +126,9 @@ class LetterMaker:
         self._settings = settings
         self._clock = clock
         self._domain = domain
-        self._dsn = dsn
         self._date = DateHeader()
         self._forms: OrderedDict[EmailWords, EmailForm | None] = OrderedDict()
-        sender = envelope_address(settings.envelope_sender or settings.sender_address)
-        if sender is None:
-            raise InvalidInput("The sender of our mail is not an address.", field="smtp.sender")
-        self._sender = sender
+        self._envelope = Envelopes(settings, dsn=dsn)
 
     def letter(self, parcel: Parcel) -> Letter | Outcome:
         """The letter, or a refusal where no mail server could carry the address."""
@@ -140,24 +136,26 @@ class LetterMaker:
         recipient = envelope_address(message.address)
         if recipient is None:
             return Outcome(Verdict.REJECTED, code="address")
-        mail, rcpt = b"MAIL FROM:<%b>" % self._sender, b"RCPT TO:<%b>" % recipient
-        if self._dsn:
-            mail += b" RET=HDRS ENVID=%b" % message.delivery_id.hex.encode()
-            rcpt += b" NOTIFY=FAILURE,DELAY ORCPT=rfc822;%b" % _xtext(recipient)
+        mail, rcpt = self._envelope.commands(message.delivery_id, recipient)
         identifier = message_id(message.message_key, self._domain)
         content = self._content(message, recipient, identifier)
+        if self._settings.signer is not None:
+            content = self._settings.signer.sign(content)
+        if b"\n." in content:
+            content = PERIOD_REGEX.sub(b"..", content)
         return Letter(mail + b"\r\n", rcpt + b"\r\n", content, identifier.strip("<>"))
 
     def _content(self, message: Outgoing, recipient: bytes, identifier: str) -> bytes:
         content = message.content
-        if isinstance(content, PersonalEmail):
+        if isinstance(content, PersonalEmail) and message.unsubscribe is None:
             form = self._form(content.words, message.language, message.campaign_id)
             if form is not None:
                 return form.write(content, recipient, message.message_key, self._date.at(self._clock.now()))
+        if isinstance(content, PersonalEmail):
             content = content.rendered()
         if not isinstance(content, RenderedEmail):
             raise TypeError("the email channel takes emails")
-        whole = email_bytes(
+        return email_bytes(
             content,
             sender_name=self._settings.sender_name,
             sender_address=self._settings.sender_address,
@@ -167,8 +165,8 @@ class LetterMaker:
             identifier=identifier,
             campaign=message.campaign_id,
             at=self._clock.now(),
+            unsubscribe=message.unsubscribe,
         )
-        return PERIOD_REGEX.sub(b"..", whole)
 
     def _form(self, words: EmailWords, language: str, campaign: UUID) -> EmailForm | None:
         if words not in self._forms:
@@ -196,8 +194,3 @@ async def _pause(stream: Stream, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             while not stream.closed:
                 await wait_for_more(stream)
-
-
-def _xtext(address: bytes) -> bytes:
-    """RFC 3461 section 4: `+` and `=` written as hexadecimal; everything else in an address stands for itself."""
-    return address.replace(b"+", b"+2B").replace(b"=", b"+3D")

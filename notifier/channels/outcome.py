@@ -13,7 +13,16 @@ import yaml
 from incidents.record.event import Model
 
 DeliveryState = Literal[
-    "planned", "claimed", "ambiguous", "accepted", "sent", "delivered", "undelivered", "failed", "rejected"
+    "planned",
+    "claimed",
+    "ambiguous",
+    "accepted",
+    "sent",
+    "delivered",
+    "undelivered",
+    "failed",
+    "rejected",
+    "suppressed",
 ]
 
 
@@ -46,6 +55,10 @@ class OutcomeTable(Model):
     twilio_code: dict[str, Verdict]
     twilio_status: dict[str, DeliveryState]
     smtp: dict[str, dict[str, Verdict]]
+    smtp_reply: dict[str, Verdict]
+    smtp_enhanced: dict[str, Verdict]
+    smtp_passing: tuple[str, ...]
+    suppress: dict[str, dict[str, Literal["hard-bounce", "stop"]]]
 
     def of_twilio_error(self, http_status: int, code: int | None) -> Verdict:
         """The meaning of an error answer. 429 and 5xx decide by themselves; else the code, else the status."""
@@ -54,8 +67,26 @@ class OutcomeTable(Model):
             return by_status or Verdict.AMBIGUOUS
         return self.twilio_code.get(str(code)) or by_status or Verdict.AMBIGUOUS
 
-    def of_smtp_reply(self, command: str, reply: int) -> Verdict:
-        """The meaning of a 4xx or 5xx reply; a reply that SMTP does not know is temporary before the content."""
+    def suppresses(self, channel: str, code: str | None) -> Literal["hard-bounce", "stop"] | None:
+        """Why an address is not to be written to again after this code; None where the code does not say so."""
+        codes = self.suppress.get(channel, {})
+        return next((codes[part] for part in (code or "").split() if part in codes), None)
+
+    def is_temporary(self, code: str | None) -> bool:
+        """Whether what a delivery ended with may pass by itself: a code of Twilio's, or reply and enhanced code of a
+        mail server."""
+        words = (code or "").split()
+        if self.twilio_code.get(code or "") is Verdict.TEMPORARY:
+            return True
+        return any(self.smtp_reply.get(word) is Verdict.TEMPORARY or word in self.smtp_passing for word in words)
+
+    def of_smtp_reply(self, command: str, reply: int, enhanced: str | None = None) -> Verdict:
+        """The meaning of a 4xx or 5xx reply; a reply that SMTP does not know is temporary before the content. What is
+        said to be temporary stays so whatever the enhanced code says (RFC 5321 section 4.2.1)."""
+        if reply // 100 == 5 and (known := self.smtp_enhanced.get(enhanced or "")) is not None:
+            return known
+        if (known := self.smtp_reply.get(str(reply))) is not None:
+            return known
         fallback = Verdict.AMBIGUOUS if command == "content" else Verdict.TEMPORARY
         return self.smtp[command].get(f"{reply // 100}xx", fallback)
 

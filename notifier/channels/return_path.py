@@ -1,7 +1,7 @@
 """The address that reports about a mail come back to: it names the delivery, and proves that we made it (VERP).
 
-`b+<token>.<proof>@domain`, where the token is the delivery's id and the proof an HMAC. The same `<token>.<proof>` is the
-mail's ENVID (RFC 3461 section 4.4), which a report repeats even where its own address was lost on the way.
+`b+<token>.<proof>@domain`, where the token is the delivery's id and the proof an HMAC. The same `<token>.<proof>` is
+the mail's ENVID (RFC 3461 section 4.4), which a report repeats even where its own address was lost on the way.
 """
 
 from __future__ import annotations

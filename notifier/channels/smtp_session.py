@@ -292,7 +292,8 @@ class SmtpSession(asyncio.Protocol):
             transaction.refused = self._outcome(step, code, line)
 
     def _outcome(self, step: _Step, code: int, line: bytes) -> Outcome:
-        return Outcome(self._table.of_smtp_reply(step.value, code), reply_code(code, line))
+        said = reply_code(code, line)
+        return Outcome(self._table.of_smtp_reply(step.value, code, said[4:] or None), said)
 
     def _give_up(self, transaction: _Transaction) -> None:
         """The transaction ends without content."""

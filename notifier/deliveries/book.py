@@ -262,12 +262,12 @@ class DeliveryBook:
         )
         log.error("campaign.held", campaign=str(campaign_id), code=code, until=until.isoformat())
 
-    def fail(self, moves: Moves, claim: Claim, code: str) -> None:
-        """Give an attempt up without trying: the person was erased, or has no such address."""
+    def fail(self, moves: Moves, claim: Claim, code: str, *, state: DeliveryState = "failed") -> None:
+        """Give an attempt up without trying: the person was erased, has no such address, or is not to be written to."""
         row = self._held(moves, claim)
         if row is None:
             return
-        moves.move(row, "failed", code=code)
+        moves.move(row, state, code=code)
         moves.set_phase(row.delivery_id, Phase.DONE)
         moves.follow_up(row.campaign_id, row.recipient_id)
 
@@ -313,17 +313,25 @@ class DeliveryBook:
             moves.set_phase(row.delivery_id, Phase(row.phase), moves.now + delay)
 
     def receive(
-        self, moves: Moves, delivery_id: UUID, provider_id: str, state: DeliveryState, code: str | None
+        self,
+        moves: Moves,
+        delivery_id: UUID,
+        provider_id: str | None,
+        state: DeliveryState,
+        code: str | None,
+        *,
+        receipts: bool = True,
     ) -> bool | None:
-        """Enter a receipt. True: it moved the delivery; False: it was further already; None: there is none such."""
+        """Enter a receipt. True: it moved the delivery; False: it was further already; None: there is none such.
+        `receipts`: whether more is to be awaited, or asked for, while the state is not final."""
         row = moves.lock(delivery_id)
         if row is None:
             return None
-        if row.provider_id is not None and row.provider_id != provider_id:
+        if None not in (row.provider_id, provider_id) and row.provider_id != provider_id:
             log.warning("receipt.other-message", delivery=str(delivery_id))
         moved = moves.move(row, state, code=code, provider_id=row.provider_id or provider_id)
         if row.phase not in {Phase.CLAIMED, Phase.WRITING}:  # a try in flight is let to settle
-            self._rest(moves, delivery_id, receipts=True)
+            self._rest(moves, delivery_id, receipts=receipts)
         moves.follow_up(row.campaign_id, row.recipient_id)
         return moved
 
@@ -456,4 +464,4 @@ class DeliveryBook:
 
     def is_temporary(self, code: str | None) -> bool:
         """Whether a fault with this code may pass by itself."""
-        return self._table.twilio_code.get(code or "") is Verdict.TEMPORARY
+        return self._table.is_temporary(code)

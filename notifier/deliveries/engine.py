@@ -248,6 +248,11 @@ class DeliveryEngine:
 
         try:
             notice = await asyncio.to_thread(self._letters.notice, claim.campaign_id)
+            person = claim.recipient_id
+            withheld = await asyncio.to_thread(self._letters.withheld, notice, claim.channel, {person: address})
+            if (why := withheld.get(person)) is not None:
+                await self._journal.do(lambda moves: self._book.fail(moves, claim, why, state="suppressed"))
+                return
             message = self._letters.write(
                 notice,
                 campaign_id=claim.campaign_id,

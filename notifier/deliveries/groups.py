@@ -82,6 +82,11 @@ def given_up(code: str, now: datetime) -> Ending:
     return Ending("failed", Phase.DONE, now, 0, code)
 
 
+def suppressed(reason: str, now: datetime) -> Ending:
+    """The address is on the list of those not to be written to."""
+    return Ending("suppressed", Phase.DONE, now, 0, reason)
+
+
 def unknown(rules_timing: Timing, now: datetime) -> Ending:
     """Whoever tried it is gone, and may have written it: to be checked."""
     return Ending("claimed", Phase.CHECKING, now + rules_timing.check_delays[0], written=True)

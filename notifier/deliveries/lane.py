@@ -25,7 +25,7 @@ from notifier.channels.outcome import Outcome, Verdict
 from notifier.channels.stream import Parcel, StreamingChannel, send_each
 from notifier.deliveries.batches import Answer, Batch, BatchBook, Change
 from notifier.deliveries.faults import place_of
-from notifier.deliveries.groups import Ending, Rules, Seat, given_up, of_outcome, untouched
+from notifier.deliveries.groups import Ending, Rules, Seat, given_up, of_outcome, suppressed, untouched
 from notifier.deliveries.letters import Letters, address_of, reason_without_address
 from notifier.deliveries.traces import DeliverySpans
 
@@ -373,10 +373,16 @@ class Lane:
         try:
             contacts = await asyncio.to_thread(self._letters.contacts, [seat.recipient_id for seat in seats])
             notice = await asyncio.to_thread(self._letters.notice, batch.campaign_id)
+            addresses = {person: address_of(contact, batch.channel) for person, contact in contacts.items()}
+            known = {person: address for person, address in addresses.items() if address is not None}
+            withheld = await asyncio.to_thread(self._letters.withheld, notice, batch.channel, known)
             made: list[Parcel | tuple[_Place, Ending]] = []
             for seat in seats:
                 contact = contacts.get(seat.recipient_id)
-                address = address_of(contact, batch.channel)
+                address = addresses.get(seat.recipient_id)
+                if (why := withheld.get(seat.recipient_id)) is not None:
+                    made.append((_Place(one, seat), suppressed(why, now)))
+                    continue
                 if contact is None or address is None:
                     made.append((_Place(one, seat), given_up(reason_without_address(contact), now)))
                     continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 from uuid import UUID
 
@@ -13,8 +13,10 @@ from incidents.errors import TocsinError
 from incidents.record import stable_id
 from notifier.channels.channel import Outgoing
 from notifier.channels.personal import EmailWords, PersonalEmail, SmsWords, email_words, is_plain, sms_words
+from notifier.channels.unsubscribe import UnsubscribeUrls
 from notifier.deliveries.notices import KEPT as CAMPAIGNS
 from notifier.deliveries.notices import Notice, Notices
+from notifier.suppression import SuppressionBook
 from notifier.templates import RenderedEmail, RenderedSms
 from notifier.vault import Contact, ErasedContact, Vault
 
@@ -29,9 +31,17 @@ Contacts = dict[UUID, Contact | ErasedContact]
 class Letters:
     """Reads contacts and writes notices. `contacts` and `notice` touch the database: call them from threads."""
 
-    def __init__(self, notices: Notices, vault: Vault) -> None:
+    def __init__(
+        self,
+        notices: Notices,
+        vault: Vault,
+        suppressions: SuppressionBook | None = None,
+        unsubscribe: UnsubscribeUrls | None = None,
+    ) -> None:
         self._notices = notices
         self._vault = vault
+        self._suppressions = suppressions
+        self._unsubscribe = unsubscribe
         self._words: OrderedDict[tuple[UUID, str, str], SmsWords | EmailWords | None] = OrderedDict()
 
     def contacts(self, ids: Sequence[UUID]) -> Contacts:
@@ -50,6 +60,14 @@ class Letters:
     def notice(self, campaign_id: UUID) -> Notice:
         """The campaign's notice. TocsinError when it may not or cannot be sent."""
         return self._notices.of(campaign_id)
+
+    def withheld(self, notice: Notice, channel: str, addresses: Mapping[UUID, str]) -> Mapping[UUID, str]:
+        """Whom of these not to write to by this channel, and why."""
+        if self._suppressions is None:
+            return {}
+        return self._suppressions.withheld(
+            addresses, channel=channel, category=notice.category, overridden=notice.overrides
+        )
 
     def write(
         self,
@@ -73,6 +91,9 @@ class Letters:
             content=self._content(notice, campaign_id, channel, language, reference, name),
             language=language,
             marker=reference,
+            unsubscribe=self._unsubscribe.url_for(delivery_id)
+            if self._unsubscribe is not None and channel == "email" and notice.may_unsubscribe
+            else None,
         )
 
     def _content(

@@ -24,6 +24,16 @@ class Notice:
     template: Template
     values: Mapping[str, Any]
     incident_id: UUID
+    category: str = ""
+    by_law: bool = False
+    """A duty demands it."""
+    overrides: bool = False
+    """A person decided that it goes to those too who are on the list of addresses not to be written to."""
+
+    @property
+    def may_unsubscribe(self) -> bool:
+        """Whether people may unsubscribe from such notices: never from one that a law demands."""
+        return self.template.manifest.unsubscribable and not self.by_law
 
     def write(self, language: str, channel: str, person_name: str, reference: str) -> Rendered:
         """The notice for one person by one channel."""
@@ -48,7 +58,14 @@ class Notices:
         approved = campaign.requested_digests
         if approved is None or text_digest(template, campaign.values, campaign.languages) != approved[0]:
             raise Conflict(f"The words of campaign {campaign_id} are not the approved ones: it is not sent.")
-        notice = self._kept[campaign_id] = Notice(template, campaign.values, campaign.incident_id)
+        notice = self._kept[campaign_id] = Notice(
+            template,
+            campaign.values,
+            campaign.incident_id,
+            category=template.manifest.category,
+            by_law=bool(campaign.duties),
+            overrides=campaign.suppression_override is not None,
+        )
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return notice

@@ -23,6 +23,7 @@ RANK: MappingProxyType[DeliveryState, int] = MappingProxyType(
         "undelivered": 5,  # it did not arrive
         "failed": 5,  # it will not be sent
         "rejected": 5,  # the provider refused it
+        "suppressed": 5,  # the address is on the list of those not to be written to
     }
 )
 """A delivery moves to a higher rank or not at all: a late `sent` cannot undo `delivered`, and of two final states
@@ -30,7 +31,7 @@ the first stays."""
 
 FINAL_RANK = 5
 TOLD: frozenset[str] = frozenset({"accepted", "sent", "delivered"})
-NOT_TOLD: frozenset[str] = frozenset({"undelivered", "failed", "rejected"})
+NOT_TOLD: frozenset[str] = frozenset({"undelivered", "failed", "rejected", "suppressed"})
 
 
 class Phase(StrEnum):
@@ -50,11 +51,12 @@ class Phase(StrEnum):
     """Nothing more to do (a late receipt may still move the state)."""
 
 
-RecipientOutcome = Literal["open", "reached", "accepted", "failed", "ambiguous"]
+RecipientOutcome = Literal["open", "reached", "accepted", "failed", "ambiguous", "suppressed"]
 """`open` while something is still to be tried or awaited; `reached`: a receipt says it arrived; `accepted`: a provider
-took it and says no more; `failed`: no channel is left; `ambiguous`: perhaps told, nobody can tell."""
+took it and says no more; `failed`: no channel is left; `ambiguous`: perhaps told, nobody can tell; `suppressed`: no
+channel was tried, for every address is on the list of those not to be written to."""
 
-OUTCOMES: tuple[RecipientOutcome, ...] = ("open", "reached", "accepted", "failed", "ambiguous")
+OUTCOMES: tuple[RecipientOutcome, ...] = ("open", "reached", "accepted", "failed", "ambiguous", "suppressed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,8 @@ def _not_told(
 ) -> Next:
     last = attempts[-1] if attempts else None
     unclear = any(attempt.state == "ambiguous" for attempt in attempts)
-    exhausted = Next("ambiguous" if unclear else "failed")
+    withheld = bool(attempts) and all(attempt.state == "suppressed" for attempt in attempts)
+    exhausted = Next("ambiguous" if unclear else "suppressed" if withheld else "failed")
     if unclear and policy == "at_most_once":
         return exhausted
     may_repeat = last is not None and last.repeat < max_repeats

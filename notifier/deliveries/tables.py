@@ -32,13 +32,14 @@ sendings = Table(
     Column("accepted", Integer, nullable=False, default=0),
     Column("failed", Integer, nullable=False, default=0),
     Column("ambiguous", Integer, nullable=False, default=0),
+    Column("suppressed", Integer, nullable=False, default=0, server_default="0"),
     Column("held_until", UtcDateTime),
     Column("held_code", String(40)),
     Column("relay_batch", Integer, nullable=False, default=0),
     Column("finished_at", UtcDateTime),
     Index("ix_sendings_finished_at", "finished_at"),
 )
-"""One row per started campaign. `open` ... `ambiguous` count recipients by outcome and are kept as outcomes change,
+"""One row per started campaign. `open` ... `suppressed` count recipients by outcome and are kept as outcomes change,
 never counted. `planned_to` is the position in the audience up to which batches are cut (`batches` of them);
 `channel_order` the order in which a person's channels are tried, kept because it decides who is in which batch.
 `held_until`: after a fault of ours (account, sender), nothing is claimed until then."""

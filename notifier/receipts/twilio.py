@@ -5,9 +5,8 @@ Order is not guaranteed, repeats happen, unknown fields and states may come: eac
 
 from __future__ import annotations
 
-import hmac
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NoReturn
 from urllib.parse import parse_qs, urlsplit
@@ -15,19 +14,16 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection, insert, select
-from twilio.request_validator import RequestValidator, add_port, remove_port
 
 from incidents.errors import Forbidden, InvalidInput
 from notifier.channels.outcome import OutcomeTable, outcome_table
 from notifier.deliveries.book import DeliveryBook
 from notifier.deliveries.early import keep_early
 from notifier.receipts.callback_url import CallbackUrls
+from notifier.receipts.signature import Parameters, TwilioSignatures, first_of
 from notifier.receipts.tables import receipts
 
 log = structlog.get_logger(__name__)
-
-MAX_PARAMETERS = 100
-Parameters = Mapping[str, str | Sequence[str]]
 
 
 class ReceiptResult(StrEnum):
@@ -57,11 +53,9 @@ class TwilioReceipts:
         auth_tokens: Sequence[str],
         table: OutcomeTable | None = None,
     ) -> None:
-        if not auth_tokens:
-            raise ValueError("receipts need an auth token to check signatures")
         self._book = book
         self._callbacks = callbacks
-        self._validators = [RequestValidator(token) for token in auth_tokens]  # type: ignore[no-untyped-call]
+        self._signatures = TwilioSignatures(callbacks.public_url, auth_tokens)
         self._table = table or outcome_table()
         self.counts: Counter[str] = Counter()
         """Receipts by result, and `forged`."""
@@ -74,15 +68,13 @@ class TwilioReceipts:
         fields, as strings or lists. Forbidden when the signature or our own proof in the address is wrong;
         InvalidInput when the body is not a status callback.
         """
-        parts = urlsplit(url)
-        public = f"{self._callbacks.public_url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
-        if len(params) > MAX_PARAMETERS or not self._is_signed(public, params, signature or ""):
+        if not self._signatures.is_genuine(url, params, signature):
             self._refuse("signature")
-        delivery_id, campaign_id = self._delivery(parts.query)
-        sid, status = _first(params, "MessageSid") or _first(params, "SmsSid"), _first(params, "MessageStatus")
+        delivery_id, campaign_id = self._delivery(urlsplit(url).query)
+        sid, status = first_of(params, "MessageSid") or first_of(params, "SmsSid"), first_of(params, "MessageStatus")
         if not sid or not status or len(sid) > 64 or len(status) > 32:
             raise InvalidInput("The body is no message status callback.", field="MessageStatus")
-        result = self._enter(delivery_id, campaign_id, sid, status, _first(params, "ErrorCode"))
+        result = self._enter(delivery_id, campaign_id, sid, status, first_of(params, "ErrorCode"))
         self.counts[result.value] += 1
         return result
 
@@ -125,17 +117,6 @@ class TwilioReceipts:
         )
         return found.first() is not None
 
-    def _is_signed(self, url: str, params: Parameters, signature: str) -> bool:
-        """As RequestValidator.validate does, with and without the port, but compared in constant time."""
-        given, fields = signature.encode("utf-8", "replace"), _MultiFields(params)
-        parsed = urlsplit(url)
-        valid = False
-        for validator in self._validators:
-            for candidate in (remove_port(parsed), add_port(parsed)):  # type: ignore[no-untyped-call]
-                computed = validator.compute_signature(candidate, fields)  # type: ignore[no-untyped-call]
-                valid |= hmac.compare_digest(computed.encode(), given)
-        return valid
-
     def _delivery(self, query: str) -> tuple[UUID, UUID | None]:
         fields = parse_qs(query, max_num_fields=20)
         try:
@@ -154,20 +135,3 @@ class TwilioReceipts:
         self.counts["forged"] += 1
         log.warning("receipt.forged", wrong=what)
         raise Forbidden(f"The receipt's {what} is not genuine. Nothing was changed.", field=what)
-
-
-class _MultiFields(dict[str, list[str]]):
-    """Form fields in the shape that RequestValidator reads repeated ones from."""
-
-    def __init__(self, params: Parameters) -> None:
-        super().__init__({name: [value] if isinstance(value, str) else list(value) for name, value in params.items()})
-
-    def getall(self, name: str) -> list[str]:
-        return self[name]
-
-
-def _first(params: Parameters, name: str) -> str | None:
-    value = params.get(name)
-    if value is None or isinstance(value, str):
-        return value
-    return value[0] if value else None

@@ -36,6 +36,10 @@ class Manifest(Model):
 
     template: str
     version: str
+    category: str = Field(default="incident-notice", pattern=r"^[a-z0-9][a-z0-9-]{0,59}$")
+    """What kind of notice it is; suppressions may hold for one category only."""
+    unsubscribable: bool = False
+    """Whether people may unsubscribe from this category. Where a duty demands the notice they cannot all the same."""
     title: dict[str, str]
     default_language: str
     languages: tuple[str, ...]

@@ -124,7 +124,9 @@ class Night:
 
         def is_over(coverage: dict[str, Any]) -> dict[str, Any] | None:
             last.update(coverage)
-            return coverage if coverage["state"] == "finished" and coverage["outcomes"]["in_flight"] <= BY_MAIL else None
+            return (
+                coverage if coverage["state"] == "finished" and coverage["outcomes"]["in_flight"] <= BY_MAIL else None
+            )
 
         try:
             over: dict[str, Any] = self.eventually(path, is_over, "the campaign to finish")

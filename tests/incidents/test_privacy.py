@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import string
 import sys
 import unicodedata
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import to_json
 
 from incidents.errors import InvalidInput
-from incidents.privacy import find_contacts, mask_contacts, mask_tree, refuse_contacts
+from incidents.privacy import find_contacts, mask_contacts, mask_json, mask_tree, refuse_contacts
 
 MASKED = [
     ("write to zhang.wei@example.com now", "write to [email] now"),
@@ -207,3 +210,27 @@ def test_addresses_times_and_ids_stay(address: object, instant: object, uid: obj
 @given(st.binary(min_size=16, max_size=64))
 def test_hashes_stay(content: bytes) -> None:
     assert mask_contacts(content.hex()) == content.hex() or re.fullmatch(r"\d+", content.hex())
+
+
+_PIECES = st.sampled_from(
+    ["13800138000", "+84 912 345 678", "192.168.1.10", "4111111111111111", "a@example.com", "x", " ", "\n", "\\", '"']
+    + ["１３８００１３８０００", "\u200b", "/", "中文", ",", ":", "{", "]", "\\n", "u0041", "\x01", "\x00"]
+)
+_TEXTS = st.lists(_PIECES, max_size=6).map("".join)
+_LEAVES = (
+    _TEXTS | st.none() | st.booleans() | st.integers(-(10**19), 10**19) | st.just(13800138000) | st.floats(-1e20, 1e20)
+)
+
+
+@given(st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXTS, inner, max_size=4)))
+def test_a_written_json_text_is_masked_as_its_value_is(value: Any) -> None:
+    assert json.loads(mask_json(to_json(value).decode())) == mask_tree(value)
+
+
+def test_what_must_stay_beside_a_contact_does_not_hide_it() -> None:
+    """Texts with nothing but machine identifiers are passed over early; one contact among them is still found."""
+    machine = "2026-11-20T01:02:03.123+0000 192.168.1.10 1795103267.912044 CVE-2024-12345"
+
+    assert mask_contacts(machine) == machine
+    assert mask_contacts(f"{machine} 13800138000") == f"{machine} [phone]"
+    assert mask_contacts(f"{machine} an@example.com") == f"{machine} [email]"

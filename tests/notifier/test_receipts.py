@@ -122,7 +122,14 @@ def test_a_receipt_moves_the_delivery(desk: Desk) -> None:
     assert desk.post("sent") is ReceiptResult.MOVED
     assert desk.post("delivered") is ReceiptResult.MOVED
     assert (desk.state(), desk.row("sms").phase) == ("delivered", "done")
-    assert counters(desk.engine, desk.campaign) == {"open": 0, "reached": 1, "accepted": 0, "failed": 0, "ambiguous": 0}
+    assert counters(desk.engine, desk.campaign) == {
+        "open": 0,
+        "reached": 1,
+        "accepted": 0,
+        "failed": 0,
+        "ambiguous": 0,
+        "suppressed": 0,
+    }
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(["queued", "sending", "sent", "delivered"])))

@@ -25,6 +25,9 @@ def test_the_measurements_run() -> None:
         "rebuild of two read models",
     ]
     assert [name for name in names if name.startswith("law: ")]
+    told = [*names, *found["skipped"]]
+    for wanted in ("PostgreSQL: save, 1000 events a batch", "PostgreSQL: commands, 8 processes"):
+        assert wanted in names or any("no PostgreSQL" in line for line in told), "measured, or skipped with the reason"
     for figure in found["figures"]:
         assert figure["ratio"] > 0
         assert len(figure["ours"]["runs"]) == len(figure["bare"]["runs"]) == 1

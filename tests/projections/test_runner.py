@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData, String, Table, insert, select
+from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData, String, Table, delete, insert, select
 
 from incidents.clock import ManualClock
 from incidents.errors import InvalidInput
@@ -23,6 +23,7 @@ from projections.projection import Projection
 from projections.rows import Rows, append, generation_column
 from projections.runner import ProjectionFailed, RecordBehind, Runner
 from projections.severity_board.board import board
+from projections.tables import projection_positions
 from tests.projections.conftest import Installation
 from tests.projections.stories import Teller, many_stories, whole_story
 
@@ -451,3 +452,72 @@ def test_rows_of_another_generation_are_not_loaded(installation: Installation, n
         rows = Rows(connection, note_counts, 8)
         rows.load({("all",)})
         assert rows.get("all") is None
+
+
+def test_a_runner_works_only_on_what_it_holds(installation: Installation, notes: Notes) -> None:
+    write_notes(installation.record, installation.clock, ["a", "b"])
+    runner = runner_of(installation, notes)
+
+    assert runner.run_once(lambda _name: False) == 0
+    assert counts(installation.engine) == {}
+    runner.drain(holds=lambda name: name == notes.name)
+
+    assert counts(installation.engine) == {"all": 2}
+
+
+def test_a_fault_is_not_told_any_more_by_who_gave_the_projection_up(installation: Installation, notes: Notes) -> None:
+    write_notes(installation.record, installation.clock, ["a"])
+    runner = runner_of(installation, notes)
+    notes.refuse = "a"
+    with pytest.raises(ProjectionFailed):
+        runner.run_once()
+    assert runner.lag()[0].failure
+
+    runner.run_once(lambda _name: False)
+
+    assert runner.lag()[0].failure is None
+
+
+def test_a_late_promotion_goes_by_the_record_of_now(installation: Installation, notes: Notes) -> None:
+    """The record's end is read once nobody can move the two: what it was when this runner last looked, before it stood
+    still, would let old rows take the place of new ones."""
+    write_notes(installation.record, installation.clock, ["a", "b"])
+    runner_of(installation, notes).drain()
+    books = Generations(installation.engine, {notes.name: notes}, installation.clock)
+    books.start_rebuild([notes.name])
+    (building,) = [at for at in books.on_record() if at.state == BUILDING]
+    with writing(installation.engine) as connection:
+        assert advance(connection, building, 1, installation.clock.now())
+    asked: list[int] = []
+
+    def head() -> int:
+        with reading(installation.engine) as connection:
+            asked.extend(connection.execute(select(projection_positions.c.position)).scalars())
+        return installation.record.head()
+
+    assert not books.promote(notes.name, head)
+    assert sorted(asked) == [1, 2], "asked within the transaction, after both positions were read"
+    assert counts(installation.engine) == {"all": 2}
+
+
+def test_a_late_sweeper_leaves_rows_of_a_generation_that_got_the_number_again(
+    installation: Installation, notes: Notes
+) -> None:
+    """A sweeper that saw a retired generation, stood still, and goes on when its number belongs to a live one."""
+    write_notes(installation.record, installation.clock, ["a"])
+    runner_of(installation, notes).drain()
+    books = Generations(installation.engine, {notes.name: notes}, installation.clock)
+    books.start_rebuild([notes.name])
+    books.start_rebuild([notes.name])
+    (retired,) = [at for at in books.on_record() if at.state == RETIRED]
+    with writing(installation.engine) as connection:  # the given-up one is gone, and so is the one after it
+        for number in (retired.generation, retired.generation + 1):
+            connection.execute(delete(projection_positions).where(projection_positions.c.generation == number))
+    books.start_rebuild([notes.name])
+    runner_of(installation, notes).drain()
+    (live,) = [at for at in books.on_record() if at.state == LIVE]
+    assert live.generation == retired.generation, "the number was given again"
+
+    assert books._delete_slice(retired) is False
+
+    assert counts(installation.engine) == {"all": 1}

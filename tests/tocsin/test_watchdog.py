@@ -223,3 +223,32 @@ def test_the_command_looks_once(
 
     assert behind.exit_code == 1
     assert "follower automation" in {fault["where"] for fault in json.loads(behind.output)["faults"]}
+
+
+def test_of_several_processes_only_the_one_whose_turn_it_is_looks_and_beats(
+    services: Services,
+    outside: Outside,
+    incident_id: UUID,  # noqa: F811
+) -> None:
+    def of(*holds: bool) -> Watchdog:
+        answers = list(holds)
+        return Watchdog(
+            services,
+            automation_of(services),
+            Background(services).followers,
+            transport=httpx.MockTransport(outside),
+            pause=lambda _seconds: None,
+            holds=lambda: answers.pop(0),
+            monotonic=lambda: 0.0,
+        )
+
+    def turn(watchdog: Watchdog) -> None:
+        watchdog._next = 0.0
+        watchdog.turn()
+
+    turn(of(True, True))
+    assert (outside.beats, well(services)) == ([URL], 1)
+    turn(of(False))
+    assert (outside.beats, well(services)) == ([URL], 0), "it shows nothing that another may know better"
+    turn(of(True, False))
+    assert outside.beats == [URL], "it stood still while it looked: what it saw is old"

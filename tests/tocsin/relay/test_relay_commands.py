@@ -64,7 +64,9 @@ def test_reset_sends_again_what_comes_after(relayed: Installation) -> None:
     assert len(brokers.committed) == 16
 
 
-@pytest.mark.parametrize(("after", "says"), [("28", "position 27"), ("-1", "greater than or equal to 0"), (None, "--from")])
+@pytest.mark.parametrize(
+    ("after", "says"), [("28", "position 27"), ("-1", "greater than or equal to 0"), (None, "--from")]
+)
 def test_reset_needs_a_position_that_was_published(relayed: Installation, after: str | None, says: str) -> None:
     found = run("relay", "reset", *(() if after is None else ("--from", after)))
 
