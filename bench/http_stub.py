@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from itertools import count
+from typing import cast
 
 import uvloop
 
@@ -20,8 +21,7 @@ class Answering(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are of no class of asyncio's
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

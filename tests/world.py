@@ -57,6 +57,8 @@ class World:
         self._outbox_file = folder / "world.sqlite"
         environment = {**os.environ, "TOCSIN_STANDIN_AUTH_TOKEN": DEMO_TWILIO_TOKEN}
         command = [sys.executable, "-m", "notifier.standins", "--port", "0", "--smtp-port", "0"]
+        self.bounce_port = free_port()
+        command += ["--bounce-to", f"127.0.0.1:{self.bounce_port}"]
         command += ["--store", str(self._outbox_file), "--step-delay", "0.02"]
         self._process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
@@ -105,6 +107,7 @@ class Tocsin:
         command = [sys.executable, "-c", "from tocsin.cli import main; main()", "demo", "--json"]
         command += ["--folder", str(self.folder), "--port", str(self._port)]
         command += ["--twilio-url", self._world.twilio_url, "--smtp-port", str(self._world.smtp_port)]
+        command += ["--bounce-port", str(self._world.bounce_port)]
         command += [] if story else ["--no-story"]
         with self._log.open("a") as log:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)

@@ -18,6 +18,7 @@ from incidents.record.partitioned import Divisions, PartitionedFollower
 from playbooks.automation import NAME as AUTOMATION
 from playbooks.automation import Automation
 from tocsin.alarms import Alarms
+from tocsin.bounces import intake_of, mailbox_of
 from tocsin.bridges import CampaignBridge
 from tocsin.keeper import Keeper
 from tocsin.observability.gauges import Extra, Gauges
@@ -53,6 +54,8 @@ WATCHDOG = "watchdog"
 UPKEEP = "upkeep"
 DELIVERY_RELAY = "delivery-relay"
 EVENT_RELAY = "event-relay"
+BOUNCES = "bounces"
+BOUNCE_MAILBOX = "bounce-mailbox"
 """What one process at a time does, beside following."""
 ALERT_CONSUMER = "alert-consumer"
 
@@ -100,6 +103,7 @@ class Background:
             self.automation,
             self._bridge,
             services.notifier.follower,
+            services.notifier.suppression_follower,
         ]
         self._lease = timedelta(seconds=services.settings.workers.lease_seconds)
         self._keeper = None if process is None else self._open_keeper(process)
@@ -171,13 +175,14 @@ class Background:
             Role.PLAYBOOKS: (
                 self._bridge.name,
                 services.notifier.follower.name,
+                services.notifier.suppression_follower.name,
                 self._revised_assets.follower.name,
                 UPKEEP,
                 ALARMS,
                 STAFF_WARNINGS,
                 WATCHDOG,
             ),
-            Role.NOTIFIER: (DELIVERY_RELAY,),
+            Role.NOTIFIER: (DELIVERY_RELAY, BOUNCES, BOUNCE_MAILBOX),
             Role.PROJECTIONS: tuple(services.projections.names()),
             Role.RELAY: (EVENT_RELAY,),
         }
@@ -240,6 +245,7 @@ class Background:
             self._repeat(self.automation.name, self._automate),
             self._following(self._bridge),
             self._following(services.notifier.follower),
+            self._following(services.notifier.suppression_follower),
             self._repeat(
                 self._revised_assets.follower.name,
                 held(self._revised_assets.follower.name, self._revised_assets.run_once),
@@ -296,7 +302,25 @@ class Background:
                 close=sending.engine.close,
                 poll_seconds=0.5,
             ),
+            *self._for_bounces(),
         ]
+
+    def _for_bounces(self) -> list[Worker]:
+        services, settings = self._services, self._services.settings.bounces
+        desk = services.notifier.bounces
+        if desk is None:
+            return []
+        held = partial(self._held_work, Role.NOTIFIER)
+        workers: list[Worker] = [self._repeat(BOUNCES, held(BOUNCES, desk.enter_waiting))]
+        if settings.imap_host:
+            look = held(BOUNCE_MAILBOX, mailbox_of(settings, desk))
+            workers.append(self._repeat(BOUNCE_MAILBOX, Paced(look, settings.imap_seconds)))
+        if settings.smtp_port:
+            intake = intake_of(settings, desk)
+            workers.append(
+                AsyncWorker("bounce-intake", _nothing, services.metrics, begin=intake.start, close=intake.close)
+            )
+        return workers
 
     async def _send(self) -> int:
         """Nothing leaves while a person has yet to look at a restored database."""
@@ -348,6 +372,10 @@ class Background:
 
     def _wake_workers(self) -> None:
         self.workers.wake()
+
+
+async def _nothing() -> int:
+    return 0
 
 
 def automation_of(services: Services) -> Automation:

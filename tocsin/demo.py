@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import shutil
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from incidents.clock import SystemClock
 from incidents.errors import InvalidInput
 from incidents.facts import OrganisationProfile
 from notifier.deliveries import Timing
+from notifier.standins.bounces import smtp_bounce_sink
 from notifier.standins.outbox_pages import create_outbox_router
 from notifier.standins.outbox_store import OutboxStore
 from notifier.standins.outcomes import NUMBER_RANGES
@@ -66,6 +68,8 @@ class Channels:
 
     twilio_url: str
     smtp_port: int
+    bounce_port: int = 0
+    """Where they bring bounces; 0: they bring none."""
 
 
 def run_demo(
@@ -158,6 +162,7 @@ def demo_settings(folder: Path, port: int, channels: Channels) -> Settings:
             "tls": "none",
             "sender": "incident@xiangyao.example",
         },
+        bounces={"address": "b@xiangyao.example", "smtp_host": HOST, "smtp_port": channels.bounce_port},
         vault={"master_keys": f"demo:{base64.b64encode(DEMO_MASTER_KEY).decode()}"},
     )
 
@@ -176,14 +181,23 @@ def _simulated_channels(store: OutboxStore, given: Channels | None) -> Iterator[
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="standins", daemon=True)
     thread.start()
-    standins = Standins(store, StandinSettings(auth_token=DEMO_TWILIO_TOKEN))
+    bounce_port = _free_port()
+    standins = Standins(
+        store, StandinSettings(auth_token=DEMO_TWILIO_TOKEN), bounce_sink=smtp_bounce_sink(HOST, bounce_port)
+    )
     asyncio.run_coroutine_threadsafe(standins.start(), loop).result(30)
     try:
-        yield Channels(standins.twilio_url, standins.smtp_port)
+        yield Channels(standins.twilio_url, standins.smtp_port, bounce_port)
     finally:
         asyncio.run_coroutine_threadsafe(standins.stop(), loop).result(30)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
 
 
 def _demo_keys(services: Services, folder: Path) -> dict[str, str]:

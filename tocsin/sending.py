@@ -13,12 +13,15 @@ from incidents.facts import OrganisationProfile
 from incidents.record import Record
 from notifier.audience import ImportLimits
 from notifier.campaigns.campaign import Demand
+from notifier.channels import unsubscribe as unsubscribing
 from notifier.channels.channel import Channel
 from notifier.channels.drill import DrillChannel
 from notifier.channels.email import EmailChannel, EmailSettings
+from notifier.channels.return_path import PURPOSE, ReturnPaths
 from notifier.channels.sms import SmsChannel
 from notifier.channels.sms import SmsSettings as SmsAccount
 from notifier.channels.twilio_http import PooledTwilioHttpClient
+from notifier.channels.unsubscribe import UnsubscribeUrls
 from notifier.deliveries import Timing
 from notifier.receipts.callback_url import CallbackUrls
 from notifier.wiring import Notifier, build_notifier
@@ -41,17 +44,23 @@ def open_notifier(
     keys = settings.master_keys()
     purpose = "callback-address"
     callbacks = CallbackUrls(settings.public_url, keys.derive(purpose), keys.derive_earlier(purpose))
+    paths = _return_paths(settings)
+    unsubscribe = UnsubscribeUrls(
+        settings.public_url, keys.derive(unsubscribing.PURPOSE), keys.derive_earlier(unsubscribing.PURPOSE)
+    )
     return build_notifier(
         engine,
         record,
         clock,
         keys=keys,
-        channels=_channels(settings, clock, callbacks, profile),
+        channels=_channels(settings, clock, callbacks, profile, paths),
         drill_channels={name: DrillChannel(name) for name in ("sms", "email")},
         worker=worker,
         rng=random.SystemRandom(),
         callbacks=callbacks,
         twilio_tokens=_tokens(settings),
+        return_paths=paths,
+        unsubscribe=unsubscribe,
         timing=(timing or Timing()).model_copy(update={"lease": settings.lease}),
         limits=ImportLimits(max_bytes=settings.audience.max_bytes, max_rows=settings.audience.max_rows),
         extra_numbers=simulated_numbers,
@@ -60,7 +69,11 @@ def open_notifier(
 
 
 def _channels(
-    settings: Settings, clock: Clock, callbacks: CallbackUrls, profile: OrganisationProfile
+    settings: Settings,
+    clock: Clock,
+    callbacks: CallbackUrls,
+    profile: OrganisationProfile,
+    paths: ReturnPaths | None,
 ) -> Mapping[str, Channel]:
     channels: dict[str, Channel] = {}
     sms, smtp = settings.sms, settings.smtp
@@ -73,14 +86,20 @@ def _channels(
         )
         channels["sms"] = SmsChannel(account, PooledTwilioHttpClient(sms.base_url), callbacks)
     if smtp.mode is not SmtpMode.NONE:
-        channels["email"] = email_channel(settings, clock, profile)
+        channels["email"] = email_channel(settings, clock, profile, paths=paths)
     return channels
 
 
 def email_channel(
-    settings: Settings, clock: Clock, profile: OrganisationProfile, *, connections: int = 8
+    settings: Settings,
+    clock: Clock,
+    profile: OrganisationProfile,
+    *,
+    connections: int = 8,
+    paths: ReturnPaths | None = None,
 ) -> EmailChannel:
-    """A channel to the mail server of the settings. Each event loop needs one of its own."""
+    """A channel to the mail server of the settings. Each event loop needs one of its own. `paths`: where its bounces
+    go; without it, to the sender's own mailbox."""
     smtp = settings.smtp
     security = {"starttls": "starttls", "implicit": "tls", "none": "plain"}[smtp.tls]
     return EmailChannel(
@@ -94,9 +113,18 @@ def email_channel(
             password=smtp.password.get_secret_value() or None,
             cert_bundle=str(smtp.ca_file) if smtp.ca_file else None,
             connections=connections,
+            return_paths=paths,
+            signer=settings.dkim.signer(smtp.sender),
         ),
         clock,
     )
+
+
+def _return_paths(settings: Settings) -> ReturnPaths | None:
+    if not settings.bounces.address:
+        return None
+    keys = settings.master_keys()
+    return ReturnPaths(settings.bounces.address, keys.derive(PURPOSE), keys.derive_earlier(PURPOSE))
 
 
 def _tokens(settings: Settings) -> Sequence[str]:

@@ -16,8 +16,6 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     EmailStr,
     Field,
     SecretStr,
@@ -36,6 +34,8 @@ from pydantic_settings import (
 
 from incidents.errors import FieldFault, InvalidInput
 from notifier.vault import MasterKeys
+from tocsin.settings_notifier import BounceSettings, DkimSettings, notifier_faults
+from tocsin.settings_section import Section, with_secrets
 
 CONFIG_VARIABLE = "TOCSIN_CONFIG"
 DEFAULT_FILE = "tocsin.toml"
@@ -51,35 +51,6 @@ Broker = Annotated[
 """`host:port` (`[::1]:9092` for an IPv6 address)."""
 TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 """A name, or a part of one, as Kafka takes them."""
-
-
-class Section(BaseModel):
-    """A table of the TOML file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_secret_files(cls, data: Any) -> Any:
-        return _with_secrets(cls, data)
-
-
-def _with_secrets(model: type[BaseModel], data: Any) -> Any:
-    """`x_file = "path"` fills the secret `x`; naming both is a mistake."""
-    if not isinstance(data, dict):
-        return data
-    filled = dict(data)
-    for name in list(filled):
-        target = name.removesuffix("_file")
-        if name == target or target not in model.model_fields or filled[name] in (None, ""):
-            continue
-        if filled.get(target):
-            raise ValueError(f"give {target} or {name}, not both")
-        try:
-            filled[target] = Path(str(filled[name])).read_text("utf-8").strip()
-        except OSError as error:
-            raise ValueError(f"{name}: {error.strerror or error}") from error
-    return filled
 
 
 class SmsMode(StrEnum):
@@ -418,6 +389,8 @@ class Settings(BaseSettings):
     )
     sms: SmsSettings = SmsSettings()
     smtp: SmtpSettings = SmtpSettings()
+    bounces: BounceSettings = BounceSettings()
+    dkim: DkimSettings = DkimSettings()
     warnings: WarningSettings = WarningSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
     workers: WorkerSettings = WorkerSettings()
@@ -443,7 +416,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _read_secret_files(cls, data: Any) -> Any:
-        return _with_secrets(cls, data)
+        return with_secrets(cls, data)
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -539,6 +512,7 @@ def faults(settings: Settings) -> list[FieldFault]:
             FieldFault("host", "listening in clear on a public address: listen on loopback or name trusted_proxies")
         )
     found.extend(_kafka_faults(settings.kafka))
+    found.extend(notifier_faults(settings.bounces, settings.dkim, settings.smtp.sender))
     return found
 
 

@@ -140,17 +140,30 @@ class EventRecorder(PostgresProcessRecorder):
             with self.datastore.get_connection() as connection:
                 positions = save(connection, stored_events, tracking)
         except OperationalError as error:
-            if isinstance(error.__cause__, LockNotAvailable):
-                self._end_a_standstill()
+            self.failed(error.__cause__)
             raise
         except IntegrityError as error:
-            if isinstance(error.__cause__, CheckViolation):  # the last segment is full
-                self._make_room()
+            if self.failed(error.__cause__):
                 raise OperationalError(str(error)) from error
             raise
-        if positions[-1] >= self._look_for_room_at:
-            self._make_room()
+        self.saved(positions[-1])
         return positions
+
+    def saved(self, newest: int) -> None:
+        """To be called after events were saved up to a position."""
+        if newest >= self._look_for_room_at:
+            self._make_room()
+
+    def failed(self, error: BaseException | None) -> bool:
+        """To be called with what the driver said when saving failed. Whether something was mended: then try again."""
+        match error:
+            case LockNotAvailable():
+                self._end_a_standstill()
+            case CheckViolation():  # the last segment is full
+                self._make_room()
+            case _:
+                return False
+        return True
 
     def saving(self, events: Sequence[StoredEvent]) -> tuple[str, tuple[Any, ...]]:
         """The statement that saves events, with its parameters, for a transaction on another connection."""

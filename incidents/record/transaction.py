@@ -8,7 +8,7 @@ events, and nothing but the commit comes after it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar, cast
 from uuid import UUID
@@ -16,9 +16,9 @@ from uuid import UUID
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteProcessRecorder
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from incidents.errors import Conflict
+from incidents.errors import Conflict, EventsDetached
 from incidents.record.aggregate import Aggregate
 from incidents.record.database import writing
 from incidents.record.event import Event
@@ -61,13 +61,24 @@ class Transaction:
         """
         known = known or {}
         found = {aggregate_id: known[aggregate_id] for aggregate_id in ids if aggregate_id in known}
+        others = set[object]()  # streams of another kind of thing
         for stored in self._stored(
             {aggregate_id: found[aggregate_id].version for aggregate_id in found}
             | {aggregate_id: 0 for aggregate_id in ids if aggregate_id not in found}
         ):
+            if stored.originator_id in others:
+                continue
             event = cast(Event, self._record.mapper.to_domain_event(stored))
-            aggregate = kind.project(found.get(event.originator_id), (event,))
-            if aggregate is not None:
+            before = found.get(event.originator_id)
+            if event.originator_version != (before.version if before else 0) + 1:
+                raise EventsDetached(
+                    f"The events of {event.originator_id} before version {event.originator_version} were taken off this "
+                    "database. `tocsin record segments` lists what was; `tocsin record attach` puts it back."
+                )
+            aggregate = kind.project(before, (event,))
+            if aggregate is None:
+                others.add(event.originator_id)
+            else:
                 found[event.originator_id] = aggregate
         return found
 
@@ -107,8 +118,7 @@ class Transaction:
         stored = [self._record.mapper.to_stored_event(event) for event in self._events]
         try:
             if self.connection.dialect.name == "postgresql":
-                recorder = cast("EventRecorder", self._record.recorder)
-                self.connection.exec_driver_sql(*recorder.saving(stored))
+                self._save_on_server(stored)
             else:
                 rows = [
                     (cast(UUID, one.originator_id).hex, one.originator_version, one.topic, one.state) for one in stored
@@ -120,6 +130,15 @@ class Transaction:
                 "Somebody else recorded something here first. Load it again and repeat the command."
             ) from error
         return True
+
+    def _save_on_server(self, stored: Sequence[StoredEvent]) -> None:
+        recorder = cast("EventRecorder", self._record.recorder)
+        try:
+            positions = self.connection.exec_driver_sql(*recorder.saving(stored)).scalars().all()
+        except DBAPIError as error:
+            recorder.failed(error.orig)
+            raise
+        self.afterwards(lambda: recorder.saved(positions[-1]))
 
     def close(self, *, recorded: bool) -> None:
         """Everything is saved: wake the followers, do what was to be done afterwards."""

@@ -38,7 +38,7 @@ class MailboxSettings:
     folder: str = "INBOX"
     done: str = ""
     timeout: float = 30.0
-    batch: int = 200
+    batch: int = 5_000
     context: ssl.SSLContext | None = field(default=None, repr=False)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -83,7 +84,10 @@ class BounceIntake:
         # The library writes addresses at INFO.
         mail_log = logging.getLogger("mail.log")
         mail_log.setLevel(max(mail_log.level, logging.ERROR))
-        self._server = await asyncio.get_running_loop().create_server(self._connection, self._host, self.port)
+        # Several processes on one machine may share the port: any of them takes a mail in as well as another.
+        self._server = await asyncio.get_running_loop().create_server(
+            self._connection, self._host, self.port, reuse_port=hasattr(socket, "SO_REUSEPORT") or None
+        )
         self.port = int(self._server.sockets[0].getsockname()[1])
         log.info("bounces.listening", host=self._host, port=self.port)
 

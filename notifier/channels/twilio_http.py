@@ -73,7 +73,7 @@ class PooledTwilioHttpClient(AsyncHttpClient):
         method: str,
         uri: str,
         params: dict[str, object] | None = None,
-        data: dict[str, object] | None = None,
+        data: dict[str, object] | bytes | None = None,
         headers: dict[str, str] | None = None,
         auth: tuple[str, str] | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - the SDK's signature
@@ -150,9 +150,9 @@ def _query(params: dict[str, object] | None) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in (params or {}).items() if value is not None]
 
 
-def _body(data: dict[str, object] | None, headers: dict[str, str]) -> bytes | None:
-    if data is None:
-        return None
+def _body(data: dict[str, object] | bytes | None, headers: dict[str, str]) -> bytes | None:
+    if data is None or isinstance(data, bytes):  # encoded already
+        return data
     if headers.get("Content-Type", "").startswith(("application/json", "application/scim+json")):
         return json.dumps(data).encode()
     return urlencode({name: _plain(value) for name, value in data.items()}, doseq=True).encode()

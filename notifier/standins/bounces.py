@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from email.message import Message
@@ -12,6 +13,9 @@ from email.parser import BytesHeaderParser
 from email.utils import format_datetime
 
 import aiosmtplib
+
+RETRY = 0.5
+"""Seconds before a server that was away is tried again."""
 
 BounceSink = Callable[[str, bytes], Awaitable[None]]
 """Takes the envelope sender the bounce goes to, and the bounce message."""
@@ -53,10 +57,26 @@ def _delivery_status(host: str, recipient: str, status: str, at: datetime) -> Me
     return part
 
 
-def smtp_bounce_sink(host: str, port: int, *, timeout: float = 10.0) -> BounceSink:
-    """A sink that hands bounces to an SMTP server, with the empty sender bounces must have."""
+def smtp_bounce_sink(host: str, port: int, *, timeout: float = 10.0, retry_for: float = 60.0) -> BounceSink:
+    """A sink that hands bounces to an SMTP server, with the empty sender bounces must have. A server that is away or
+    puts it off is tried again for so many seconds, as a mail server would."""
 
     async def send(envelope_sender: str, content: bytes) -> None:
+        until = asyncio.get_running_loop().time() + retry_for
+        while True:
+            try:
+                await deliver(envelope_sender, content)
+            except aiosmtplib.SMTPResponseException as error:
+                if error.code >= 500 or asyncio.get_running_loop().time() >= until:
+                    raise
+            except (aiosmtplib.SMTPException, OSError):
+                if asyncio.get_running_loop().time() >= until:
+                    raise
+            else:
+                return
+            await asyncio.sleep(RETRY)
+
+    async def deliver(envelope_sender: str, content: bytes) -> None:
         client = aiosmtplib.SMTP(hostname=host, port=port, timeout=timeout, start_tls=False)
         async with client:
             await client.mail("")

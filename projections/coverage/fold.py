@@ -28,6 +28,7 @@ OUTCOME_OF_STATE = {
     "failed": FAILED,
     "undelivered": FAILED,
     "rejected": FAILED,
+    "suppressed": FAILED,
 }
 """What a delivery's state means for its recipient."""
 

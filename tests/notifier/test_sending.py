@@ -210,6 +210,7 @@ def test_a_wrong_password_holds_the_campaign_and_loses_nobody(tmp_path: Path) ->
             "accepted": 0,
             "failed": 0,
             "ambiguous": 0,
+            "suppressed": 0,
         }
         client.auth = good
         assert (await house.finish(view.campaign_id)).outcomes["reached"] == 1

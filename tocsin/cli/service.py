@@ -48,6 +48,9 @@ def demo(
         str | None, typer.Option("--twilio-url", help="Use stand-ins of another process (python -m notifier.standins).")
     ] = None,
     smtp_port: Annotated[int | None, typer.Option("--smtp-port", help="Their SMTP port.")] = None,
+    bounce_port: Annotated[
+        int, typer.Option("--bounce-port", help="Port on 127.0.0.1 that they bring bounces to; 0: they bring none.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Serve on this machine with simulated channels, and play one night's story on an empty database."""
@@ -55,7 +58,7 @@ def demo(
 
     if (twilio_url is None) != (smtp_port is None):
         raise InvalidInput("Give --twilio-url and --smtp-port together.", field="--smtp-port")
-    channels = Channels(twilio_url, smtp_port) if twilio_url and smtp_port else None
+    channels = Channels(twilio_url, smtp_port, bounce_port) if twilio_url and smtp_port else None
     run_demo(folder, port=port, fresh=fresh, story=story, announce_json=as_json, channels=channels)
 
 

@@ -26,7 +26,7 @@ from incidents.alerts.batch import BatchIntake, PreparedAlert, Spoilt
 from incidents.alerts.decision import Receipt
 from incidents.alerts.traces import trace_receipts
 from incidents.clock import Clock
-from incidents.errors import Conflict
+from incidents.errors import Conflict, TocsinError
 from incidents.record import Record
 from incidents.record.transaction import transaction
 from incidents.tracing import link_to, span
@@ -43,6 +43,8 @@ POLL_MS = 500
 """How long to wait for messages; so long a stop may take."""
 ATTEMPTS = 8
 """How often a batch is tried again at once when other writers were faster."""
+GIVE_UP_AFTER = 5
+"""Turns in which one message alone could not be saved, until it is put aside so that the others go on."""
 CLAIM_AGAIN_SECONDS = 5.0
 """After a partition was found taken over although Kafka says it is ours: the other one is to notice by then."""
 LOOK_SECONDS = 10.0
@@ -101,6 +103,8 @@ class AlertConsumer:
         self._not_before: dict[Partition, float] = {}
         self._put_aside: set[tuple[Partition, int]] = set()
         """Dead letters that are written already, of messages whose batch could not be saved yet."""
+        self._failed_at: dict[tuple[Partition, int], int] = {}
+        """Turns that failed at one message alone."""
         self._untold: dict[Partition, int] = {}
         self._next_look = self._next_tell = self._member_at = 0.0
 
@@ -266,10 +270,27 @@ class AlertConsumer:
             except _SpoiltBy as spoilt:
                 refusal = spoilt.refuse()
                 arrived = [replace(one, read=refusal) if one is spoilt.by else one for one in arrived]
-            except Conflict:
+            except TocsinError as error:
                 tries += 1
-                if tries == ATTEMPTS:
-                    raise
+                if tries < ATTEMPTS and isinstance(error, Conflict):
+                    continue
+                if len(arrived) == 1:
+                    arrived = [self._given_up(arrived[0], error)]
+                    continue
+                # It is one of them, or others write too much at the same time: either is less likely to meet a part.
+                middle = len(arrived) // 2
+                self._take(arrived[:middle])
+                self._take(arrived[middle:])
+                return
+
+    def _given_up(self, one: Arrived, error: TocsinError) -> Arrived:
+        """The same, to be put aside, when it alone failed again and again; else the error."""
+        place = (one.claim.partition, one.message.offset)
+        self._failed_at[place] = self._failed_at.get(place, 0) + 1
+        if self._failed_at[place] < GIVE_UP_AFTER:
+            raise error
+        log.error("alert.undecidable", **one.claim.partition._asdict(), offset=one.message.offset, reason=error.detail)
+        return replace(one, read=Refusal(Reason.UNDECIDABLE, error.detail))
 
     def _put_aside_refused(self, arrived: Sequence[Arrived]) -> None:
         new = {
@@ -319,6 +340,7 @@ class AlertConsumer:
                 self._untold[claim.partition] = claim.next_offset or 0
         done = {claim.partition: claim.next_offset or 0 for claim in moved}
         self._put_aside = {place for place in self._put_aside if place[1] >= done.get(place[0], 0)}
+        self._failed_at = {place: n for place, n in self._failed_at.items() if place[1] >= done.get(place[0], 0)}
         outcomes = Counter(receipt.outcome for receipt in receipts)
         by_dialect = Counter(
             (one.read.read.summary.dialect, receipt.outcome)

@@ -1,7 +1,7 @@
 """The people of the story: 212 customers in three languages, none of them real.
 
 Telephone numbers come from the simulated ranges, addresses from domains set aside for examples (RFC 2606). One
-number has no phone behind it, so that person is told by mail; one mailbox does not exist and that person has no
+number has no phone behind it, so that person is told by mail; one mailbox does not exist, which its mail server reports later, and that person has no
 telephone, so nobody reaches them: coverage on a bad night is not a hundred percent, and the board says so.
 """
 
@@ -29,7 +29,7 @@ _ENGLISH = (
 
 CHINESE, VIETNAMESE, ENGLISH = 132, 46, 34
 BAD_NUMBER = "unknown-handset"
-BOUNCING = "bounce-5.1.1"
+BOUNCING = "late-bounce-5.1.1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class _Session(socketserver.StreamRequestHandler):
                 self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
             except (ssl.SSLError, OSError):  # the client did not trust us: what a test wants to see
                 return
-            self.rfile = self.connection.makefile("rb")  # type: ignore[assignment]
+            self.rfile = self.connection.makefile("rb")
         self._send("* OK here")
         while line := self.rfile.readline(65_536):
             tag, _, rest = line.decode().strip().partition(" ")

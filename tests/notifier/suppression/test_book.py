@@ -124,7 +124,7 @@ def test_many_at_once_learn_the_same(engine: Engine, clock: ManualClock) -> None
 def test_what_is_no_address_is_refused(engine: Engine, clock: ManualClock, address: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         book(engine, clock).add(address, reason="manual", by="user:lan")
-    assert refused.value.field == "address"
+    assert refused.value.errors[0].field == "address"
     assert not address or address not in refused.value.detail
 
 

@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 
 from incidents.alerts.batch import BatchIntake
 from incidents.alerts.decision import Decider, MergedTooOften
+from incidents.errors import Conflict
 from tests.tocsin.intake.installation import Installation, alert, titles, turn_until
 from tocsin.cli.main import app
+from tocsin.intake.consumer import GIVE_UP_AFTER
 from tocsin.intake.dead_letters import DeadLetter, DeadLetters, read_dead_letters, replay
 from tocsin.intake.messages import Reason
 
@@ -92,6 +94,33 @@ def test_what_cannot_be_decided_is_put_aside_alone(here: Installation, monkeypat
     assert [(one.reason, one.offset) for one in found] == [("undecidable", 3), ("undecidable", 5)]
     assert "by hand" in found[0].detail
     assert "ZeroDivisionError" in found[1].detail
+
+
+def test_an_alert_that_can_never_be_saved_does_not_stop_the_others(
+    here: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose earlier events were taken off the database, say: what it would write is refused each time."""
+    take = BatchIntake.take
+
+    def refuse(self: BatchIntake, alerts: Any, *rest: Any) -> Any:
+        if any(one.read.summary.title == "alert 3" for one in alerts):
+            raise Conflict("Somebody else recorded something here first. Load it again and repeat the command.")
+        return take(self, alerts, *rest)
+
+    monkeypatch.setattr(BatchIntake, "take", refuse)
+    here.send([alert(number) for number in range(8)])
+    with closing(here.consumer()) as consumer:
+        failures = 0
+        while here.offsets().get(("wazuh", 0)) != 8:
+            try:
+                consumer.turn()
+            except Conflict:
+                failures += 1
+                assert failures < 10
+    assert failures == GIVE_UP_AFTER - 1
+
+    assert here.check_sums().received == titles({0, 1, 2, 4, 5, 6, 7})
+    assert [(one.reason, one.offset) for one in letters(here)] == [("undecidable", 3)]
 
 
 def test_a_fault_of_ours_in_reading_one_message_is_put_aside(

@@ -1,0 +1,107 @@
+"""Settings of the back channel and of signatures: `[bounces]` and `[dkim]`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from incidents.errors import FieldFault, InvalidInput
+from notifier.channels.dkim import DkimSigner, SigningKey
+from notifier.channels.return_path import ReturnPaths
+from tocsin.settings_section import Section
+
+
+class BounceSettings(Section):
+    """Mail that comes back: where it goes to, and how it is taken in (by IMAP, by SMTP, or both)."""
+
+    address: str = Field(
+        "",
+        max_length=200,
+        description="Mailbox for bounces, such as `b@bounces.example.org`; mail goes out under `b+<name>@...`, so the "
+        "mailbox must take what is behind a plus. Empty: bounces are not read.",
+    )
+    imap_host: str = Field("", max_length=253, description="IMAP server of the mailbox; empty: not read by IMAP.")
+    imap_port: int = Field(993, ge=1, le=65535, description="Its port.")
+    imap_tls: Literal["implicit", "starttls"] = Field("implicit", description="How the connection is encrypted.")
+    imap_ca_file: Path | None = Field(None, description="Certificates to trust besides the system's.")
+    imap_username: str = Field("", description="User of the mailbox.")
+    imap_password: SecretStr = Field(SecretStr(""), description="Password of the mailbox. A secret.")
+    imap_password_file: Path | None = Field(None, description="File that holds `imap_password`.")
+    imap_folder: str = Field("INBOX", min_length=1, max_length=200, description="Folder that bounces lie in.")
+    imap_done_folder: str = Field(
+        "", max_length=200, description="Folder that they are moved to once taken in; empty: they are deleted."
+    )
+    imap_seconds: int = Field(60, ge=1, le=86_400, description="Between two looks into the mailbox.")
+    smtp_port: int = Field(
+        0, ge=0, le=65535, description="Port to take bounces in by SMTP, such as 25; 0: not taken in by SMTP."
+    )
+    smtp_host: str = Field("127.0.0.1", max_length=253, description="Address to listen on for them.")
+    smtp_max_bytes: int = Field(5 * 1_048_576, ge=65_536, le=50 * 1_048_576, description="Largest mail taken.")
+    smtp_connections: int = Field(20, ge=1, le=1_000, description="Connections at once; more are put off.")
+    smtp_per_minute: int = Field(6_000, ge=1, le=1_000_000, description="Mails a minute; more are put off.")
+    smtp_certificate_file: Path | None = Field(None, description="Certificate chain (PEM) to offer STARTTLS with.")
+    smtp_key_file: Path | None = Field(None, description="Its private key (PEM).")
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.address:
+            try:
+                ReturnPaths(self.address, bytes(32))
+            except InvalidInput as error:
+                raise ValueError(error.detail) from error
+        if (self.smtp_certificate_file is None) != (self.smtp_key_file is None):
+            raise ValueError("smtp_certificate_file and smtp_key_file belong together: give both or neither")
+        return self
+
+    @property
+    def domain(self) -> str:
+        """The domain that bounces come to."""
+        return self.address.rpartition("@")[2]
+
+
+class DkimSettings(Section):
+    """Signatures on outgoing mail (RFC 6376). Publish the record that `tocsin config dkim` prints."""
+
+    domain: str = Field("", max_length=180, description="Domain that signs: that of `smtp.sender`, or one above it.")
+    selector: str = Field("", max_length=63, description="Name of the key in the DNS.")
+    key: SecretStr = Field(SecretStr(""), description="RSA key of 2048 bits or more (PEM). A secret; empty: unsigned.")
+    key_file: Path | None = Field(None, description="File that holds `key`.")
+    ed25519_selector: str = Field("", max_length=63, description="Name of a second, Ed25519 key (RFC 8463).")
+    ed25519_key: SecretStr = Field(SecretStr(""), description="Ed25519 key (PEM), beside the RSA key. A secret.")
+    ed25519_key_file: Path | None = Field(None, description="File that holds `ed25519_key`.")
+
+    def keys(self) -> list[SigningKey]:
+        """The keys, RSA first; empty when mail is not signed. InvalidInput for one that is unfit."""
+        named = ((self.selector, self.key), (self.ed25519_selector, self.ed25519_key))
+        return [
+            SigningKey.from_pem(self.domain, selector, key.get_secret_value())
+            for selector, key in named
+            if key.get_secret_value()
+        ]
+
+    def signer(self, from_address: str) -> DkimSigner | None:
+        """What signs mail from this address; None when nothing does. InvalidInput as above."""
+        keys = self.keys()
+        return DkimSigner(keys, from_address=from_address) if keys else None
+
+
+def notifier_faults(bounces: BounceSettings, dkim: DkimSettings, sender: str) -> Iterator[FieldFault]:
+    """What would not work, or not be safe."""
+    taken_in = bool(bounces.imap_host or bounces.smtp_port)
+    if bounces.address and not taken_in:
+        yield FieldFault("bounces.imap_host", "bounces would pile up unread: set `imap_host` or `smtp_port`")
+    if taken_in and not bounces.address:
+        yield FieldFault("bounces.address", "set the mailbox that bounces come to")
+    if bounces.imap_host and not (bounces.imap_username and bounces.imap_password.get_secret_value()):
+        yield FieldFault("bounces.imap_username", "set imap_username and imap_password (or imap_password_file)")
+    for name in ("imap_ca_file", "smtp_certificate_file", "smtp_key_file"):
+        path: Path | None = getattr(bounces, name)
+        if path is not None and not path.is_file():
+            yield FieldFault(f"bounces.{name}", f"there is no file {path}")
+    try:
+        dkim.signer(sender)
+    except InvalidInput as error:
+        yield FieldFault(error.errors[0].field if error.errors else "dkim", error.detail)
