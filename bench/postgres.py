@@ -89,13 +89,13 @@ def commands(_folder: Path, events: int, runs: int) -> Comparison:
     return compare(
         f"PostgreSQL: commands, {CLIENTS} processes",
         aim=0.8,
-        ours=lambda _run: prepare(_our_client),
+        ours=lambda _run: prepare(our_client),
         bare=lambda _run: prepare(_bare_client),
         runs=runs,
     )
 
 
-def _our_client(address: str, count: int, parent: Connection) -> None:
+def our_client(address: str, count: int, parent: Connection) -> None:
     with open_record(address, REGISTRY) as record:
         service, clock = IncidentService(record), ManualClock(START)
 

@@ -33,6 +33,9 @@ from notifier.deliveries import (
     sending_follower,
 )
 from notifier.deliveries.planning import BATCH_SIZE
+from notifier.public.acknowledging import Acknowledging
+from notifier.public.code import PURPOSE as NOTICE_CODE
+from notifier.public.notices import PublicNotices
 from notifier.receipts.callback_url import CallbackUrls
 from notifier.receipts.optout import TwilioInbound
 from notifier.receipts.twilio import TwilioReceipts
@@ -66,6 +69,9 @@ class Notifier:
     bounces: BounceDesk | None
     """Mail that comes back; None where no address is set for it."""
     unsubscribing: Unsubscribing | None
+    public: PublicNotices | None
+    """Codes and pages of notices; None where no public address is known."""
+    acknowledging: Acknowledging | None
 
 
 def build_notifier(
@@ -82,6 +88,7 @@ def build_notifier(
     twilio_tokens: Sequence[str] = (),
     return_paths: ReturnPaths | None = None,
     unsubscribe: UnsubscribeUrls | None = None,
+    public_url: str | None = None,
     timing: Timing | None = None,
     limits: ImportLimits | None = None,
     extra_numbers: Sequence[str] = (),
@@ -97,7 +104,7 @@ def build_notifier(
     `worker` names this process among those running at the same time on one database. A process that comes back under
     the name of its former life takes up its work at once; under another name, when the leases have run out. `batch` is
     how many single deliveries are worked on at once, `batch_size` how many positions of an audience make a batch of
-    first attempts. `hints` may announce batches to workers.
+    first attempts. `hints` may announce batches to workers. `public_url` is where pages of notices are reached.
     `extra_numbers` are patterns of E.164 numbers accepted beyond the real ones: the simulated ranges, where
     channels are simulated, and nothing elsewhere. The tables must exist.
     """
@@ -111,7 +118,12 @@ def build_notifier(
     book = DeliveryBook(engine, clock, worker=worker, timing=timing)
     suppressions = SuppressionBook(engine, SuppressionKey(engine, keys), clock)
     learner = Learner(suppressions, vault)
-    notices = Notices(record, templates)
+    public = (
+        PublicNotices(engine, clock, key=keys.derive(NOTICE_CODE), public_url=public_url)
+        if public_url is not None
+        else None
+    )
+    notices = Notices(record, templates, public)
     reference_key = keys.derive("notice-reference")
     batches = BatchBook(book, audiences, reference_key=reference_key, hints=hints)
     planner = Planner(engine, record, audiences, clock, channel_order=channel_order, batch_size=batch_size, hints=hints)
@@ -119,7 +131,9 @@ def build_notifier(
         vault=vault,
         audiences=audiences,
         templates=templates,
-        campaigns=CampaignService(record, audiences, templates, demand),
+        campaigns=CampaignService(
+            record, audiences, templates, demand, public.check_of if public is not None else lambda _campaign_id: None
+        ),
         book=book,
         engine=DeliveryEngine(
             book,
@@ -143,4 +157,6 @@ def build_notifier(
         suppression_follower=suppression_follower(record, engine, learner),
         bounces=BounceDesk(book, return_paths, learner) if return_paths is not None else None,
         unsubscribing=Unsubscribing(engine, notices, learner, unsubscribe) if unsubscribe is not None else None,
+        public=public,
+        acknowledging=Acknowledging(book, public) if public is not None else None,
     )

@@ -22,10 +22,14 @@ log = structlog.get_logger(__name__)
 Faults = Callable[[], Sequence[FieldFault]]
 """One entry for each part that is not fit for its work."""
 STARTING = 10.0
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
-def create_probes(faults: Faults, metrics: Callable[[], bytes]) -> Starlette:
-    """The three pages. Nothing personal is on them, and no key is asked for: they listen where nobody else is."""
+def create_probes(faults: Faults, metrics: Callable[[], bytes], *, before_the_door: bool = False) -> Starlette:
+    """The three pages. Nothing personal is on them, and no key is asked for: they listen where nobody else is.
+
+    `before_the_door`: the API will answer here soon, so everything else is 503 and not unknown.
+    """
 
     async def healthz(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -41,7 +45,13 @@ def create_probes(faults: Faults, metrics: Callable[[], bytes]) -> Starlette:
         await run_in_threadpool(faults)  # one of the metrics says whether there are any
         return Response(await run_in_threadpool(metrics), media_type=CONTENT_TYPE_LATEST)
 
-    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show)])
+    async def not_yet(_request: Request) -> Response:
+        return JSONResponse({"status": "starting"}, 503, {"Retry-After": "5"})
+
+    routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show)]
+    if before_the_door:
+        routes.append(Route("/{path:path}", not_yet, methods=METHODS))
+    return Starlette(routes=routes)
 
 
 class ProbeServer:

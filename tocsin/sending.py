@@ -61,6 +61,7 @@ def open_notifier(
         twilio_tokens=_tokens(settings),
         return_paths=paths,
         unsubscribe=unsubscribe,
+        public_url=settings.public_url,
         timing=(timing or Timing()).model_copy(update={"lease": settings.lease}),
         limits=ImportLimits(max_bytes=settings.audience.max_bytes, max_rows=settings.audience.max_rows),
         extra_numbers=simulated_numbers,

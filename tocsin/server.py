@@ -210,7 +210,7 @@ def _probing_while_waiting(waiting: Waiting | None, sockets: Sequence[socket.soc
     def faults() -> list[FieldFault]:
         return [FieldFault("start", waiting.reason or "not finished yet")]
 
-    with ProbeServer(create_probes(faults, lambda: b""), sockets):
+    with ProbeServer(create_probes(faults, lambda: b"", before_the_door=True), sockets):
         yield
 
 

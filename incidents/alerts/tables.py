@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy import Column, Connection, Engine, String, Table, Text, Uuid, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from incidents.alerts.finding import DetectionFinding
 from incidents.errors import NotFound
@@ -94,6 +94,17 @@ def finding_text(finding: DetectionFinding) -> str:
 
 def save_findings(connection: Connection, rows: Sequence[FindingRow]) -> None:
     """Keep findings in a transaction of the caller. Idempotent by alert and digest."""
-    if rows:
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        connection.execute(insert(findings).on_conflict_do_nothing(), [row._asdict() for row in rows])
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        connection.execute(sqlite.insert(findings).on_conflict_do_nothing(), [row._asdict() for row in rows])
+    else:
+        # One statement. Many in a row would go out in parts, and a process that stood still between two of them would
+        # hold its locks for ever: the server's limit for idle transactions does not count while it waits for the rest.
+        connection.exec_driver_sql(_SAVE_ON_SERVER, tuple(list(column) for column in zip(*rows, strict=True)))
+
+
+_SAVE_ON_SERVER = (
+    "INSERT INTO findings (alert_id, digest, dialect, received_at, finding) "
+    "SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::timestamptz[], %s::text[]) ON CONFLICT DO NOTHING"
+)

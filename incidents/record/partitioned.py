@@ -4,9 +4,9 @@ The events of one key are always handled in one partition, in their order. How m
 (`partitionings`), so that all processes agree whatever their settings say; a process that wants another number enters
 it when it starts, and the others go over to it within seconds.
 
-The partitions of a new division begin where the least advanced one of the division before stood. Some events are handled
-twice then, and for a while by processes that have not heard of the change, so this is for handlers that find nothing to
-do the second time: those that decide from recorded state only. No event is handled by nobody.
+The partitions of a new division begin where the least advanced one of the division before stood. Some events are
+handled twice then, and for a while by processes that have not heard of the change, so this is for handlers that find
+nothing to do the second time: those that decide from recorded state only. No event is handled by nobody.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class PartitionedFollower:
         for name, follower in self._current().items():
             try:
                 read += self._turn(name, follower, goes_on)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - logged, and raised once the others had their turn
                 log.warning("partition.failed", partition=name, reason=type(error).__name__)
                 failed = failed or error
         if failed is not None:

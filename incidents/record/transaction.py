@@ -72,8 +72,8 @@ class Transaction:
             before = found.get(event.originator_id)
             if event.originator_version != (before.version if before else 0) + 1:
                 raise EventsDetached(
-                    f"The events of {event.originator_id} before version {event.originator_version} were taken off this "
-                    "database. `tocsin record segments` lists what was; `tocsin record attach` puts it back."
+                    f"The events of {event.originator_id} before version {event.originator_version} were taken off "
+                    "this database. `tocsin record segments` lists what was; `tocsin record attach` puts it back."
                 )
             aggregate = kind.project(before, (event,))
             if aggregate is None:

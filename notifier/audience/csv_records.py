@@ -9,38 +9,16 @@ import csv
 import io
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
 
-from incidents.errors import InvalidInput, TooLarge
+from incidents.errors import InvalidInput
+from notifier.audience.records import ImportLimits, Record, counted, read_lines
 from notifier.audience.row import COLUMNS
 
 
-@dataclass(frozen=True, slots=True)
-class ImportLimits:
-    """Limits of one import. Memory stays within `record_bytes * record_lines` and some 200 bytes per row."""
-
-    max_bytes: int = 64 * 1024 * 1024
-    max_rows: int = 200_000
-    record_bytes: int = 8192
-    record_lines: int = 8
-    max_field: int = 320
-    max_faults: int = 1000
-    """Faults kept in the list; further ones are counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record: its number (the header is 1) and its cells, or the reason it is broken."""
-
-    row: int
-    cells: dict[str, str]
-    broken: str | None = None
-
-
-def read_records(source: BinaryIO, limits: ImportLimits) -> Iterator[Record]:
+def read_csv(source: BinaryIO, limits: ImportLimits) -> Iterator[Record]:
     """The records after the header. InvalidInput for a bad header, TooLarge beyond the limits."""
-    texts = _texts(_lines(source, limits), limits)
+    texts = _texts(read_lines(source, limits), limits)
     header = next(texts, None)
     if header is None:
         raise InvalidInput(f"The file is empty. Its first line must be {','.join(COLUMNS)}.", field="header")
@@ -49,9 +27,7 @@ def read_records(source: BinaryIO, limits: ImportLimits) -> Iterator[Record]:
     for text, broken in texts:
         if not text.strip("\r\n") and broken is None:
             continue  # blank lines are no records (RFC 4180 writers end the file with one)
-        row += 1
-        if row - 1 > limits.max_rows:
-            raise TooLarge(f"The file has more than {limits.max_rows} rows. Split it.", field="rows")
+        row = counted(row, limits)
         yield _record(row, text, broken, columns)
 
 
@@ -79,6 +55,8 @@ def _record(row: int, text: str, broken: str | None, columns: list[str]) -> Reco
 
 
 def _cells(text: str) -> list[str] | None:
+    if '"' not in text and (line := text.rstrip("\r\n")).isprintable():
+        return line.split(",") if line else []  # what the reader below gives for it, sooner
     try:
         return next(csv.reader(io.StringIO(text, newline=""), strict=True), [])
     except csv.Error:
@@ -87,6 +65,8 @@ def _cells(text: str) -> list[str] | None:
 
 def _is_open(text: str) -> bool:
     """Whether the text ends inside a quoted field, so that the next line belongs to it."""
+    if '"' not in text:
+        return False
     return text.count('"') % 2 == 1 and _cells(text) is None
 
 
@@ -113,21 +93,3 @@ def _texts(lines: Iterator[str], limits: ImportLimits) -> Iterator[tuple[str, st
             yield "", "opens a quote that is never closed"
         else:
             yield "".join(parts), None
-
-
-def _lines(source: BinaryIO, limits: ImportLimits) -> Iterator[str]:
-    """Lines as text; bad bytes become U+FFFD. A line over the limit comes as an empty text, which no line is."""
-    total, first = 0, True
-    while line := source.readline(limits.record_bytes + 1):
-        total += len(line)
-        too_long = len(line) > limits.record_bytes
-        while not line.endswith(b"\n") and too_long and total <= limits.max_bytes:
-            line = source.readline(65536)
-            total += len(line)
-            if not line:
-                break
-        if total > limits.max_bytes:
-            raise TooLarge(f"The file is larger than {limits.max_bytes} bytes. Split it.", field="file")
-        text = "" if too_long else line.replace(b"\x00", b"\xff").decode("utf-8", errors="replace")
-        yield text.removeprefix("\ufeff") if first else text
-        first = False

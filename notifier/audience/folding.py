@@ -1,17 +1,24 @@
 """Folding rows that repeat a person, so that nobody is told twice.
 
 Two rows are one person when they share a phone or an email and contradict each other in neither. A shared phone
-with two different emails is a family, not a duplicate: both stay. Memory holds keyed hashes, not contacts.
+with two different emails is a family, not a duplicate: both stay. Who was admitted is known by keyed hashes of their
+contacts, which lie in the database: an import of millions takes no more memory than one of thousands.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Connection, delete, insert, select
+
 from notifier.audience.row import Person
+from notifier.audience.tables import audience_marks
+
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,62 +40,106 @@ class Member:
         return asdict(self)
 
 
-@dataclass(slots=True)
-class _Seen:
-    member: Member
+@dataclass(slots=True, eq=False)
+class Seen:
+    """Somebody admitted: their position, the row they first stood in, and the marks of their contacts."""
+
+    position: int
+    row: int
     phone: bytes | None
     email: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """A row that repeats somebody. `field` is what they share, `gains` whether it adds a contact."""
+
+    seen: Seen
+    field: str
+    gains: bool
+
+
 class Folding:
-    """Remembers whom an import has admitted."""
+    """The admitted of one audience, as far as one batch of rows can meet them. `admitted` is how many there were."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, audience_id: UUID, admitted: int) -> None:
         self._key = key
-        self._seen: dict[bytes, list[_Seen]] = {}
-        self.admitted = 0
-        self.folded = 0
+        self._audience_id = audience_id
+        self._known: dict[bytes, list[Seen]] = {}
+        self._stale: list[tuple[bytes, int]] = []
+        self._changed: dict[int, Seen] = {}
+        self.admitted = admitted
 
-    def same_person(self, person: Person) -> Member | None:
-        """The member this row repeats, or None."""
-        found = self._find(person)
-        return found.member if found else None
+    def prepare(self, people: Iterable[Person], connection: Connection) -> None:
+        """Load whoever shares a contact with one of these people."""
+        table, found = audience_marks, dict[int, Seen]()
+        wanted = [mark for person in people for mark in self._marks(person) if mark]
+        for start in range(0, len(wanted), _AT_ONCE):
+            rows = connection.execute(
+                select(table.c.mark, table.c.position, table.c.is_phone, table.c.other, table.c.row).where(
+                    table.c.audience_id == self._audience_id, table.c.mark.in_(wanted[start : start + _AT_ONCE])
+                )
+            )
+            for mark, position, is_phone, other, row in rows:
+                phone, email = (mark, other) if is_phone else (other, mark)
+                found.setdefault(position, Seen(position, row, phone, email))
+        for seen in sorted(found.values(), key=lambda one: one.position):
+            self._index(seen)
 
-    def admit(self, person: Person, recipient_id: UUID) -> Member:
-        """Take a new person in; positions count from 1."""
-        self.admitted += 1
-        member = Member(
-            self.admitted,
-            recipient_id,
-            person.language,
-            person.country,
-            bool(person.phone),
-            bool(person.email),
-        )
+    def take(self, row: int, person: Person) -> Seen | Fold:
+        """Take a row in: somebody new at the next position, or the fold into whom it repeats."""
         phone, email = self._marks(person)
-        seen = _Seen(member, phone, email)
+        seen = self._find(phone, email)
+        if seen is None:
+            self.admitted += 1
+            seen = Seen(self.admitted, row, phone, email)
+            self._index(seen)
+            self._changed[seen.position] = seen
+            return seen
+        field = "phone" if phone and phone == seen.phone else "email"
+        gained = [
+            mark for mark, missing in ((phone, seen.phone is None), (email, seen.email is None)) if mark and missing
+        ]
+        if gained:
+            self._stale += [(mark, seen.position) for mark in (seen.phone, seen.email) if mark]
+            seen.phone, seen.email = seen.phone or phone, seen.email or email
+            for mark in gained:
+                self._known.setdefault(mark, []).append(seen)
+            self._changed[seen.position] = seen
+        return Fold(seen, field, bool(gained))
+
+    def save(self, connection: Connection) -> None:
+        """Write the marks of whoever is new or gained a contact."""
+        table = audience_marks
+        for mark, position in self._stale:
+            connection.execute(
+                delete(table).where(
+                    table.c.audience_id == self._audience_id, table.c.mark == mark, table.c.position == position
+                )
+            )
+        rows: list[dict[str, Any]] = [
+            {
+                "audience_id": self._audience_id,
+                "mark": mark,
+                "position": seen.position,
+                "is_phone": is_phone,
+                "other": other,
+                "row": seen.row,
+            }
+            for seen in self._changed.values()
+            for mark, other, is_phone in ((seen.phone, seen.email, True), (seen.email, seen.phone, False))
+            if mark
+        ]
+        if rows:
+            connection.execute(insert(table), sorted(rows, key=lambda one: one["mark"]))
+
+    def _index(self, seen: Seen) -> None:
+        for mark in filter(None, (seen.phone, seen.email)):
+            self._known.setdefault(mark, []).append(seen)
+
+    def _find(self, phone: bytes | None, email: bytes | None) -> Seen | None:
         for mark in filter(None, (phone, email)):
-            self._seen.setdefault(mark, []).append(seen)
-        return member
-
-    def fold(self, known: Member, person: Person) -> Member:
-        """Join a repeated row to the member it repeats; returns the member as it is now."""
-        self.folded += 1
-        seen = self._find(person)
-        if seen is None or seen.member != known:
-            raise ValueError("fold takes what same_person returned")
-        phone, email = self._marks(person)
-        for mark, missing in ((phone, seen.phone is None), (email, seen.email is None)):
-            if mark and missing:
-                self._seen.setdefault(mark, []).append(seen)
-        seen.phone, seen.email = seen.phone or phone, seen.email or email
-        seen.member = replace(known, has_sms=seen.phone is not None, has_email=seen.email is not None)
-        return seen.member
-
-    def _find(self, person: Person) -> _Seen | None:
-        phone, email = self._marks(person)
-        for mark in filter(None, (phone, email)):
-            for seen in self._seen.get(mark, ()):
+            for seen in self._known.get(mark, ()):
                 phone_agrees = phone is None or seen.phone is None or phone == seen.phone
                 email_agrees = email is None or seen.email is None or email == seen.email
                 if phone_agrees and email_agrees:
@@ -103,3 +154,12 @@ class Folding:
 
     def _mark(self, kind: str, value: str) -> bytes:
         return blake2b(f"{kind}{value}".encode(), key=self._key, digest_size=16).digest()
+
+
+def forget_marks(audience_id: UUID, marks: Sequence[bytes], connection: Connection) -> None:
+    """Remove marks of an audience."""
+    for start in range(0, len(marks), _AT_ONCE):
+        page = marks[start : start + _AT_ONCE]
+        connection.execute(
+            delete(audience_marks).where(audience_marks.c.audience_id == audience_id, audience_marks.c.mark.in_(page))
+        )

@@ -1,53 +1,56 @@
-"""Importing an audience: rows in, sealed contacts and a list of recipients out.
+"""Audiences: importing them from files, finding them, and proving that they are what was approved.
 
-Rows go in by batches, each its own short transaction, under an audience that is `importing` until all are in; so a
-large file never holds the database. An import that a kill cut short is wiped and done again when the command comes
-again, or wiped by `discard_unfinished`.
+An audience is `importing` until every row is in, batch by batch (see `filling`), and `ready` once it is frozen. An
+import that was cut short goes on where it stopped when the same command comes again with the same file; what nobody
+takes up is wiped after a day.
 """
 
 from __future__ import annotations
 
-import hmac
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
-from hashlib import sha256
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import Connection, Engine, Select, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, func, insert, select, update
 
 from incidents.clock import Clock
 from incidents.errors import Conflict, FieldFault, InvalidInput, NotFound
 from incidents.record.database import reading, writing
 from incidents.record.event import Context, Instant, Model, stable_id
-from notifier.audience.csv_records import ImportLimits, read_records
-from notifier.audience.folding import Folding, Member
-from notifier.audience.row import Person, RowChecker, RowFault
-from notifier.audience.tables import audience_members, audiences
+from notifier.audience.filling import Filling, Job, OtherFile, Progress, Tally
+from notifier.audience.folding import Member, forget_marks
+from notifier.audience.frozen import Freezer
+from notifier.audience.merkle import Tree
+from notifier.audience.reading import read_records
+from notifier.audience.records import AudienceFormat, ImportLimits
+from notifier.audience.row import RowChecker, RowFault
+from notifier.audience.tables import audience_marks, audience_members, audience_row_reports, audiences
 from notifier.vault import Contact, Vault
 
 log = structlog.get_logger(__name__)
 
-BATCH = 500
+PAGE = 500
+LEAVES = 10_000
+"""Leaves read at once when an audience is frozen."""
+UNTOUCHED = timedelta(days=1)
+"""After this long without a batch an unfinished import is wiped: it holds contacts that nobody uses."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One attempt at an import. The token tells it from another attempt at the same audience."""
+class RowReport(Model):
+    """A row that made no recipient of its own: `rejected`, or `folded` into an earlier one. `row` counts the header as
+    1, as a spreadsheet does; nothing of what stood in it is repeated."""
 
-    audience_id: UUID
-    token: UUID
+    row: int
+    kind: str
+    field: str
+    reason: str
 
-    def still_ours(self, connection: Connection) -> None:
-        """Conflict when another attempt has begun since."""
-        found = connection.execute(
-            select(audiences.c.token).where(audiences.c.audience_id == self.audience_id).with_for_update()
-        ).scalar()
-        if found != self.token:
-            raise Conflict("The same import was begun again elsewhere. Ask for its result by the same command.")
+
+Reporting = Callable[[Iterable[RowReport]], None]
+"""Takes the report of every row left out, once the file is read: before a refused import is wiped, too."""
 
 
 class Audience(Model):
@@ -109,22 +112,50 @@ class Audiences:
         self._limits = limits
 
     def import_csv(self, source: BinaryIO, context: Context, *, accept_valid: bool = False) -> Audience:
-        """Import `name,phone,email,language,country` rows from an open binary file.
+        """Import `name,phone,email,language,country` rows from an open CSV file; see `import_file`."""
+        return self.import_file(source, context, AudienceFormat.CSV, accept_valid=accept_valid)
 
-        The audience's id comes from the command: the same command again gives the same audience and reads nothing.
-        Any faulty row refuses the whole file (AudienceRefused) unless `accept_valid`, which takes the good rows and
-        keeps the list of faults. InvalidInput for a bad header, TooLarge beyond the limits.
+    def import_file(
+        self,
+        source: BinaryIO,
+        context: Context,
+        form: AudienceFormat,
+        *,
+        accept_valid: bool = False,
+        limits: ImportLimits | None = None,
+        progress: Progress = lambda _rows: None,
+        report: Reporting = lambda _rows: None,
+    ) -> Audience:
+        """Import an open, seekable binary file.
+
+        The audience's id comes from the command: the same command again gives the same audience and reads nothing, or
+        goes on with an import that was cut short. Any faulty row refuses the whole file (AudienceRefused) unless
+        `accept_valid`, which takes the good rows and keeps the list of faults. InvalidInput for a file of another
+        form, TooLarge beyond the limits.
         """
         audience_id = stable_id("audience", context.cause)
         done = self.find(audience_id)
         if done is not None:
+            report(self.row_reports(audience_id))
             return done
-        job = self._begin(audience_id, context)
+        self.discard_unfinished()
+        used = limits or self._limits
+        job, tally = self._begin(audience_id, context, accept_valid=accept_valid)
         try:
-            return self._fill(job, source, accept_valid=accept_valid)
+            try:
+                self._fill(job, tally, source, form, used, progress)
+            except OtherFile:
+                log.info("audience.begins-anew", audience=str(audience_id), reason="another file")
+                self._discard(audience_id)
+                job, tally = self._begin(audience_id, context, accept_valid=accept_valid)
+                self._fill(job, tally, source, form, used, progress)
+            report(self.row_reports(audience_id))
+            if (tally.faulty and not accept_valid) or tally.recipients == 0:
+                raise AudienceRefused(tally.faults, tally.faulty, tally.rows)
         except InvalidInput:
             self._discard(audience_id)
             raise
+        return self._finish(job, tally)
 
     def find(self, audience_id: UUID) -> Audience | None:
         """A finished audience, or None."""
@@ -144,7 +175,7 @@ class Audiences:
             raise NotFound(f"There is no audience {audience_id}.", field="audience_id")
         return found
 
-    def members(self, audience_id: UUID, *, after: int = 0, limit: int = BATCH) -> list[Member]:
+    def members(self, audience_id: UUID, *, after: int = 0, limit: int = PAGE) -> list[Member]:
         """A page of recipients in file order, from position `after` + 1."""
         table = audience_members
         with reading(self._engine) as connection:
@@ -156,8 +187,56 @@ class Audiences:
             ).all()
         return [Member(r.position, r.recipient_id, r.language, r.country, r.has_sms, r.has_email) for r in rows]
 
-    def discard_unfinished(self, older_than: timedelta = timedelta(hours=1)) -> int:
-        """Wipe imports that a kill cut short and nobody repeated. Returns how many."""
+    def row_reports(self, audience_id: UUID) -> Iterator[RowReport]:
+        """Every row that was rejected or folded, in the order of the file."""
+        table, after = audience_row_reports, (0, "")
+        columns = (table.c.row, table.c.kind, table.c.field, table.c.reason)
+        while True:
+            beyond = (table.c.row > after[0]) | ((table.c.row == after[0]) & (table.c.field > after[1]))
+            with reading(self._engine) as connection:
+                page = connection.execute(
+                    select(*columns)
+                    .where(table.c.audience_id == audience_id, table.c.row >= after[0], beyond)
+                    .order_by(table.c.row, table.c.field)
+                    .limit(PAGE)
+                ).all()
+            if not page:
+                return
+            yield from (RowReport.model_validate(one._asdict()) for one in page)
+            after = (page[-1].row, page[-1].field)
+
+    def by_country_and_language(self, audience_id: UUID, *, channel: str) -> dict[tuple[str, str], int]:
+        """How many recipients have the channel (`sms` or `email`), by country and language."""
+        table = audience_members
+        has = {"sms": table.c.has_sms, "email": table.c.has_email}[channel]
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                select(table.c.country, table.c.language, func.count())
+                .where(table.c.audience_id == audience_id, has)
+                .group_by(table.c.country, table.c.language)
+            )
+            return {(country, language): count for country, language, count in rows}
+
+    def check(self, audience_id: UUID) -> int:
+        """Make the digest again from recipients and contacts; returns how many recipients it covers. The hashes of the
+        erased stand for them. Conflict when anything differs from what was frozen, InvalidInput for an audience whose
+        digest is of the older form."""
+        audience = self.get(audience_id)
+        freezer, tree = Freezer.of_digest(self._vault.keys, audience.digest), Tree()
+        for page in self._leaf_pages(audience_id, PAGE):
+            contacts = self._vault.read_many(row.recipient_id for row in page)
+            for row in page:
+                contact = contacts.get(row.recipient_id)
+                leaf = row.leaf
+                if isinstance(contact, Contact):
+                    leaf = freezer.leaf(row.recipient_id, contact, row.language, row.country)
+                tree.add(leaf)
+        if tree.size != audience.recipients or freezer.digest(tree.root()) != audience.digest:
+            raise Conflict(f"Audience {audience_id} is not what was frozen: its digest differs.", field="audience_id")
+        return tree.size
+
+    def discard_unfinished(self, older_than: timedelta = UNTOUCHED) -> int:
+        """Wipe imports that a kill cut short and nobody took up again. Returns how many."""
         with reading(self._engine) as connection:
             left = connection.execute(
                 select(audiences.c.audience_id).where(
@@ -170,9 +249,20 @@ class Audiences:
             self._discard(audience_id)
         return len(ids)
 
-    def _begin(self, audience_id: UUID, context: Context) -> _Job:
-        self._discard(audience_id)
-        job = _Job(audience_id, uuid4())
+    def _begin(self, audience_id: UUID, context: Context, *, accept_valid: bool) -> tuple[Job, Tally]:
+        """Begin an import, or take up one that was cut short."""
+        job = Job(audience_id, uuid4(), accept_valid)
+        with writing(self._engine) as connection:
+            row = connection.execute(
+                select(audiences).where(audiences.c.audience_id == audience_id).with_for_update()
+            ).first()
+            if row is not None and row.accept_valid is accept_valid:
+                connection.execute(
+                    update(audiences).where(audiences.c.audience_id == audience_id).values(token=job.token)
+                )
+                return job, Tally.of_row(row)
+        if row is not None:
+            self._discard(audience_id)  # what the other kind of import left out cannot be taken in now
         with writing(self._engine) as connection:
             connection.execute(
                 insert(audiences).values(
@@ -182,94 +272,31 @@ class Audiences:
                     imported_at=self._clock.now(),
                     actor=context.actor,
                     cause=context.cause,
+                    accept_valid=accept_valid,
                 )
             )
-        return job
+        return job, Tally()
 
-    def _fill(self, job: _Job, source: BinaryIO, *, accept_valid: bool) -> Audience:
-        fault_list: list[RowFault] = []
-        rows = faulty = 0
-        folding = Folding(self._vault.keys.derive("audience-folding"))
-        batch: list[tuple[Member, Person]] = []
-        for checked in self._checked(source):
-            rows += 1
-            if isinstance(checked, list):
-                faulty += 1
-                fault_list += checked[: self._limits.max_faults - len(fault_list)]
-                continue
-            if faulty and not accept_valid:
-                continue  # nothing will be imported: only look for more faults
-            known = folding.same_person(checked)
-            if known is not None:
-                self._merge(job, known, checked, batch, folding)
-                continue
-            member = folding.admit(checked, uuid4())
-            batch.append((member, checked))
-            if len(batch) >= BATCH:
-                self._save(job, batch)
-                batch.clear()
-        if (faulty and not accept_valid) or folding.admitted == 0:
-            raise AudienceRefused(fault_list, faulty, rows)
-        self._save(job, batch)
-        return self._finish(job, rows=rows, faulty=faulty, folded=folding.folded, faults=fault_list)
-
-    def _checked(self, source: BinaryIO) -> Iterator[Person | list[RowFault]]:
-        for record in read_records(source, self._limits):
-            if record.broken is not None:
-                yield [RowFault(row=record.row, field="row", reason=record.broken)]
-            else:
-                yield self._checker.check(record.row, record.cells)
-
-    def _save(self, job: _Job, batch: Sequence[tuple[Member, Person]]) -> None:
-        if not batch:
-            return
-        with writing(self._engine) as connection:
-            job.still_ours(connection)
-            self._vault.put({member.recipient_id: _contact(person) for member, person in batch}, connection)
-            connection.execute(
-                insert(audience_members),
-                [{"audience_id": job.audience_id, **member.as_row()} for member, _ in batch],
-            )
-
-    def _merge(
-        self,
-        job: _Job,
-        known: Member,
-        person: Person,
-        batch: list[tuple[Member, Person]],
-        folding: Folding,
+    def _fill(
+        self, job: Job, tally: Tally, source: BinaryIO, form: AudienceFormat, limits: ImportLimits, progress: Progress
     ) -> None:
-        """The row repeats somebody: keep one recipient, who gains the contact the earlier row lacked."""
-        merged = folding.fold(known, person)
-        if merged == known:
-            return
-        for index, (member, earlier) in enumerate(batch):
-            if member.recipient_id == known.recipient_id:
-                batch[index] = (merged, _joined(earlier, person))
-                return
-        with writing(self._engine) as connection:
-            job.still_ours(connection)
-            before = self._vault.read_many([known.recipient_id], connection)[known.recipient_id]
-            after = Contact(name=before.name, phone=before.phone or person.phone, email=before.email or person.email)
-            self._vault.replace(known.recipient_id, after, connection)
-            connection.execute(
-                update(audience_members)
-                .where(audience_members.c.recipient_id == known.recipient_id)
-                .values(has_sms=merged.has_sms, has_email=merged.has_email)
-            )
+        source.seek(0, io.SEEK_SET)
+        filling = Filling(
+            self._engine,
+            self._vault,
+            self._clock,
+            self._checker,
+            max_faults=limits.max_faults,
+            job=job,
+            tally=tally,
+        )
+        filling.run(read_records(source, form, limits), progress)
 
-    def _finish(self, job: _Job, *, rows: int, faulty: int, folded: int, faults: Sequence[RowFault]) -> Audience:
-        languages: Counter[str] = Counter()
-        countries: Counter[str] = Counter()
-        channels: Counter[str] = Counter()
-        marks: list[bytes] = []
-        for page in self._pages(job.audience_id):
-            contacts = self._vault.read_many(member.recipient_id for member in page)
-            for member in page:
-                languages[member.language] += 1
-                countries[member.country] += 1
-                channels.update(member.channels)
-                marks.append(self._mark(member, contacts[member.recipient_id]))
+    def _finish(self, job: Job, tally: Tally) -> Audience:
+        tree = Tree()
+        for page in self._leaf_pages(job.audience_id, LEAVES):
+            for row in page:
+                tree.add(row.leaf)
         with writing(self._engine) as connection:
             job.still_ours(connection)
             connection.execute(
@@ -277,48 +304,43 @@ class Audiences:
                 .where(audiences.c.audience_id == job.audience_id)
                 .values(
                     status="ready",
-                    rows=rows,
-                    recipients=len(marks),
-                    folded=folded,
-                    faulty=faulty,
-                    by_language=dict(sorted(languages.items())),
-                    by_channel=dict(sorted(channels.items())),
-                    by_country=dict(sorted(countries.items())),
-                    digest=self._digest(marks),
-                    faults=[fault.model_dump() for fault in faults],
+                    imported_at=self._clock.now(),
+                    read_digest="",
+                    digest=Freezer(self._vault.keys).digest(tree.root()),
                 )
             )
-        log.info(
-            "audience.imported",
-            audience=str(job.audience_id),
-            recipients=len(marks),
-            folded=folded,
-            faulty=faulty,
-        )
+        self._drop_marks(job.audience_id)
+        counts = {"recipients": tally.recipients, "folded": tally.folded, "faulty": tally.faulty}
+        log.info("audience.imported", audience=str(job.audience_id), **counts)
         return self.get(job.audience_id)
 
-    def _pages(self, audience_id: UUID) -> Iterator[list[Member]]:
-        after = 0
-        while page := self.members(audience_id, after=after):
+    def _leaf_pages(self, audience_id: UUID, size: int) -> Iterator[Sequence[Any]]:
+        table, after = audience_members, 0
+        columns = (table.c.position, table.c.recipient_id, table.c.language, table.c.country, table.c.leaf)
+        while True:
+            with reading(self._engine) as connection:
+                page = connection.execute(
+                    select(*columns)
+                    .where(table.c.audience_id == audience_id, table.c.position > after)
+                    .order_by(table.c.position)
+                    .limit(size)
+                ).all()
+            if not page:
+                return
             yield page
             after = page[-1].position
 
-    def _mark(self, member: Member, contact: object) -> bytes:
-        assert isinstance(contact, Contact)  # noqa: S101 - written by this very import
-        text = "\x1f".join(
-            (contact.name, contact.phone or "", contact.email or "", member.language, member.country)
-        ).encode()
-        return hmac.digest(self._vault.keys.derive("audience-digest"), text, sha256)
-
-    def _digest(self, marks: list[bytes]) -> str:
-        """One value for exactly these people, contacts and languages, in whatever order they came.
-
-        HMAC-SHA256 over the sorted HMACs of the recipients, under a key derived from the master key: it is put into
-        events, and without the key nobody can test a guessed contact against it.
-        """
-        keys = self._vault.keys
-        value = hmac.digest(keys.derive("audience-digest"), b"".join(sorted(marks)), sha256).hex()
-        return f"hmac-sha256:{keys.current}:{value}"
+    def _drop_marks(self, audience_id: UUID) -> None:
+        """Remove the marks of an import, batch by batch."""
+        while True:
+            with writing(self._engine) as connection:
+                marks = connection.execute(
+                    select(audience_marks.c.mark).where(audience_marks.c.audience_id == audience_id).limit(LEAVES)
+                ).scalars()
+                found = list(marks)
+                forget_marks(audience_id, found, connection)
+            if not found:
+                return
 
     def _discard(self, audience_id: UUID) -> None:
         """Wipe an unfinished audience, batch by batch, the vault's part first."""
@@ -329,31 +351,25 @@ class Audiences:
                     return
                 ids = list(
                     connection.execute(
-                        select(table.c.recipient_id).where(table.c.audience_id == audience_id).limit(BATCH)
+                        select(table.c.recipient_id).where(table.c.audience_id == audience_id).limit(PAGE)
                     ).scalars()
                 )
                 self._vault.forget(ids, connection)
                 connection.execute(delete(table).where(table.c.recipient_id.in_(ids)))
+                # Whoever fills it yet must not go on counting from what was there.
+                connection.execute(update(audiences).where(_is(audience_id)).values(token=uuid4()))
                 if not ids:
-                    connection.execute(delete(audiences).where(audiences.c.audience_id == audience_id))
+                    self._discard_rest(audience_id, connection)
                     return
+
+    def _discard_rest(self, audience_id: UUID, connection: Connection) -> None:
+        for table in (audience_marks, audience_row_reports, audiences):
+            connection.execute(delete(table).where(table.c.audience_id == audience_id))
+
+
+def _is(audience_id: UUID) -> ColumnElement[bool]:
+    return audiences.c.audience_id == audience_id
 
 
 def _importing(audience_id: UUID) -> Select[UUID]:
-    return select(audiences.c.audience_id).where(
-        audiences.c.audience_id == audience_id, audiences.c.status == "importing"
-    )
-
-
-def _contact(person: Person) -> Contact:
-    return Contact(name=person.name, phone=person.phone, email=person.email)
-
-
-def _joined(earlier: Person, later: Person) -> Person:
-    return Person(
-        earlier.name,
-        earlier.phone or later.phone,
-        earlier.email or later.email,
-        earlier.language,
-        earlier.country,
-    )
+    return select(audiences.c.audience_id).where(_is(audience_id), audiences.c.status == "importing")

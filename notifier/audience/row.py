@@ -20,6 +20,9 @@ from incidents.record.event import Model
 COLUMNS = ("name", "phone", "email", "language", "country")
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_ORDINARY_LOCAL = re.compile(r"[A-Za-z0-9_+-]{1,32}(?:\.[A-Za-z0-9_+-]{1,15}){0,2}")
+"""Local parts of an address that need no closer look: at most 64 characters of a dot-atom (RFC 5322 section 3.2.3)."""
+_MAX_EMAIL = 254
 _NOT_COUNTRIES = {"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"}
 _COUNTRIES = {
     code
@@ -91,7 +94,7 @@ class RowChecker:
         def refuse(field: str, reason: str) -> None:
             faults.append(RowFault(row=row, field=field, reason=reason))
 
-        clean = {field: unicodedata.normalize("NFC", cells[field].strip(" \u00a0\u3000\ufeff")) for field in COLUMNS}
+        clean = {field: _clean(cells[field]) for field in COLUMNS}
         for field, value in clean.items():
             if reason := self._unsafe(field, value):
                 refuse(field, reason)
@@ -124,14 +127,15 @@ class RowChecker:
     def _unsafe(self, field: str, value: str) -> str | None:
         if len(value) > self._max_field:
             return f"is longer than {self._max_field} characters"
-        if "\ufffd" in value:
-            return "is not valid UTF-8"
-        if any(unicodedata.category(char) in {"Cc", "Cs", "Co", "Zl", "Zp"} for char in value):
-            return "holds a line break or another control character"
+        if not (value.isascii() and value.isprintable()):  # which would settle it at once
+            if "\ufffd" in value:
+                return "is not valid UTF-8"
+            if any(unicodedata.category(char) in {"Cc", "Cs", "Co", "Zl", "Zp"} for char in value):
+                return "holds a line break or another control character"
+        if not value.startswith(_FORMULA_STARTS):
+            return None
         looks_like_phone = field == "phone" and re.fullmatch(r"\+[\d\s().\-/]+", value)
-        if value.startswith(_FORMULA_STARTS) and not looks_like_phone:
-            return "begins like a spreadsheet formula (= + - @ or a tab)"
-        return None
+        return None if looks_like_phone else "begins like a spreadsheet formula (= + - @ or a tab)"
 
     def _phone(self, value: str, country: str) -> str | None:
         try:
@@ -157,7 +161,27 @@ def _name_fault(name: str) -> str | None:
     return None
 
 
+def _clean(value: str) -> str:
+    stripped = value.strip(" \u00a0\u3000\ufeff")
+    return stripped if stripped.isascii() else unicodedata.normalize("NFC", stripped)
+
+
 def _email(value: str) -> str | None:
+    local, _, domain = value.rpartition("@")
+    if _ORDINARY_LOCAL.fullmatch(local) and len(value) <= _MAX_EMAIL and domain.isascii():
+        # An ordinary local part stays as it is; what the library does with domains is known for those seen before.
+        known = _domain(domain)
+        return f"{local}@{known}" if known else None
+    return _validated(value)
+
+
+@lru_cache(maxsize=8192)
+def _domain(domain: str) -> str | None:
+    normal = _validated(f"a@{domain}")
+    return normal.removeprefix("a@") if normal else None
+
+
+def _validated(value: str) -> str | None:
     try:
         return validate_email(value, check_deliverability=False, allow_smtputf8=False, test_environment=True).normalized
     except EmailNotValidError:

@@ -113,8 +113,8 @@ class DeliveryMove(Model):
     channel: str
     """`sms` or `email`."""
     state: str
-    """`claimed`, `accepted`, `sent`, `delivered`, `failed`, `undelivered`, `rejected`, `suppressed` or
-    `ambiguous`."""
+    """`claimed`, `accepted`, `sent`, `delivered`, `failed`, `undelivered`, `rejected`, `suppressed`,
+    `ambiguous` or `read` (the person said so on the notice page)."""
     at: Instant
     provider_id: str | None = None
     code: str | None = None

@@ -11,11 +11,11 @@ from incidents.record import Context, Model, Record, retrying, stable_id
 from notifier.audience import Audiences
 from notifier.campaigns.campaign import Campaign, CampaignStatus, Demand
 from notifier.campaigns.events import DeliveryPolicy
-from notifier.templates import RenderedEmail, RenderedSms, Template, Templates, missing_items, text_digest
+from notifier.templates import CheckAt, RenderedEmail, RenderedSms, Template, Templates, missing_items, text_digest
 
 _DECIDED = frozenset({CampaignStatus.APPROVED, CampaignStatus.STARTED, CampaignStatus.FINISHED})
 
-SAMPLE_REFERENCE = "0000-0000"
+SAMPLE_REFERENCE = "00000-00000"
 """Stands in previews where each person's own reference will be."""
 
 SAMPLE_NAMES = {"en": "Alex Morgan", "zh-Hans": "张晓明", "vi": "Nguyễn Văn An"}
@@ -73,9 +73,12 @@ class CampaignService:
         audiences: Audiences,
         templates: Templates,
         demand: Callable[[UUID], Demand] = lambda _incident_id: Demand(),
+        check: Callable[[UUID], CheckAt | None] = lambda _campaign_id: None,
     ) -> None:
-        """`demand` tells what the law wants of a notice about an incident now; it is asked when approval is."""
+        """`demand` tells what the law wants of a notice about an incident now; it is asked when approval is. `check`
+        tells the code and address by which a campaign's notices can be checked."""
         self._record = record
+        self._check = check
         self._demand = demand
         self._audiences = audiences
         self._templates = templates
@@ -155,7 +158,7 @@ class CampaignService:
             lacking = words.missing_essentials(campaign.values, campaign.languages)
             if not lacking:
                 for language in campaign.languages:
-                    words.render_sms(language, campaign.values, SAMPLE_REFERENCE)
+                    words.render_sms(language, campaign.values, SAMPLE_REFERENCE, self._check(campaign_id))
             campaign.request_approval(
                 context,
                 text_digest=self._digest(campaign),
@@ -215,9 +218,11 @@ class CampaignService:
     def preview(self, campaign_id: UUID, language: str) -> Preview:
         """The notice in one language, to an invented person."""
         campaign = self._record.load(Campaign, campaign_id)
-        return self.preview_values(campaign.template, campaign.values, language)
+        return self.preview_values(campaign.template, campaign.values, language, self._check(campaign_id))
 
-    def preview_values(self, template: str, values: Mapping[str, Any], language: str) -> Preview:
+    def preview_values(
+        self, template: str, values: Mapping[str, Any], language: str, check: CheckAt | None = None
+    ) -> Preview:
         """The same before anything is drafted. InvalidInput names essential values still missing."""
         words = self._templates.get(template)
         words.check_values(values)
@@ -227,8 +232,10 @@ class CampaignService:
             raise InvalidInput(f"These values are missing: {', '.join(lacking)}.", field="values")
         return Preview(
             language=language,
-            sms=words.render_sms(language, values, SAMPLE_REFERENCE),
-            email=words.render_email(language, values, SAMPLE_NAMES.get(language, "Alex Morgan"), SAMPLE_REFERENCE),
+            sms=words.render_sms(language, values, SAMPLE_REFERENCE, check),
+            email=words.render_email(
+                language, values, SAMPLE_NAMES.get(language, "Alex Morgan"), SAMPLE_REFERENCE, check
+            ),
         )
 
     def _change(self, context: Context, campaign_id: UUID, decide: Callable[[Campaign], None]) -> CampaignView:

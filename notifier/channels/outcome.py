@@ -23,6 +23,7 @@ DeliveryState = Literal[
     "failed",
     "rejected",
     "suppressed",
+    "read",
 ]
 
 

@@ -7,6 +7,7 @@ whole text for each of millions anew, and spends as much on the answer as on the
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -29,6 +30,8 @@ CLOCK_SKEW = timedelta(minutes=10)
 """How far the provider's clock may be off ours when messages are matched by time."""
 
 MAX_SID = 64
+_ORDINARY = re.compile(r"[A-Za-z0-9_.~+:/?=&-]*")
+_ESCAPES = tuple((sign, f"%{ord(sign):02X}") for sign in "+:/?=&")
 _FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 LIST_LIMIT = 200
 """Messages to one number looked through when reconciling; newest come first."""
@@ -70,8 +73,9 @@ class SmsChannel:
         self._http = http
         self._callbacks = callbacks
         self._table = table or outcome_table()
-        sender = {"MessagingServiceSid": settings.messaging_service_sid} if settings.messaging_service_sid else None
-        same = {**(sender or {"From": settings.sender}), "ValidityPeriod": settings.validity_seconds}
+        service = settings.messaging_service_sid
+        sender = ("MessagingServiceSid", service) if service else ("From", settings.sender)
+        same = [sender, ("ValidityPeriod", settings.validity_seconds)]
         self._same_for_all = b"&" + urlencode(same).encode()
         self._messages_url = f"{TWILIO_URL}/2010-04-01/Accounts/{quote(settings.account_sid, safe='')}/Messages.json"
         self._client = Client(settings.account_sid, settings.auth_token, http_client=http, environment={})  # type: ignore[no-untyped-call]
@@ -84,22 +88,26 @@ class SmsChannel:
         await about_to_write()
         try:
             answer = await self._http.request(
-                "POST", self._messages_url, data=form, headers=dict(_FORM), auth=self._client.auth
+                "POST", self._messages_url, data=form, headers=dict(_FORM), auth=self._account
             )
         except TwilioTransportError as error:
             ambiguous = error.phase is SendPhase.AMBIGUOUS
             return Outcome(Verdict.AMBIGUOUS if ambiguous else Verdict.TEMPORARY, code=error.reason[:40])
         return self._outcome(answer.status_code, answer.text)
 
+    @property
+    def _account(self) -> tuple[str, str]:
+        return str(self._client.username), str(self._client.auth[1])
+
     def _form(self, message: Outgoing, text: str) -> bytes:
         """The request's body. The words are the same for everybody of a language, so they are encoded once."""
-        fields = [b"To=", quote_plus(message.address).encode(), self._same_for_all]
+        fields = [b"To=", _quoted(message.address), self._same_for_all]
         if self._callbacks is not None:
             url = self._callbacks.url_for(message.delivery_id, message.campaign_id)
-            fields += [b"&StatusCallback=", quote_plus(url).encode()]
+            fields += [b"&StatusCallback=", _quoted(url)]
         if message.marker and message.marker.isascii():
             parts = [_encoded(part) for part in text.split(message.marker)]
-            fields += [b"&Body=", quote_plus(message.marker).encode().join(parts)]
+            fields += [b"&Body=", _quoted(message.marker).join(parts)]
         else:
             fields += [b"&Body=", _encoded(text)]
         return b"".join(fields)
@@ -158,6 +166,15 @@ class SmsChannel:
         if state is None:
             log.warning("sms.unknown-status", status=str(status)[:32])
         return Found(sid, state or "accepted", str(error_code) if error_code else None)
+
+
+def _quoted(text: str) -> bytes:
+    """As `quote_plus`, and much faster for what addresses and numbers are made of."""
+    if _ORDINARY.fullmatch(text) is None:
+        return quote_plus(text).encode()
+    for sign, hexadecimal in _ESCAPES:
+        text = text.replace(sign, hexadecimal)
+    return text.encode()
 
 
 @lru_cache(maxsize=64)

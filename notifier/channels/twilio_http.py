@@ -163,6 +163,8 @@ def _plain(value: object) -> Any:
 
 
 async def _text(answer: aiohttp.ClientResponse) -> str:
+    if answer.content_length is not None and answer.content_length <= _MAX_ANSWER:
+        return (await answer.read()).decode("utf-8", "replace")
     parts = bytearray()
     async for part in answer.content.iter_chunked(64 * 1024):
         parts += part

@@ -1,10 +1,12 @@
 """A lane: one channel's first attempts on one worker, from claiming batches to entering outcomes.
 
-Three loops. The loader claims a batch and makes the next group of messages ready; the writer commits, in one
-transaction, the outcomes that came in and the mark that lets the next group be written; the channel takes messages
-from the stream and settles them. The mark is never further ahead than a window of messages without an entered outcome,
-which bounds what is unclear after a kill. The window grows while the channel has to wait for commits and shrinks when
-it does not; a campaign that would rather not tell than tell twice gets no more than the connections hold.
+Four loops. The loader claims batches and makes groups of messages ready. The marker asks for one group after another
+to be marked, and offers it. The writer commits, in one transaction, the outcomes that came in and the mark that lets
+the next group be written. The channel takes messages from the stream and settles them.
+
+The mark is never further ahead than a window of messages without an entered outcome, which bounds what is unclear after
+a kill. The window grows while the channel has to wait for commits and shrinks when it does not; a campaign that would
+rather not tell than tell twice gets no more than the connections hold.
 """
 
 from __future__ import annotations
@@ -13,8 +15,6 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from uuid import UUID
 
 import structlog
 
@@ -27,6 +27,7 @@ from notifier.deliveries.batches import Answer, Batch, BatchBook, Change
 from notifier.deliveries.faults import place_of
 from notifier.deliveries.groups import Ending, Rules, Seat, given_up, of_outcome, suppressed, untouched
 from notifier.deliveries.letters import Letters, address_of, reason_without_address
+from notifier.deliveries.open_batch import Group, Mark, OpenBatch, Place
 from notifier.deliveries.traces import DeliverySpans
 
 log = structlog.get_logger(__name__)
@@ -35,43 +36,11 @@ GATHER = 0.03
 """Seconds that outcomes may gather before they are committed when nothing else presses."""
 PAUSE = 1.0
 """Seconds before a failed step is tried again."""
+GROUPS_READY = 2
+"""Groups made ready ahead of the one that is being marked."""
 REST = 0.2
 """Seconds between two looks of a lane that finds nothing."""
 MOST_RETURNS = 5
-
-
-@dataclass(slots=True, eq=False)
-class OpenBatch:
-    """A batch being worked on: who is still to come, and how many are marked without an entered outcome."""
-
-    batch: Batch
-    rules: Rules
-    seats: deque[Seat]
-    covered: int = 0
-    ended: list[tuple[Seat, Ending]] = field(default_factory=list)
-    mark: Mark | None = None
-    release: bool = False
-    """No more of it is to be written here; it is given back as soon as nothing of it is under way."""
-    left: bool = False
-    lost: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Mark:
-    """The wish to let a group be written."""
-
-    wire_to: int
-    size: int
-    answer: asyncio.Future[Answer]
-
-
-@dataclass(slots=True)
-class _Place:
-    open: OpenBatch
-    seat: Seat
-    incident_id: UUID | None = None
-    number: int = 0
-    taken_at: float = 0.0
 
 
 class Lane:
@@ -111,6 +80,7 @@ class Lane:
         self._parked: list[Callable[[], None]] = []
         self._open: list[OpenBatch] = []
         self._current: OpenBatch | None = None
+        self._ready: asyncio.Queue[Group | None] = asyncio.Queue(GROUPS_READY)
         self._work = asyncio.Event()
         self._look = asyncio.Event()
         self._quiet = asyncio.Event()
@@ -132,7 +102,7 @@ class Lane:
         if self.closed:
             return
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._load()), asyncio.create_task(self._write())]
+            self._tasks = [asyncio.create_task(loop()) for loop in (self._load, self._mark, self._write)]
         self._look.set()
 
     @property
@@ -177,8 +147,10 @@ class Lane:
             self._withdraw(one)
         self._look.set()
         if self._tasks:
-            loader, writer = self._tasks
+            loader, marker, writer = self._tasks
             await asyncio.wait([loader])  # what it was about to claim is given back
+            await self._ready.put(None)
+            await asyncio.wait([marker])
             self._finishing = True
             self._work.set()
             await asyncio.wait([writer])
@@ -200,7 +172,7 @@ class Lane:
         if self.closed or not self.still_ours(self._queue[0]):
             return None
         parcel = self._queue.popleft()
-        place: _Place = parcel.place
+        place: Place = parcel.place
         place.number = self._spans.chosen(place.open.batch.campaign_id)
         if place.number:
             place.taken_at = self._uptime()
@@ -212,7 +184,7 @@ class Lane:
             self._wake_parked()
 
     def give_back(self, parcel: Parcel, *, counted: bool = False) -> None:
-        place: _Place = parcel.place
+        place: Place = parcel.place
         if self.closed or place.open.release or place.open.lost:
             self._end(place, untouched(self._clock.now()))
             return
@@ -224,7 +196,7 @@ class Lane:
         self._wake_parked()
 
     def settle(self, parcel: Parcel, outcome: Outcome) -> None:
-        place: _Place = parcel.place
+        place: Place = parcel.place
         share = self._rng.random()
         if place.number and place.incident_id is not None:
             batch = place.open.batch
@@ -252,7 +224,7 @@ class Lane:
         self.settle(parcel, Outcome(verdict, code=type(error).__name__[:40]))
 
     def still_ours(self, parcel: Parcel) -> bool:
-        place: _Place = parcel.place
+        place: Place = parcel.place
         return not self.closed and not place.open.lost and self._uptime() < place.open.batch.trusted_until
 
     def _wake_parked(self) -> None:
@@ -260,7 +232,7 @@ class Lane:
         for wake in parked:
             wake()
 
-    def _end(self, place: _Place, ending: Ending) -> None:
+    def _end(self, place: Place, ending: Ending) -> None:
         place.open.ended.append((place.seat, ending))
         self._work.set()
 
@@ -282,7 +254,7 @@ class Lane:
                 await asyncio.sleep(PAUSE)
 
     async def _load_group(self) -> bool:
-        """Make the next group ready and have it marked. False: there is nothing to claim."""
+        """Make the next group ready. False: there is nothing to claim."""
         one = self._current
         if one is None:
             self._look.clear()
@@ -296,21 +268,31 @@ class Lane:
             if not one.seats:
                 raise LookupError(f"batch {batch.ref.number} of {batch.campaign_id} has nobody left and is not done")
         seats = [one.seats.popleft() for _ in range(min(self._group(one), len(one.seats)))]
-        parcels = await self._prepared(one, seats) if seats and not self._stops(one) else []
+        made = await self._prepared(one, seats) if seats and not self._stops(one) else []
         if not seats or self._stops(one):
             self._drop_current()
             return True
-        one.mark = Mark(seats[-1].position, len(seats), asyncio.get_running_loop().create_future())
-        self._work.set()
-        self._adapt(one.mark.size)
-        answer = await one.mark.answer
-        if answer is Answer.DONE:
-            self._offer(one, parcels)
-            if not one.seats:
-                self._current = None
-        else:
-            self._drop_current()
+        one.ahead += 1
+        if not one.seats:
+            self._current = None
+        await self._ready.put(Group(one, seats[-1].position, len(seats), made))
         return True
+
+    async def _mark(self) -> None:
+        """Have one group after another marked, and offer it."""
+        while (group := await self._ready.get()) is not None:
+            one, answer = group.open, Answer.RESTS
+            if not self._stops(one):
+                self._adapt(group.size)
+                one.mark = Mark(group.wire_to, group.size, asyncio.get_running_loop().create_future())
+                self._work.set()
+                answer = await one.mark.answer
+            one.ahead -= 1
+            if answer is Answer.DONE:
+                self._offer(one, group.made)
+            elif not one.release:
+                self._withdraw(one)
+            self._work.set()
 
     def _opened(self, batch: Batch) -> OpenBatch:
         channel = self._channel
@@ -357,7 +339,7 @@ class Lane:
         one.release = True
         kept: deque[Parcel] = deque()
         for parcel in self._queue:
-            place: _Place = parcel.place
+            place: Place = parcel.place
             if place.open is one:
                 one.ended.append((place.seat, untouched(self._clock.now())))
             else:
@@ -365,26 +347,26 @@ class Lane:
         self._queue = kept
         self._work.set()
 
-    async def _prepared(self, one: OpenBatch, seats: Sequence[Seat]) -> list[Parcel | tuple[_Place, Ending]]:
+    async def _prepared(self, one: OpenBatch, seats: Sequence[Seat]) -> list[Parcel | tuple[Place, Ending]]:
         """The messages to these people, and the ending of those who cannot be written to."""
         batch, now = one.batch, self._clock.now()
         if self._channel is None:
-            return [(_Place(one, seat), given_up("no-channel", now)) for seat in seats]
+            return [(Place(one, seat), given_up("no-channel", now)) for seat in seats]
         try:
             contacts = await asyncio.to_thread(self._letters.contacts, [seat.recipient_id for seat in seats])
             notice = await asyncio.to_thread(self._letters.notice, batch.campaign_id)
             addresses = {person: address_of(contact, batch.channel) for person, contact in contacts.items()}
             known = {person: address for person, address in addresses.items() if address is not None}
             withheld = await asyncio.to_thread(self._letters.withheld, notice, batch.channel, known)
-            made: list[Parcel | tuple[_Place, Ending]] = []
+            made: list[Parcel | tuple[Place, Ending]] = []
             for seat in seats:
                 contact = contacts.get(seat.recipient_id)
                 address = addresses.get(seat.recipient_id)
                 if (why := withheld.get(seat.recipient_id)) is not None:
-                    made.append((_Place(one, seat), suppressed(why, now)))
+                    made.append((Place(one, seat), suppressed(why, now)))
                     continue
                 if contact is None or address is None:
-                    made.append((_Place(one, seat), given_up(reason_without_address(contact), now)))
+                    made.append((Place(one, seat), given_up(reason_without_address(contact), now)))
                     continue
                 message = self._letters.write(
                     notice,
@@ -397,7 +379,7 @@ class Lane:
                     name=contact.name,
                     address=address,
                 )
-                made.append(Parcel(message, _Place(one, seat, notice.incident_id)))
+                made.append(Parcel(message, Place(one, seat, notice.incident_id)))
         except TocsinError as error:
             log.error("delivery.no-notice", campaign=str(batch.campaign_id), reason=error.code)
             await asyncio.to_thread(self._batches.hold, batch.campaign_id, error.code)
@@ -405,7 +387,7 @@ class Lane:
             return []
         return made
 
-    def _offer(self, one: OpenBatch, made: Sequence[Parcel | tuple[_Place, Ending]]) -> None:
+    def _offer(self, one: OpenBatch, made: Sequence[Parcel | tuple[Place, Ending]]) -> None:
         for entry in made:
             if isinstance(entry, Parcel):
                 self._queue.append(entry)
@@ -466,7 +448,7 @@ class Lane:
             marked += mark.size if mark else 0
             ended, one.ended = one.ended, []
             # A batch is given back when nothing of it is under way any more.
-            leaves = one.release and not one.left and one.covered == len(ended)
+            leaves = one.release and not one.left and not one.ahead and one.covered == len(ended)
             if ended or mark or leaves:
                 one.left = leaves
                 release = self._clock.now() if leaves else None
@@ -509,11 +491,9 @@ class Lane:
             one.lost = True
             self._withdraw(one)
         elif answer is Answer.RESTS and not one.release:
-            if one is self._current:
-                self._current = None
             self._withdraw(one)
         if any(other.mark is not None for other in self._open):
             self._work.set()
 
     def _is_over(self, one: OpenBatch) -> bool:
-        return not (one.covered or one.ended or one.mark is not None or one.seats or one is self._current)
+        return not (one.covered or one.ended or one.mark is not None or one.ahead or one.seats or one is self._current)

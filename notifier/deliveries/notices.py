@@ -11,7 +11,8 @@ from uuid import UUID
 from incidents.errors import Conflict
 from incidents.record import Record
 from notifier.campaigns.campaign import Campaign
-from notifier.templates import Rendered, Template, Templates, render, text_digest
+from notifier.public.notices import PublicNotices
+from notifier.templates import CheckAt, Rendered, Template, Templates, render, text_digest
 
 KEPT = 16
 """Campaigns kept in memory; sending touches few at a time."""
@@ -29,6 +30,8 @@ class Notice:
     """A duty demands it."""
     overrides: bool = False
     """A person decided that it goes to those too who are on the list of addresses not to be written to."""
+    check: CheckAt | None = None
+    """Where anybody can check that it is genuine."""
 
     @property
     def may_unsubscribe(self) -> bool:
@@ -37,15 +40,17 @@ class Notice:
 
     def write(self, language: str, channel: str, person_name: str, reference: str) -> Rendered:
         """The notice for one person by one channel."""
-        return render(self.template, language, channel, self.values, person_name, reference)
+        return render(self.template, language, channel, self.values, person_name, reference, self.check)
 
 
 class Notices:
     """Notices by campaign."""
 
-    def __init__(self, record: Record, templates: Templates) -> None:
+    def __init__(self, record: Record, templates: Templates, public: PublicNotices | None = None) -> None:
+        """With `public`, a campaign's page is there before the first of its messages is made."""
         self._record = record
         self._templates = templates
+        self._public = public
         self._kept: OrderedDict[UUID, Notice] = OrderedDict()
 
     def of(self, campaign_id: UUID) -> Notice:
@@ -65,6 +70,7 @@ class Notices:
             category=template.manifest.category,
             by_law=bool(campaign.duties),
             overrides=campaign.suppression_override is not None,
+            check=self._public.publish(campaign, template) if self._public is not None else None,
         )
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)

@@ -24,13 +24,15 @@ RANK: MappingProxyType[DeliveryState, int] = MappingProxyType(
         "failed": 5,  # it will not be sent
         "rejected": 5,  # the provider refused it
         "suppressed": 5,  # the address is on the list of those not to be written to
+        "read": 6,  # the person said so on the notice page: certain, whatever was reported before
     }
 )
 """A delivery moves to a higher rank or not at all: a late `sent` cannot undo `delivered`, and of two final states
-the first stays."""
+the first stays. Only the person's own word, `read`, stands above them."""
 
 FINAL_RANK = 5
-TOLD: frozenset[str] = frozenset({"accepted", "sent", "delivered"})
+TOLD: frozenset[str] = frozenset({"accepted", "sent", "delivered", "read"})
+ARRIVED: frozenset[str] = frozenset({"delivered", "read"})
 NOT_TOLD: frozenset[str] = frozenset({"undelivered", "failed", "rejected", "suppressed"})
 
 
@@ -52,8 +54,8 @@ class Phase(StrEnum):
 
 
 RecipientOutcome = Literal["open", "reached", "accepted", "failed", "ambiguous", "suppressed"]
-"""`open` while something is still to be tried or awaited; `reached`: a receipt says it arrived; `accepted`: a provider
-took it and says no more; `failed`: no channel is left; `ambiguous`: perhaps told, nobody can tell; `suppressed`: no
+"""`open` while something is still to be tried or awaited; `reached`: a receipt, or the person, says it
+arrived; `accepted`: a provider took it and says no more; `failed`: no channel is left; `ambiguous`: perhaps told, nobody can tell; `suppressed`: no
 channel was tried, for every address is on the list of those not to be written to."""
 
 OUTCOMES: tuple[RecipientOutcome, ...] = ("open", "reached", "accepted", "failed", "ambiguous", "suppressed")
@@ -106,7 +108,7 @@ def what_next(
 
 def _once_told(attempts: Sequence[Attempt], live: Sequence[Attempt]) -> Next:
     call_off = tuple(attempt.delivery_id for attempt in live if attempt.phase is Phase.READY)
-    if any(attempt.state == "delivered" for attempt in attempts):
+    if any(attempt.state in ARRIVED for attempt in attempts):
         return Next("reached", call_off=call_off)
     return Next("open" if len(live) > len(call_off) else "accepted", call_off=call_off)
 

@@ -62,6 +62,10 @@ class SuppressionBook:
         """Open the key of the digests. To be called before a transaction that `add` joins."""
         self._key.open()
 
+    def rewrap(self) -> bool:
+        """Rotation: wrap the key of the digests under the current master key. Returns whether it was under another."""
+        return self._key.rewrap()
+
     def add(
         self,
         address: str,

@@ -2,6 +2,7 @@
 
 from notifier.templates.library import Templates
 from notifier.templates.template import (
+    CheckAt,
     Rendered,
     RenderedEmail,
     RenderedSms,
@@ -12,6 +13,7 @@ from notifier.templates.template import (
 )
 
 __all__ = [
+    "CheckAt",
     "Rendered",
     "RenderedEmail",
     "RenderedSms",

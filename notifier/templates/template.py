@@ -45,6 +45,13 @@ class RenderedEmail(Model):
 Rendered = RenderedSms | RenderedEmail
 
 
+class CheckAt(Model):
+    """Where anybody can check that a notice is genuine: the code it carries, and the page behind it."""
+
+    code: str
+    address: str
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """A manifest and the words beside it. `files_digest` covers every byte of both."""
@@ -79,9 +86,12 @@ class Template:
             if value_in(self.manifest, values, name, language) is None
         )
 
-    def render_sms(self, language: str, values: Mapping[str, Any], reference: str) -> RenderedSms:
+    def render_sms(
+        self, language: str, values: Mapping[str, Any], reference: str, check: CheckAt | None = None
+    ) -> RenderedSms:
         """The text message in one language. InvalidInput when it is too long to be sent."""
-        text = plainer(" ".join(self._fill(language, "sms.txt.j2", values, reference=reference).split()))
+        filled = self._fill(language, "sms.txt.j2", values, reference=reference, check=check)
+        text = plainer(" ".join(filled.split()))
         if len(text) > MAX_SMS_CHARACTERS:
             raise InvalidInput(
                 f"The text message in {language} has {len(text)} characters; {MAX_SMS_CHARACTERS} is the most "
@@ -90,19 +100,38 @@ class Template:
             )
         return RenderedSms(text=text, segments=segments(text))
 
-    def render_email(self, language: str, values: Mapping[str, Any], name: str, reference: str) -> RenderedEmail:
+    def render_email(
+        self, language: str, values: Mapping[str, Any], name: str, reference: str, check: CheckAt | None = None
+    ) -> RenderedEmail:
         """The email in one language, to one person."""
-        fill = partial(self._fill, language, values=values, reference=reference, name=name)
-        subject = " ".join(self._fill(language, "subject.txt.j2", values, reference=reference).split())
+        return self._email(language, values, name, reference, check)
+
+    def render_public(self, language: str, values: Mapping[str, Any], check: CheckAt) -> RenderedEmail:
+        """The same words as the email's, for everybody to read: no name, no reference."""
+        return self._email(language, values, None, None, check)
+
+    def _email(
+        self, language: str, values: Mapping[str, Any], name: str | None, reference: str | None, check: CheckAt | None
+    ) -> RenderedEmail:
+        fill = partial(self._fill, language, values=values, reference=reference, name=name or "", check=check)
+        subject = " ".join(self._fill(language, "subject.txt.j2", values, reference=reference, check=check).split())
         text = re.sub(r"\n{3,}", "\n\n", fill(file="email.txt.j2")).strip() + "\n"
         return RenderedEmail(subject=subject, text=text, html=fill(file="email.html.j2").strip() + "\n")
 
     def _fill(
-        self, language: str, file: str, values: Mapping[str, Any], *, reference: str, name: str | None = None
+        self,
+        language: str,
+        file: str,
+        values: Mapping[str, Any],
+        *,
+        reference: str | None,
+        name: str | None = None,
+        check: CheckAt | None = None,
     ) -> str:
         if language not in self.languages:
             raise InvalidInput(f"The template has no words in {language}.", field="language")
         words = {**plain_values(self.manifest, values, language), "language": language, "reference": reference}
+        words |= {"notice_code": check.code if check else None, "notice_url": check.address if check else None}
         if name is not None:
             words["name"] = name
         try:
@@ -148,13 +177,14 @@ def render(
     values: Mapping[str, Any],
     person_name: str,
     reference_code: str,
+    check: CheckAt | None = None,
 ) -> Rendered:
     """The notice for one person by one channel (`sms` or `email`). Only the email greets by name: a text message
     may be read by whoever holds the phone now."""
     if channel == "sms":
-        return template.render_sms(language, values, reference_code)
+        return template.render_sms(language, values, reference_code, check)
     if channel == "email":
-        return template.render_email(language, values, person_name, reference_code)
+        return template.render_email(language, values, person_name, reference_code, check)
     raise InvalidInput(f"There is no channel {channel[:32]!r}; there are sms and email.", field="channel")
 
 

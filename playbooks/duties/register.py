@@ -102,7 +102,7 @@ class DutyRegister(Aggregate):
         facts learned later never move its clock and its ends to a later time. They may show that these were earlier
         still; everything else about the duty may be revised, and it may be lifted, but stays missed.
         """
-        now = {duty.duty_id: self._as_judged(duty) for duty in derived}
+        now = {duty.duty_id: self._as_judged(duty) for duty in map(self._in_turn, derived)}
         for duty_id, duty in now.items():
             state = self.duties.get(duty_id)
             if state is None or state.lifted:
@@ -116,8 +116,43 @@ class DutyRegister(Aggregate):
                     context,
                     incident_id=incident_id,
                     duty_id=duty_id,
-                    reason="The facts now known no longer trigger it.",
+                    reason="By the facts and the law of now there is no such duty.",
                 )
+
+    def _in_turn(self, duty: DutyOnRecord) -> DutyOnRecord:
+        """A duty that comes again, its clock being its own last submission, is another duty at each turn, so that every
+        turn is warned of, filed and judged for itself. A turn that is open keeps its clock: when another recipient of
+        the same rule is told, nothing moves for this one."""
+        if duty.clock_event != own_submission(duty.rule):
+            return duty
+        state, turn = self.duties.get(duty.duty_id), 1
+        turn_id = duty.duty_id
+        while state is not None and state.fulfilled_at is not None:
+            turn += 1
+            turn_id = f"{duty.duty_id}:{turn}"
+            state = self.duties.get(turn_id)
+        duty = duty.model_copy(update={"duty_id": turn_id})
+        if state is None or duty.status != "due" or _no_later(duty.clock_at, state.duty.clock_at):
+            return duty
+        return duty.model_copy(update={name: getattr(state.duty, name) for name in _JUDGED})
+
+    def passed(self, now: datetime) -> Mapping[str, datetime]:
+        """The open duties whose strict deadline lies before `now` and is not on record as missed, with it."""
+        return {
+            duty_id: due
+            for duty_id, state in self.duties.items()
+            if state.is_open
+            and not state.missed
+            and state.duty.status in RUNS
+            and (due := state.duty.strict_due) is not None
+            and due < now
+        }
+
+    def miss(self, incident_id: UUID, duty_id: str, context: Context) -> None:
+        """Record that the strict deadline passed, before what came later is taken into account."""
+        due = self.passed(context.recorded_at).get(duty_id)
+        if due is not None:
+            self.emit(DutyMissed, context, incident_id=incident_id, duty_id=duty_id, strict_due=due)
 
     def _revise(
         self, incident_id: UUID, state: DutyState, duty: DutyOnRecord, changed: tuple[str, ...], context: Context
@@ -159,6 +194,7 @@ class DutyRegister(Aggregate):
             raise InvalidInput("A waiver needs its reason: it will be read by an auditor.", field="reason")
         if not context.actor.startswith("user:"):
             raise InvalidInput("Only a person can waive a duty.", field="actor")
+        self.miss(incident_id, duty_id, context)
         self.emit(DutyWaived, context, incident_id=incident_id, duty_id=duty_id, reason=reason)
 
     def overturn_waiver(self, incident_id: UUID, duty_id: str, reason: str, context: Context) -> None:
@@ -178,7 +214,10 @@ class DutyRegister(Aggregate):
                 f"The duty's clock started at {started.isoformat()}; nothing can be filed before that.",
                 field="submitted_at",
             )
-        end = state.duty.legal_end or state.duty.strict_due
+        due = state.duty.strict_due
+        if due is not None and submitted_at > due:
+            self.miss(incident_id, duty_id, context)
+        end = state.duty.legal_end or due
         self.emit(
             DutyFulfilled,
             context,
@@ -344,6 +383,11 @@ class DutyRegister(Aggregate):
         self.duties[event.duty_id] = replace(state, called_out_at=event.recorded_at, **changes)
 
 
+def own_submission(rule: str) -> str:
+    """The clock event of a duty that counts from its own last submission."""
+    return f"submitted:{rule}"
+
+
 def waited_until(state: DutyState, now: datetime) -> datetime | None:
     """The end of a duty's waiting, if that has passed and nobody recorded it yet."""
     delay = state.duty.delay
@@ -354,7 +398,7 @@ def waited_until(state: DutyState, now: datetime) -> datetime | None:
 
 def restarts_warnings(event: DutyRevised) -> bool:
     """Whether the window moved: what was called out of the old one says nothing about the new one."""
-    return not {"clock_at", "strict_due"}.isdisjoint(event.changed)
+    return not {"clock_at", "strict_due", "reminder_at"}.isdisjoint(event.changed)
 
 
 def pressing(started: datetime | None, due: datetime | None, reminder: datetime | None, now: datetime) -> int:

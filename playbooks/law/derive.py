@@ -167,7 +167,7 @@ def _duties(script: Script, bound: Verdict, world: _World) -> Sequence[Duty]:
         return ()
     rule = script.rule
     where = seat(script.pack.instrument.forum, rule, world.facts, world.profile)
-    start = _start(rule.clock, where, world)
+    start = _turn(rule, _start(rule.clock, where, world), world)
     if not script.in_force((start.at or world.at).astimezone(where.zone).date()):
         return ()
     counting = _counting(script.pack, rule, where, world)
@@ -233,6 +233,17 @@ def _start(clock: Clock, where: Seat, world: _World) -> _Start:
         if moment := _time_of(event, where.zone, world):
             return _Start(clock.name, moment, event)
     return _Start(clock.name, None)
+
+
+def _turn(rule: Rule, start: _Start, world: _World) -> _Start:
+    """A duty that comes again counts from its own last submission, once there is one."""
+    if rule.id not in world.submissions or start.at is None or not _comes_again(rule):
+        return start
+    return _Start(f"submitted:{rule.id}", world.submissions[rule.id])
+
+
+def _comes_again(rule: Rule) -> bool:
+    return rule.period.recurrence is not None and rule.period.recurrence.amount is not None
 
 
 def _end_of(name: str, world: _World) -> datetime | None:

@@ -24,6 +24,7 @@ OUTCOME_OF_STATE = {
     "accepted": IN_FLIGHT,
     "sent": IN_FLIGHT,
     "delivered": REACHED,
+    "read": REACHED,
     "ambiguous": AMBIGUOUS,
     "failed": FAILED,
     "undelivered": FAILED,

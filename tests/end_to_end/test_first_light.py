@@ -140,9 +140,17 @@ def test_everybody_who_can_be_told_is_told_once(house: House, campaign: str) -> 
     coverage = eventually(
         house,
         f"/v1/campaigns/{campaign}/coverage",
-        lambda c: c if c["state"] == "finished" and c["outcomes"]["reached"] == CHINESE + VIETNAMESE + 17 - 1 else None,
-        "the last receipts",
+        lambda c: (
+            c
+            if c["state"] == "finished"
+            and c["outcomes"]["reached"] == CHINESE + VIETNAMESE + 17 - 1
+            and c["outcomes"]["failed"] == 1
+            else None
+        ),
+        "the last receipts, and the mail that comes back",
     )
+    (bounced,) = [message for message in house.world.outbox() if message.status == "bounced"]
+    assert bounced.sender.startswith("b+"), "it came back under the name that we gave it"
 
     outcomes = coverage["outcomes"]
     assert outcomes["planned"] == 212

@@ -148,6 +148,7 @@ class Installation:
                 "tls": "none",
                 "sender": "incident@xiangyao.example",
             },
+            "bounces": {"address": "b@xiangyao.example", "smtp_port": world.bounce_port},
             "workers": {"probe_port": 0, "lease_seconds": LEASE_SECONDS, "drain_seconds": 15},
             "vault": {"master_keys": KEY},
             **settings,

@@ -95,7 +95,7 @@ def one_night(folder: Path, kills: list[float]) -> tuple[dict[str, object], dict
 
 
 def all_settled(world: World) -> bool | None:
-    return True if all(m.status not in {"queued", "sending", "sent"} for m in world.outbox()) else None
+    return True if all(m.status not in {"queued", "accepted", "sending", "sent"} for m in world.outbox()) else None
 
 
 def test_killed_at_fifty_moments_it_always_ends_the_same(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from notifier.vault import MasterKeys
 from notifier.wiring import Notifier, build_notifier
 
 TOKEN = "a-token-for-tests"
+PUBLIC_URL = "https://notify.harbour.example"
 SECRET = b"callback-secret-for-tests"
 KEYS = MasterKeys("test", {"test": bytes(range(32))})
 SIMULATED = tuple(known.pattern.pattern for known in NUMBER_RANGES)
@@ -233,6 +234,7 @@ async def open_house(
                 rng=random.Random(7),
                 callbacks=callbacks,
                 twilio_tokens=[TOKEN],
+                public_url=PUBLIC_URL,
                 timing=timing,
                 extra_numbers=SIMULATED,
                 batch=batch,

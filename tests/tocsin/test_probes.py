@@ -40,6 +40,10 @@ def test_it_lives_and_says_why_it_is_not_ready() -> None:
     assert answer.json()["reasons"] == [{"part": "workers", "reason": "sender fails"}]
     with ProbeServer(create_probes(list, lambda: b""), sockets):
         assert httpx.get(f"{base}/readyz").status_code == 200, "the sockets stay the caller's"
+        assert httpx.post(f"{base}/v1/alerts/ocsf", json={}).status_code == 404
+    with ProbeServer(create_probes(list, lambda: b"", before_the_door=True), sockets):
+        answer = httpx.post(f"{base}/v1/alerts/ocsf", json={})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5"), "to be sent again, not given up"
     for one in sockets:
         one.close()
 

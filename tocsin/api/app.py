@@ -39,6 +39,7 @@ from tocsin.api.routes import (
     runs,
     schemas,
     simulation,
+    suppressions,
 )
 from tocsin.api.scopes import Door, Probe
 from tocsin.console.console import create_console
@@ -90,6 +91,7 @@ def create_app(
         uploads=anyio.CapacityLimiter(UPLOADS_AT_ONCE),
     )
     add_error_handlers(app)
+    app.include_router(suppressions.questions)
     for module in (
         alerts,
         incidents,
@@ -106,6 +108,7 @@ def create_app(
         boards,
         receipts,
         recipients,
+        suppressions,
         keys,
         schemas,
         events,
@@ -127,5 +130,5 @@ def _body_limits(settings: Settings) -> tuple[BodyLimit, ...]:
         limit(r"^/v1/alerts/", settings.intake.max_bytes),
         limit(r"^/v1/campaigns/[^/]+/audience$", settings.audience.max_bytes + _FORM_BYTES),
         limit(r"^/v1/receipts/", _FORM_BYTES),
-        limit(r"^/(login|logout|outbox)", _FORM_BYTES),
+        limit(r"^/(login|logout|outbox|suppressions|u/)", _FORM_BYTES),
     )

@@ -29,6 +29,7 @@ TAGS: list[dict[str, Any]] = [
     {"name": "boards", "description": "What is true now, across incidents."},
     {"name": "receipts", "description": "What providers report of deliveries."},
     {"name": "recipients", "description": "People affected: erased when they ask."},
+    {"name": "suppressions", "description": "Addresses not to be written to; the list holds digests only."},
     {"name": "keys", "description": "API keys and what they may do."},
     {"name": "schemas", "description": "JSON Schemas of what the API takes."},
     {"name": "health", "description": "Liveness, readiness, metrics."},

@@ -19,6 +19,7 @@ from tocsin.cli import (
     remote_duties,
     service,
     setup,
+    suppressions,
     vault,
     worker,
 )
@@ -43,6 +44,7 @@ remote.register(app)
 remote_duties.register(app)
 filings.register(app)
 vault.register(app)
+suppressions.register(app)
 backup.register(app)
 relay.register(app)
 alerts.register(app)

@@ -35,6 +35,7 @@ def rewrap(as_json: Json = False) -> None:
         parties = _repeat(
             services.parties.rewrap_contacts, services.parties.contacts_behind(), progress, "contract parties"
         )
+        services.notifier.suppressions.rewrap()
     earlier = [key_id for key_id in keys.keys if key_id != keys.current]
     if as_json:
         say({"current": keys.current, "people": people, "party_contacts": parties, "earlier": earlier})

@@ -21,6 +21,8 @@ from tocsin.console.duty_forms import add_forms
 from tocsin.console.filing_page import add_filing_pages
 from tocsin.console.pages import Pages
 from tocsin.console.sessions import LASTS
+from tocsin.console.suppression_page import add_suppression_pages
+from tocsin.console.unsubscribe_page import add_unsubscribe_pages
 from tocsin.console.viewers import language_of, principal_of, session_cookie, sessions_of, viewer_of
 from tocsin.console.words import words_in
 
@@ -143,6 +145,8 @@ def create_console(pages: Pages) -> APIRouter:
     router.add_api_route("/incidents/{name}", console.incident, methods=["GET"])
     add_forms(router, Depends(_refuse_foreign))
     add_filing_pages(router, pages)
+    add_suppression_pages(router, pages)
+    add_unsubscribe_pages(router, pages)
     router.add_api_route("/login", console.login_form, methods=["GET"])
     router.add_api_route("/login", console.log_in, methods=["POST"])
     router.add_api_route("/logout", console.log_out, methods=["POST"])

@@ -1,8 +1,9 @@
 """The people of the story: 212 customers in three languages, none of them real.
 
 Telephone numbers come from the simulated ranges, addresses from domains set aside for examples (RFC 2606). One
-number has no phone behind it, so that person is told by mail; one mailbox does not exist, which its mail server reports later, and that person has no
-telephone, so nobody reaches them: coverage on a bad night is not a hundred percent, and the board says so.
+number has no phone behind it, so that person is told by mail; one mailbox does not exist, which is reported by a mail
+that comes back, and that person has no telephone, so nobody reaches them: coverage on a bad night is not a hundred
+percent, and the board says so.
 """
 
 from __future__ import annotations

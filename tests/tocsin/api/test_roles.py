@@ -25,6 +25,12 @@ NONE = "no key"
 
 TABLE: dict[tuple[str, str], Permission | str] = {
     ("POST", "/v1/alerts/{dialect}"): ALERTS,
+    ("GET", "/v1/suppressions"): READ,
+    ("POST", "/v1/suppressions"): PREPARE,
+    ("POST", "/v1/suppressions/search"): PREPARE,
+    ("POST", "/v1/suppressions/{suppression}/lifting"): APPROVE,
+    ("POST", "/v1/campaigns/{campaign}/suppression-override"): APPROVE,
+    ("POST", "/v1/receipts/twilio/inbound"): NONE,
     ("POST", "/v1/alerts/{dialect}/batch"): ALERTS,
     ("GET", "/v1/alerts"): READ,
     ("POST", "/v1/incidents"): HANDLE,
@@ -64,6 +70,12 @@ TABLE: dict[tuple[str, str], Permission | str] = {
     ("DELETE", "/v1/incidents/{incident}/duties/{duty}/waiver"): DECIDE,
     ("POST", "/v1/incidents/{incident}/duties/{duty}/filing"): DECIDE,
     ("POST", "/v1/incidents/{incident}/duties/{duty}/acknowledgement"): HANDLE,
+    ("POST", "/v1/incidents/{incident}/duties/{duty}/assignment"): HANDLE,
+    ("DELETE", "/v1/incidents/{incident}/duties/{duty}/assignment"): HANDLE,
+    ("GET", "/v1/incidents/{incident}/delays"): READ,
+    ("POST", "/v1/incidents/{incident}/delays"): DECIDE,
+    ("POST", "/v1/incidents/{incident}/delays/{delay}/end"): DECIDE,
+    ("GET", "/v1/owners"): READ,
     ("GET", "/v1/incidents/{incident}/duties/{duty}/filing-draft"): READ,
     ("GET", "/v1/incidents/{incident}/duties/{duty}/filing-form"): READ,
     ("POST", "/v1/incidents/{incident}/duties/{duty}/filing-items"): HANDLE,
@@ -104,6 +116,7 @@ TABLE: dict[tuple[str, str], Permission | str] = {
 }
 
 PARTS = {
+    "delay": str(UUID(int=8)),
     "name": "incident.reported.v1",
     "dialect": "wazuh",
     "incident": str(UUID(int=1)),

@@ -69,6 +69,12 @@ class Reject(RequestModel):
     reason: Reason
 
 
+class OverrideSuppression(RequestModel):
+    """Why whoever opted out or complained is written to all the same."""
+
+    reason: Reason
+
+
 class PreviewShown(ResponseModel):
     """The notice as an invented person would get it."""
 
@@ -176,6 +182,16 @@ def reject(command: Approves, campaign: CampaignId, body: Reject, services: Part
     """Say no, with a reason the author can work with. An approval can be taken back until the start."""
     refuse_contacts(body.reason, "reason")
     return _tagged(services.campaigns.reject(command.context(services.clock), campaign, reason=body.reason), response)
+
+
+@router.post("/campaigns/{campaign}/suppression-override", summary="Override suppressions", responses=CHANGING)
+def override_suppression(
+    command: Approves, campaign: CampaignId, body: OverrideSuppression, services: Parts, response: Response
+) -> CampaignView:
+    """Let a notice that the law demands go to those too who opted out or complained. Addresses that do not exist stay
+    left out. Only before it starts."""
+    view = services.campaigns.override_suppression(command.context(services.clock), campaign, reason=body.reason)
+    return _tagged(view, response)
 
 
 @router.get("/campaigns/{campaign}/coverage", summary="Who is reached", dependencies=[READS], responses=READING_ONE)

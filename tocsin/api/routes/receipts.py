@@ -24,6 +24,16 @@ _FORM = {
     }
 }
 
+_MESSAGE = {
+    "schema": {
+        "type": "object",
+        "properties": {"From": {"type": "string"}, "Body": {"type": "string"}},
+        "required": ["From"],
+    }
+}
+_NO_ANSWER = '<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
+"""TwiML that sends nothing back: Twilio confirms a STOP by itself."""
+
 
 @router.post(
     "/twilio",
@@ -41,13 +51,51 @@ async def twilio(
     signature: Annotated[str | None, Header(alias="X-Twilio-Signature", max_length=200)] = None,
 ) -> Response:
     """A delivery's new state, signed by Twilio. Forged ones are refused and counted; repeats change nothing."""
+    params = await _form_of(request)
+    await run_in_threadpool(_accept, services, str(request.url), params, signature)
+    return Response(status_code=204)
+
+
+@router.post(
+    "/twilio/inbound",
+    summary="A text message that a person sent back",
+    responses=problems("malformed-request", "forbidden", "invalid-input", "not-found", "too-large"),
+    response_class=Response,
+    openapi_extra={
+        "security": [],
+        "requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": _MESSAGE}},
+    },
+)
+async def twilio_inbound(
+    request: Request,
+    services: Parts,
+    signature: Annotated[str | None, Header(alias="X-Twilio-Signature", max_length=200)] = None,
+) -> Response:
+    """STOP puts the sender's number on the list of those not to be written to, START takes it off. Nothing is kept of
+    the message."""
+    params = await _form_of(request)
+    await run_in_threadpool(_take_in, services, str(request.url), params, signature)
+    return Response(_NO_ANSWER, media_type="text/xml")
+
+
+def _take_in(services: Services, url: str, params: dict[str, list[str]], signature: str | None) -> None:
+    inbound = services.notifier.inbound
+    if inbound is None:
+        raise NotFound("No text messages are sent from here, so there are none to take.")
+    try:
+        result = inbound.accept(url, params, signature)
+    except TocsinError as error:
+        _count(services, "inbound_forged" if isinstance(error, Forbidden) else "inbound_invalid")
+        raise
+    _count(services, f"inbound_{result.value}")
+
+
+async def _form_of(request: Request) -> dict[str, list[str]]:
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != "application/x-www-form-urlencoded":
         raise ProblemRaised("unsupported-media-type", "Send the callback as application/x-www-form-urlencoded.")
     form = await request.form(max_files=0, max_fields=MAX_FIELDS)
-    params = {name: [str(value) for value in form.getlist(name)] for name in form}
-    await run_in_threadpool(_accept, services, str(request.url), params, signature)
-    return Response(status_code=204)
+    return {name: [str(value) for value in form.getlist(name)] for name in form}
 
 
 def _accept(services: Services, url: str, params: dict[str, list[str]], signature: str | None) -> None:

@@ -1,0 +1,130 @@
+"""Events and rows saved in one transaction: both or neither, and on the terms of every other save."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import Engine, text
+
+from incidents.alerts.alert import Alert
+from incidents.clock import ManualClock
+from incidents.errors import Conflict
+from incidents.incident.incident import Incident
+from incidents.record import Context, Record, Registry, open_record
+from incidents.record.database import open_engine
+from incidents.record.transaction import transaction
+from tests.servers import BACKENDS, fresh_database
+
+CLOCK = ManualClock(datetime(2026, 11, 20, 1, 0, tzinfo=UTC))
+
+
+@pytest.fixture(params=BACKENDS)
+def both(request: pytest.FixtureRequest, tmp_path: Path, registry: Registry) -> Iterator[tuple[Record, Engine]]:
+    """A record, and an engine on the same database with a table of rows."""
+    with fresh_database(request.param, tmp_path) as url, open_record(url, registry) as record:
+        engine = open_engine(url)
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE notes (note TEXT PRIMARY KEY)"))
+        yield record, engine
+        engine.dispose()
+
+
+def context() -> Context:
+    return Context.of_command("user:lan", CLOCK)
+
+
+def incident(incident_id: UUID | None = None) -> Incident:
+    return Incident.report(incident_id or uuid4(), context(), title="t")
+
+
+def notes(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        return list(connection.execute(text("SELECT note FROM notes ORDER BY note")).scalars())
+
+
+def note(work: object, what: str) -> None:
+    work.connection.execute(text("INSERT INTO notes VALUES (:note)"), {"note": what})  # type: ignore[attr-defined]
+
+
+def test_events_of_many_streams_and_rows_are_saved_together(both: tuple[Record, Engine]) -> None:
+    record, engine = both
+    woken: list[int] = []
+    first, second = incident(), incident()
+    with record.waking(lambda: woken.append(record.head())), transaction(record, engine) as work:
+        work.record(first, None, second)
+        note(work, "kept")
+        assert not woken
+
+    assert notes(engine) == ["kept"]
+    assert [one.event.originator_id for one in record.read(0, 10)] == [first.id, second.id]
+    assert woken == [record.head()]
+    assert record.load(Incident, first.id).title == "t"
+
+
+def test_a_failure_in_the_block_saves_neither(both: tuple[Record, Engine]) -> None:
+    record, engine = both
+    afterwards: list[str] = []
+    with pytest.raises(ZeroDivisionError), transaction(record, engine) as work:  # noqa: PT012
+        work.record(incident())
+        work.afterwards(lambda: afterwards.append("done"))
+        note(work, "gone")
+        raise ZeroDivisionError
+
+    assert notes(engine) == []
+    assert record.read(0, 10) == []
+    assert afterwards == []
+
+
+def test_a_version_that_is_taken_is_a_conflict_and_saves_neither(both: tuple[Record, Engine]) -> None:
+    record, engine = both
+    reported = incident()
+    record.commit(reported)
+    with pytest.raises(Conflict), transaction(record, engine) as work:  # noqa: PT012
+        note(work, "gone")
+        work.record(incident(), incident(reported.id))
+
+    assert notes(engine) == []
+    assert len(record.read(0, 10)) == 1
+
+
+def test_without_events_the_rows_are_saved_and_nobody_is_woken(both: tuple[Record, Engine]) -> None:
+    record, engine = both
+    woken: list[int] = []
+    with record.waking(lambda: woken.append(1)), transaction(record, engine) as work:
+        note(work, "kept")
+
+    assert notes(engine) == ["kept"]
+    assert woken == []
+
+
+def test_many_are_found_at_once(both: tuple[Record, Engine]) -> None:
+    record, engine = both
+    saved = [incident() for _ in range(1_100)]
+    record.commit(*saved)
+    saved[0].triage(context())
+    record.commit(saved[0])
+    with transaction(record, engine) as work:
+        found = work.find_many(Incident, {one.id for one in saved} | {uuid4()})
+        others = work.find_many(Alert, [saved[0].id])
+
+    assert set(found) == {one.id for one in saved}
+    assert found[saved[0].id].version == 2
+    assert others == {}
+
+
+def test_of_what_is_known_only_the_news_is_read(both: tuple[Record, Engine]) -> None:
+    record, engine = both
+    saved = incident()
+    record.commit(saved)
+    known = record.load(Incident, saved.id)
+    saved.triage(context())
+    record.commit(saved)
+    with transaction(record, engine) as work:
+        found = work.find_many(Incident, [saved.id], known={saved.id: known})
+
+    assert found[saved.id] is known
+    assert (known.version, known.phase) == (2, record.load(Incident, saved.id).phase)
