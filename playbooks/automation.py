@@ -7,6 +7,7 @@ duties and runs never disagree, and a kill at any moment repeats the computation
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -39,10 +40,12 @@ from playbooks.duties.events import (
     DelayEnded,
     DelayRequested,
     DutyFulfilled,
+    DutyOnRecord,
     DutyResumed,
     DutyWaived,
     WaiverOverturned,
 )
+from playbooks.duties.merged import parts_of, whole_of
 from playbooks.duties.on_record import all_on_record
 from playbooks.duties.register import DutyRegister
 from playbooks.law.book import LawBook
@@ -132,7 +135,10 @@ class Automation:
         if incident is None:
             return []
         if incident.phase is Phase.MERGED:
-            return self._hand_over(incident, context)
+            # What happens to a part, such as that a request to wait ends, may move the duties of the whole.
+            whole = whole_of(self._record, incident)
+            on = self.look_again(whole.id, context) if whole.phase is not Phase.MERGED else []
+            return [*self._hand_over(incident, context), *on]
         facts = known_facts(incident, self._profile)
         grades = self._grade(incident, facts, context)
         register = self.derive(incident, context)
@@ -145,6 +151,7 @@ class Automation:
         changed: list[Aggregate] = []
         register = self._record.find(DutyRegister, DutyRegister.id_for(incident.id))
         if register is not None:
+            self._settle(incident, register, context)
             register.hand_over(incident.id, f"The incident was merged into {incident.merged_into}.", context)
             changed.append(register)
         for playbook in self._playbooks:
@@ -173,30 +180,50 @@ class Automation:
 
     def derive(self, incident: Incident, context: Context) -> DutyRegister:
         """The register with what differs from law and facts of now emitted, but not saved. No difference: no events."""
-        facts = known_facts(incident, self._profile)
         register_id = DutyRegister.id_for(incident.id)
         register = self._record.find(DutyRegister, register_id) or DutyRegister(register_id)
+        self._settle(incident, register, context)
+        register.update(incident.id, self._demanded(incident, register, context.recorded_at), context)
+        return register
+
+    def _settle(self, incident: Incident, register: DutyRegister, context: Context) -> None:
+        """What is recorded after a deadline passed does not move it, though the watch over clocks has not called it out
+        yet: whether it was missed is judged by what was on record when it passed."""
+        for duty_id, due in register.passed(context.recorded_at).items():
+            then = self._record.find_as_of(Incident, incident.id, due)
+            before = self._record.find_as_of(DutyRegister, register.id, due)
+            if then is None or before is None or duty_id not in before.duties:
+                continue
+            demanded = self._demanded(then, before, due)
+            # Facts that were on record in time, and were not looked at before the deadline, do count.
+            if any(duty.duty_id == duty_id and duty.strict_due == due for duty in before.in_turn(demanded)):
+                register.miss(incident.id, duty_id, context)
+
+    def _demanded(self, incident: Incident, register: DutyRegister, at: datetime) -> list[DutyOnRecord]:
         overrides = {
             scheme: event.level
             for scheme, event in incident.grades.items()
             if event.override_reason is not None and event.level is not None
         }
+        delays = self._delays(incident, register)
         derived = derive(
-            facts,
+            known_facts(incident, self._profile),
             self._law,
             self._calendar,
-            at=context.recorded_at,
+            # A clock that goes after the one by which a request was recorded does not make it one of the future.
+            at=max((at, *(request.stated_at for request in delays))),
             profile=self._profile,
             submissions=register.submissions,
             grades=overrides,
-            delays=self._delays(incident, register),
+            delays=delays,
         )
-        register.update(incident.id, all_on_record(derived), context)
-        return register
+        return all_on_record(derived)
 
     def _delays(self, incident: Incident, register: DutyRegister) -> list[DelayRequest]:
         """Requests to wait: this incident's, and those of incidents that became part of it."""
-        parts = (self._record.find(DutyRegister, DutyRegister.id_for(part)) for part in sorted(incident.absorbed))
+        parts = (
+            self._record.find(DutyRegister, DutyRegister.id_for(part)) for part in parts_of(self._record, incident)
+        )
         return [request for one in (register, *parts) if one is not None for request in one.delays.values()]
 
     def _advance(

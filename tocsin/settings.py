@@ -34,7 +34,7 @@ from pydantic_settings import (
 
 from incidents.errors import FieldFault, InvalidInput
 from notifier.vault import MasterKeys
-from tocsin.settings_notifier import BounceSettings, DkimSettings, notifier_faults
+from tocsin.settings_notifier import BounceSettings, DkimSettings, NoticePageSettings, notifier_faults
 from tocsin.settings_section import Section, with_secrets
 
 CONFIG_VARIABLE = "TOCSIN_CONFIG"
@@ -391,6 +391,7 @@ class Settings(BaseSettings):
     smtp: SmtpSettings = SmtpSettings()
     bounces: BounceSettings = BounceSettings()
     dkim: DkimSettings = DkimSettings()
+    notice_pages: NoticePageSettings = NoticePageSettings()
     warnings: WarningSettings = WarningSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
     workers: WorkerSettings = WorkerSettings()

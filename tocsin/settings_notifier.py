@@ -1,4 +1,4 @@
-"""Settings of the back channel and of signatures: `[bounces]` and `[dkim]`."""
+"""Settings of the back channel, of signatures and of public pages: `[bounces]`, `[dkim]`, `[notice_pages]`."""
 
 from __future__ import annotations
 
@@ -60,6 +60,15 @@ class BounceSettings(Section):
     def domain(self) -> str:
         """The domain that bounces come to."""
         return self.address.rpartition("@")[2]
+
+
+class NoticePageSettings(Section):
+    """The public pages on which anybody can check a notice. Each process that answers requests counts for itself."""
+
+    per_address_minute: int = Field(
+        60, ge=5, le=100_000, description="Pages a minute for one address (IPv6: one /64); many people may share one."
+    )
+    per_second: int = Field(200, ge=1, le=100_000, description="Pages a second for all; ten times that at once.")
 
 
 class DkimSettings(Section):

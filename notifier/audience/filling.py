@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 
 from incidents.clock import Clock
 from incidents.errors import Conflict
+from incidents.record.bulk import BulkInsert
 from incidents.record.database import writing
 from notifier.audience.folding import Fold, Folding, Member
 from notifier.audience.frozen import Freezer
@@ -28,6 +29,11 @@ from notifier.vault import Contact, Vault
 
 BATCH = 2000
 """Rows to a transaction."""
+
+_INSERT_MEMBERS = BulkInsert(
+    audience_members,
+    ("audience_id", "position", "recipient_id", "language", "country", "has_sms", "has_email", "leaf"),
+)
 
 Progress = Callable[[int], None]
 """Told the number of rows that are in, after every batch."""
@@ -245,14 +251,19 @@ class Filling:
         contacts = {member.recipient_id: _contact(person) for member, person in batch.people.values()}
         if contacts:
             self._vault.put(contacts, connection)
-            connection.execute(
-                insert(audience_members),
+            _INSERT_MEMBERS(
+                connection,
                 [
-                    {
-                        "audience_id": self._job.audience_id,
-                        "leaf": self._leaf(member, contacts[member.recipient_id]),
-                        **member.as_row(),
-                    }
+                    (
+                        self._job.audience_id,
+                        member.position,
+                        member.recipient_id,
+                        member.language,
+                        member.country,
+                        member.has_sms,
+                        member.has_email,
+                        self._leaf(member, contacts[member.recipient_id]),
+                    )
                     for member, _ in batch.people.values()
                 ],
             )

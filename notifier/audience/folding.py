@@ -8,17 +8,19 @@ contacts, which lie in the database: an import of millions takes no more memory 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from operator import itemgetter
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
+from incidents.record.bulk import BulkInsert
 from notifier.audience.row import Person
 from notifier.audience.tables import audience_marks
 
 _AT_ONCE = 500
+_INSERT_MARKS = BulkInsert(audience_marks, ("audience_id", "mark", "position", "is_phone", "other", "row"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,6 @@ class Member:
     @property
     def channels(self) -> tuple[str, ...]:
         return tuple(name for name, has in (("sms", self.has_sms), ("email", self.has_email)) if has)
-
-    def as_row(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(slots=True, eq=False)
@@ -117,21 +116,13 @@ class Folding:
                     table.c.audience_id == self._audience_id, table.c.mark == mark, table.c.position == position
                 )
             )
-        rows: list[dict[str, Any]] = [
-            {
-                "audience_id": self._audience_id,
-                "mark": mark,
-                "position": seen.position,
-                "is_phone": is_phone,
-                "other": other,
-                "row": seen.row,
-            }
+        rows = [
+            (self._audience_id, mark, seen.position, is_phone, other, seen.row)
             for seen in self._changed.values()
             for mark, other, is_phone in ((seen.phone, seen.email, True), (seen.email, seen.phone, False))
             if mark
         ]
-        if rows:
-            connection.execute(insert(table), sorted(rows, key=lambda one: one["mark"]))
+        _INSERT_MARKS(connection, sorted(rows, key=itemgetter(1)))
 
     def _index(self, seen: Seen) -> None:
         for mark in filter(None, (seen.phone, seen.email)):

@@ -23,7 +23,7 @@ from incidents.record.database import reading, writing
 from notifier.audience import Audiences
 from notifier.campaigns.events import DeliveryPolicy
 from notifier.deliveries.book import DeliveryBook
-from notifier.deliveries.bulk import BulkInsert
+from incidents.record.bulk import BulkInsert
 from notifier.deliveries.groups import (
     ATTEMPT_COLUMNS,
     PERSON_COLUMNS,

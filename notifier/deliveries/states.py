@@ -54,9 +54,9 @@ class Phase(StrEnum):
 
 
 RecipientOutcome = Literal["open", "reached", "accepted", "failed", "ambiguous", "suppressed"]
-"""`open` while something is still to be tried or awaited; `reached`: a receipt, or the person, says it
-arrived; `accepted`: a provider took it and says no more; `failed`: no channel is left; `ambiguous`: perhaps told, nobody can tell; `suppressed`: no
-channel was tried, for every address is on the list of those not to be written to."""
+"""`open` while something is still to be tried or awaited; `reached`: a receipt, or the person, says it arrived;
+`accepted`: a provider took it and says no more; `failed`: no channel is left; `ambiguous`: perhaps told, nobody can
+tell; `suppressed`: no channel was tried, for every address is on the list of those not to be written to."""
 
 OUTCOMES: tuple[RecipientOutcome, ...] = ("open", "reached", "accepted", "failed", "ambiguous", "suppressed")
 

@@ -15,10 +15,11 @@ from uuid import UUID, uuid4
 import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, func, select, update
 
 from incidents.clock import Clock
 from incidents.errors import NotFound, TocsinError
+from incidents.record.bulk import BulkInsert
 from incidents.record.database import reading, writing
 from notifier.vault.contact import Contact, ErasedContact
 from notifier.vault.keys import MasterKeys
@@ -35,6 +36,8 @@ JOURNAL_WAIT_MS = 2_000
 
 _OPENED = tuple(vault_contacts.c[name] for name in ("recipient_id", "key_id", "wrapped_key", "sealed"))
 """What it takes to open a contact."""
+_SEALED = ("key_id", "wrapped_key", "sealed")
+_INSERT = BulkInsert(vault_contacts, ("recipient_id", "stored_at", *_SEALED))
 
 
 class VaultDamaged(TocsinError):
@@ -71,10 +74,8 @@ class Vault:
                 self.put(contacts, own)
             return
         now = self._clock.now()
-        rows = [
-            {"recipient_id": rid, "stored_at": now, **self._seal(rid, contact)} for rid, contact in contacts.items()
-        ]
-        connection.execute(insert(vault_contacts), rows)
+        sealed = ((rid, now, self._seal(rid, contact)) for rid, contact in contacts.items())
+        _INSERT(connection, [(rid, at, *(found[name] for name in _SEALED)) for rid, at, found in sealed])
 
     def replace(self, recipient_id: UUID, contact: Contact, connection: Connection) -> None:
         """Seal a person's contact anew, under a new key. The erased stay erased."""

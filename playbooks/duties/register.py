@@ -5,7 +5,7 @@ The register compares what law and facts demand now with what is on record, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -102,7 +102,7 @@ class DutyRegister(Aggregate):
         facts learned later never move its clock and its ends to a later time. They may show that these were earlier
         still; everything else about the duty may be revised, and it may be lifted, but stays missed.
         """
-        now = {duty.duty_id: self._as_judged(duty) for duty in map(self._in_turn, derived)}
+        now = {duty.duty_id: self._as_judged(duty) for duty in self.in_turn(derived)}
         for duty_id, duty in now.items():
             state = self.duties.get(duty_id)
             if state is None or state.lifted:
@@ -118,6 +118,10 @@ class DutyRegister(Aggregate):
                     duty_id=duty_id,
                     reason="By the facts and the law of now there is no such duty.",
                 )
+
+    def in_turn(self, derived: Iterable[DutyOnRecord]) -> Iterator[DutyOnRecord]:
+        """The derived duties, those that come again with the id of their turn."""
+        return map(self._in_turn, derived)
 
     def _in_turn(self, duty: DutyOnRecord) -> DutyOnRecord:
         """A duty that comes again, its clock being its own last submission, is another duty at each turn, so that every

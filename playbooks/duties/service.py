@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from incidents.errors import InvalidInput
+from incidents.errors import IllegalTransition, InvalidInput
+from incidents.incident.incident import Incident
 from incidents.privacy import refuse_contacts
 from incidents.record import Context, Record, retrying
+from incidents.reference import reference_of
+from playbooks.duties.merged import parts_of, whole_of
 from playbooks.duties.register import DutyRegister
 from playbooks.law.delays import DelayRequest
 
@@ -79,6 +82,7 @@ class DutyService:
         def command() -> DutyRegister:
             register = self.register(incident_id)
             if not register.has_done(context):
+                self._refuse_merged(incident_id)
                 register.request_delay(incident_id, request, context)
                 self._record.commit(register)
             return register
@@ -88,11 +92,24 @@ class DutyService:
     def end_delay(
         self, incident_id: UUID, delay_id: str, context: Context, *, reason: str, ended_at: datetime | None = None
     ) -> DutyRegister:
-        """Record that a request to wait no longer stands."""
+        """Record that a request to wait no longer stands; also one of an incident that became part of this one."""
         reason, when = _reason(reason), ended_at or context.recorded_at
-        return self._change(
-            incident_id, context, lambda register: register.end_delay(incident_id, delay_id, when, reason, context)
-        )
+        of = next((part for part in self._parts(incident_id) if delay_id in self.register(part).delays), incident_id)
+        return self._change(of, context, lambda register: register.end_delay(of, delay_id, when, reason, context))
+
+    def delays(self, incident_id: UUID) -> tuple[DelayRequest, ...]:
+        """All requests to wait: this incident's, and those of incidents that became part of it."""
+        return tuple(request for part in self._parts(incident_id) for request in self.register(part).delays.values())
+
+    def _parts(self, incident_id: UUID) -> Sequence[UUID]:
+        incident = self._record.find(Incident, incident_id)
+        return [incident_id, *(parts_of(self._record, incident) if incident is not None else ())]
+
+    def _refuse_merged(self, incident_id: UUID) -> None:
+        incident = self._record.find(Incident, incident_id)
+        if incident is not None and incident.merged_into is not None:
+            whole = reference_of(whole_of(self._record, incident).id)
+            raise IllegalTransition(f"The incident was merged into {whole}: record the request there.")
 
     def watch(self, incident_id: UUID, context: Context) -> DutyRegister:
         """Call out what became pressing."""

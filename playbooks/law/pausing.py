@@ -123,8 +123,8 @@ def _take(request: DelayRequest, allowed: Sequence[DelayTerms], duty: Running, s
     if ends is not None and ends <= begins:
         return (
             Step(
-                en=f"{asked.en} It was over before the clock started, so it changes nothing.",
-                zh=f"{asked.zh}在起算之前已结束，不影响期限。",
+                en=f"{asked.en} It was over before anything could wait, so it changes nothing.",
+                zh=f"{asked.zh}该要求在可暂缓之前已结束，不影响期限。",
             ),
         )
     spans.counted.append((request, terms))

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from playbooks.law.calendars import WorkCalendar, add_working_days, next_working_day
+from playbooks.law.fact_words import clock_zh
 from playbooks.law.period import MIDNIGHT_END, Cap, Deadline, Family, OfficeHours, Period, Rollover, Step, Unit, Until
 from playbooks.law.words import day_en, day_zh, end_en, end_zh, last_day, moment_en, moment_zh, unusual_days
 
@@ -348,21 +349,21 @@ def _capped(period: Period, cap: Cap, found: Deadline | None, start: datetime, c
     if event is None:
         step = Step(
             en=f"A second limit counts from “{cap.event}”, which is not known yet.",
-            zh=f"另有一项自“{cap.event}”起算的上限，该时间尚不明确。",
+            zh=f"另有一项自“{clock_zh(cap.event)}”起算的上限，该时间尚不明确。",
         )
         return found.model_copy(update={"steps": (*found.steps, step)}) if found else None
     limit = _limit(period, cap, event, counting)
     if cap.dropped_if_start_after and start > limit.strict_due:
         step = Step(
             en=f"The limit of {cap.amount} {cap.unit} from “{cap.event}” ended before the start, so it does not apply.",
-            zh=f"自“{cap.event}”起 {cap.amount} {_UNITS_ZH.get(cap.unit, cap.unit)}的上限在起算前已届满，故不适用。",
+            zh=f"自“{clock_zh(cap.event)}”起 {cap.amount} {_UNITS_ZH.get(cap.unit, cap.unit)}的上限在起算前已届满，故不适用。",
         )
         return found.model_copy(update={"steps": (*found.steps, step)}) if found else None
     if found is not None and found.strict_due <= limit.strict_due and found.legal_end <= limit.legal_end:
         return found
     step = Step(
         en=f"The earlier limit binds: {moment_en(limit.strict_due)}, counted from “{cap.event}”.",
-        zh=f"以较早者为准：自“{cap.event}”起算，至 {moment_zh(limit.strict_due)}。",
+        zh=f"以较早者为准：自“{clock_zh(cap.event)}”起算，至 {moment_zh(limit.strict_due)}。",
     )
     if found is None:
         return limit.model_copy(update={"steps": (*limit.steps, step)})

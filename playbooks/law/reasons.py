@@ -12,6 +12,7 @@ from incidents.facts.conditions import Verdict
 from incidents.facts.vocabulary import vocabulary
 from incidents.grading.grade import GradeResult
 from playbooks.law.duty import DutyClock, DutyExemption, Reason, Retention
+from playbooks.law.fact_words import PROMPTNESS_ZH, clock_zh, grade_words, level_title, scheme_title, value_zh
 from playbooks.law.forum import Seat
 from playbooks.law.pack import Pack, Rule
 from playbooks.law.pausing import Paused
@@ -63,7 +64,9 @@ class KnownFacts:
             words = vocabulary()
             known = [(name, _shown(self._facts[name])) for name in names if name in self._facts]
             en = "; ".join(f"{name} = {value}" for name, value in known)
-            zh = "；".join(f"{words[name].zh} = {value}" for name, value in known)
+            zh = "；".join(
+                f"{words[name].zh}：{value_zh(words[name], self._facts[name])}" for name in names if name in self._facts
+            )
             self._texts[names] = (en, zh)
         return self._texts[names]
 
@@ -102,15 +105,14 @@ def _of_condition(text: str, *, met: bool) -> Reason:
 
 def _of_grade(scheme: str, result: GradeResult | str | None) -> Iterator[Reason]:
     if isinstance(result, str):
-        yield _reason("grade", f"{scheme}: graded {result} by a person.", f"{scheme}：经人工定级为 {result}。")
-    elif result is not None:
-        met = ", ".join(state.criterion for state in result.met) or "no criterion met"
-        more = "" if result.settled else f"; at most {result.highest_possible}"
+        en, zh = (level_title(scheme, result, language) for language in ("en", "zh"))
         yield _reason(
             "grade",
-            f"{scheme}: {result.level} ({met}{more}).",
-            f"{scheme}：{_local(result.title)}（{met}{more}）。",
+            f"{scheme_title(scheme, 'en')}: graded {en} by a person.",
+            f"{scheme_title(scheme, 'zh')}：经人工定级为{zh}。",
         )
+    elif result is not None:
+        yield _reason("grade", grade_words(scheme, result, "en"), grade_words(scheme, result, "zh"))
 
 
 def of_exemptions(exemptions: Sequence[DutyExemption], by_request: frozenset[str], held: Paused) -> Iterator[Reason]:
@@ -137,7 +139,7 @@ def of_clock(rule: Rule, clock: DutyClock, where: Seat) -> Iterator[Reason]:
     if rule.clock.exact:
         exact_en, exact_zh = f" ({rule.clock.exact['en']})", f"（{_local(rule.clock.exact)}）"
     en = f"The clock starts with “{clock.event}”{exact_en}"
-    zh = f"起算事件：{clock.event}{exact_zh}"
+    zh = f"起算：{clock_zh(clock.event)}{exact_zh}"
     if clock.at is None:
         yield _reason("clock", f"{en}, whose time is not known yet.", f"{zh}，时间尚不明确。")
         return
@@ -151,7 +153,7 @@ def of_clock(rule: Rule, clock: DutyClock, where: Seat) -> Iterator[Reason]:
         yield _reason(
             "assumption",
             f"That time is not stated; the time of “{clock.assumed}” was taken in its place.",
-            f"该时间未填报，暂以“{clock.assumed}”的时间代替。",
+            f"该时间未填报，暂以“{clock_zh(clock.assumed)}”代替。",
         )
 
 
@@ -171,11 +173,12 @@ def of_deadline(rule: Rule, own: Deadline | None, held: Paused, where: Seat) -> 
     elif not rule.period.has_end and not rule.period.retention:
         reminder = held.reminder
         word = rule.promptness.value.replace("_", " ") if rule.promptness else "no number"
+        word_zh = PROMPTNESS_ZH[rule.promptness.value] if rule.promptness else "无数字"
         en, zh = "no date is set", "未设日期"
         if reminder is not None:
             local = reminder.astimezone(where.zone)
             en, zh = f"an internal reminder rings {moment_en(local)}", f"内部提醒：{moment_zh(local)}"
-        yield _reason("period", f"The law gives no number ({word}); {en}.", f"法律未规定具体时限（{word}）；{zh}。")
+        yield _reason("period", f"The law gives no number ({word}); {en}.", f"法律未规定具体时限（{word_zh}）；{zh}。")
 
 
 def _of_waiting(held: Paused, where: Seat) -> Iterator[Reason]:

@@ -72,7 +72,7 @@ class Deadlines(Projection):
     """What must be told to whom by when, and what became of it."""
 
     name = NAME
-    version = 3
+    version = 4
     events = duties.OF_DUTY
     tables: ClassVar = (deadline_duties,)
 

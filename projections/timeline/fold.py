@@ -44,7 +44,7 @@ class Timeline(Projection):
     """What happened, in order."""
 
     name = NAME
-    version = 1
+    version = 2
     events = (*incident.EVENTS, *alerts.EVENTS, *duties.EVENTS, *filings.EVENTS, *runs.EVENTS, *campaigns.EVENTS)
     tables: ClassVar = (timeline_entries,)
 
@@ -141,6 +141,8 @@ def _duty(event: Any) -> dict[str, Any]:
         "instrument": duty.instrument,
         "article": duty.article,
         "recipient": duty.recipient,
+        "recipient_texts": dict(duty.recipient_names),
+        "instrument_texts": dict(duty.instrument_titles),
         "stage": duty.stage,
         "status": duty.status,
         "strict_due": duty.strict_due.isoformat() if duty.strict_due else None,

@@ -22,9 +22,12 @@ _INSTANTS = frozenset(
 )
 
 _TERMED = frozenset(
-    {"reported_by", "outcome", "how", "status", "by_state", "outcomes", "direction", "channels", "by", "form"}
+    {"reported_by", "outcome", "how", "status", "by_state", "outcomes", "direction", "channels", "by", "form", "changed"}
 )
 """Parameters that hold words of ours, and so have a translation; what people wrote is never translated."""
+
+_LOCAL = frozenset({"recipient", "instrument"})
+"""Parameters that may come with their words by language, as `<name>_texts`."""
 
 
 class Sentences(BaseModel):
@@ -88,6 +91,8 @@ class _Words(dict[str, str]):
             return ""
         if name in _INSTANTS and isinstance(value, str):
             return datetime.fromisoformat(value).astimezone(self._zone).strftime("%Y-%m-%d %H:%M %z")
+        if name in _LOCAL and (texts := self._parameters.get(f"{name}_texts")):
+            return in_language(texts, self._language)
         if isinstance(value, Mapping):
             return self._map(name, value)
         if isinstance(value, list | tuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -33,9 +34,17 @@ class TimelineEntry(ReadModel):
     parameters: Mapping[str, Any]
     cause: str
 
-    def words(self, language: str, zone: ZoneInfo | None = None) -> str:
-        """The entry as a sentence, in English or Simplified Chinese. Plain text: escape it where it is shown."""
-        return sentence(self.kind, self.parameters, language, zone)
+    def words(
+        self, language: str, zone: ZoneInfo | None = None, *, duties: Mapping[str, str] = MappingProxyType({})
+    ) -> str:
+        """The entry as a sentence, in English or Simplified Chinese. Plain text: escape it where it is shown.
+
+        `duties` are names of duties by id, to stand in place of the id.
+        """
+        parameters = self.parameters
+        if (name := duties.get(str(parameters.get("duty_id", "")))) is not None:
+            parameters = {**parameters, "duty_id": name}
+        return sentence(self.kind, parameters, language, zone)
 
 
 _c = timeline_entries.c

@@ -266,6 +266,7 @@ def _campaign(teller: Teller, it: UUID, campaign: UUID, run: UUID) -> None:
     tell(campaigns.CampaignRejected, actor="user:minh", reason="say which data")
     tell(campaigns.ApprovalRequested, **digests)
     tell(campaigns.CampaignApproved, actor="user:minh", **digests)
+    tell(campaigns.SuppressionOverridden, actor="user:minh", reason="the article names no exception")
     tell(campaigns.CampaignStarted, recipients=4)
     at = teller.now
     record_moves(teller, it, campaign, move("a", "claimed", at), move("b", "claimed", at), move("c", "claimed", at))

@@ -29,6 +29,7 @@ from tocsin.api.routes import (
     duties,
     events,
     filings,
+    genuine,
     health,
     incident_views,
     incidents,
@@ -45,6 +46,7 @@ from tocsin.api.scopes import Door, Probe
 from tocsin.console.console import create_console
 from tocsin.console.pages import Pages
 from tocsin.console.problem_pages import ProblemPages
+from tocsin.public_pages.pages import public_router
 from tocsin.services import Services
 from tocsin.settings import Settings
 
@@ -54,6 +56,7 @@ _NO_TELEMETRY: Any = {"telemetry": {"tracing": False, "metrics": False, "logs": 
 without it take the argument and leave it unused."""
 _FORM_BYTES = 65_536
 """What a multipart form may add around a file."""
+_SHORT_FORM_BYTES = 4_096
 
 
 def create_app(
@@ -103,6 +106,7 @@ def create_app(
         simulation,
         runs,
         campaigns,
+        genuine,
         audiences,
         parties,
         boards,
@@ -115,7 +119,7 @@ def create_app(
         health,
     ):
         app.include_router(module.router)
-    for router in (create_console(pages), *extra_routers):
+    for router in (create_console(pages), public_router(services), *extra_routers):
         app.include_router(router)
     describe(app)
     return app
@@ -131,4 +135,5 @@ def _body_limits(settings: Settings) -> tuple[BodyLimit, ...]:
         limit(r"^/v1/campaigns/[^/]+/audience$", settings.audience.max_bytes + _FORM_BYTES),
         limit(r"^/v1/receipts/", _FORM_BYTES),
         limit(r"^/(login|logout|outbox|suppressions|u/)", _FORM_BYTES),
+        limit(r"^/n(/|$)", _SHORT_FORM_BYTES),
     )

@@ -13,6 +13,7 @@ from tocsin.cli import (
     law,
     law_packs,
     migrate,
+    notices,
     record,
     relay,
     remote,
@@ -43,6 +44,7 @@ worker.register(app)
 remote.register(app)
 remote_duties.register(app)
 filings.register(app)
+notices.register(app)
 vault.register(app)
 suppressions.register(app)
 backup.register(app)

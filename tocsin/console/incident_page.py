@@ -13,6 +13,7 @@ from incidents.facts import vocabulary
 from incidents.incident.incident import Incident
 from incidents.incident.known import known_facts
 from incidents.reference import reference_of
+from notifier.templates import CheckAt
 from playbooks.law.delays import DelayRequest
 from projections.coverage.coverage import CampaignCoverage, campaigns_of
 from projections.deadlines.deadlines import Deadline, deadlines
@@ -80,6 +81,8 @@ class IncidentPage:
     """Makes the commands of this page's forms have one effect each."""
     tasks: tuple[Task, ...]
     campaigns: tuple[CampaignCoverage, ...]
+    checks: Mapping[UUID, CheckAt]
+    """By campaign, the code and page by which people can check its notices; drills have none."""
     entries: tuple[TimelineEntry, ...]
     more_entries: str | None
 
@@ -92,6 +95,7 @@ def gather(services: Services, incident_id: UUID, now: datetime, *, cursor: str 
     found = deadlines(engine, now=now, incident_id=incident_id, include="all", limit=500)
     duties = with_owners(found, settings).items
     register = services.duties.register(incident_id)
+    campaigns = campaigns_of(engine, incident_id)
     story = timeline(engine, incident_id, newest_first=True, minor=False, limit=TIMELINE_ROWS, cursor=cursor)
     return IncidentPage(
         incident=incident,
@@ -105,12 +109,17 @@ def gather(services: Services, incident_id: UUID, now: datetime, *, cursor: str 
         settled_duties=tuple(duty for duty in duties if duty.colour in _SETTLED and duty.status != "lifted"),
         lifted_duties=tuple(duty for duty in duties if duty.status == "lifted"),
         owners=Owners(settings).known(),
-        delays=tuple(register.delays.values()),
+        delays=services.duties.delays(incident_id),
         delayable=any(duty.delayable_by for duty in duties if duty.colour not in _SETTLED),
         unacknowledged=frozenset(name for name, one in register.duties.items() if one.wants_acknowledgement),
         once=uuid4(),
         tasks=tasks(engine, incident_id=incident_id, limit=50).items,
-        campaigns=campaigns_of(engine, incident_id),
+        campaigns=campaigns,
+        checks={
+            one.campaign_id: services.notifier.public.check_of(one.campaign_id)
+            for one in campaigns
+            if services.notifier.public is not None and not one.drill
+        },
         entries=story.items,
         more_entries=story.next_cursor,
     )

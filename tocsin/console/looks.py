@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -70,6 +70,20 @@ class Looks:
     def kept(self, until: str, zone: str) -> str:
         """The end of a retention time, which ends with a day."""
         return self.deadline(datetime.fromisoformat(until), zone, ends_with_day=True)
+
+    def resumes(self, at: str, zone: str) -> str:
+        """A deadline to come after a waiting; 00:00 is the end of the day before."""
+        due = datetime.fromisoformat(at).astimezone(_zone(zone))
+        return self.deadline(due, zone, ends_with_day=(due.hour, due.minute) == (0, 0))
+
+    def duty_names(self, duties: Iterable[Deadline]) -> dict[str, str]:
+        """By id, what a duty is called in a sentence: whom to tell, and under what."""
+        return {duty.duty_id: self._duty_name(duty) for duty in duties}
+
+    def _duty_name(self, duty: Deadline) -> str:
+        recipient = self.text(duty.recipient_names, duty.recipient)
+        instrument = self.text(duty.instrument_titles, duty.instrument)
+        return f"“{recipient}（{instrument}）”" if self.language == "zh" else f"“{recipient} ({instrument})”"
 
     def left(self, due: datetime) -> str:
         """`2 h 14 min left`, `over by 3 min`."""

@@ -200,6 +200,75 @@ def test_the_request_goes_with_an_incident_into_the_one_it_becomes_part_of(
     assert of(record, whole, PEOPLE).duty.status == "paused"
 
 
+def test_a_request_goes_through_two_merges_and_can_be_ended_from_the_whole(
+    record: Record, automation: Automation, duties: DutyService, breach: UUID, analyst: ContextMaker, clock: ManualClock
+) -> None:
+    incidents = IncidentService(record)
+    duties.request_delay(breach, analyst(), asked())
+    parts = [breach]
+    for title in ("The larger theft", "The whole campaign"):
+        whole = incidents.report(uuid4(), analyst(), title=title).id
+        incidents.triage(whole, analyst())
+        incidents.merge(parts[-1], analyst(), whole)
+        parts.append(whole)
+    follow(record, automation, whole, analyst)
+    assert of(record, whole, PEOPLE).duty.status == "paused"
+    assert [request.id for request in duties.delays(whole)] == ["letter-1"]
+
+    with pytest.raises(IllegalTransition, match="merged into INC-"):
+        duties.request_delay(breach, analyst(), asked(id="letter-2"))
+    clock.move_to(NIGHT + timedelta(days=2))
+    duties.end_delay(whole, "letter-1", analyst(), reason="The suspect was arrested.")
+    follow(record, automation, breach, analyst)  # the event is of the part: its incident is looked at
+    assert of(record, whole, PEOPLE).duty.status == "due"
+
+
+def test_a_clock_that_is_behind_does_not_lose_a_request(
+    record: Record, automation: Automation, duties: DutyService, breach: UUID, analyst: ContextMaker
+) -> None:
+    duties.request_delay(breach, analyst(), asked())
+    behind = Context(actor="system:automation", cause=f"timer:{uuid4()}", recorded_at=NIGHT - timedelta(seconds=5))
+    record.commit(*automation.look_again(breach, behind))
+    assert of(record, breach, PEOPLE).duty.status == "paused"
+
+
+def test_a_request_or_a_fact_recorded_after_the_deadline_does_not_hide_that_it_was_missed(
+    record: Record, automation: Automation, duties: DutyService, breach: UUID, analyst: ContextMaker, clock: ManualClock
+) -> None:
+    due = of(record, breach, PEOPLE).duty.strict_due
+    assert due is not None
+    clock.move_to(due + timedelta(seconds=2))  # before the watch over clocks looked
+    duties.request_delay(breach, analyst(), asked(due - timedelta(days=1)))
+    follow(record, automation, breach, analyst)
+    state = of(record, breach, PEOPLE)
+    assert (state.missed, state.duty.status, state.duty.strict_due) == (True, "due", due)
+
+
+def test_a_fact_on_record_in_time_counts_though_it_was_looked_at_after_the_deadline(
+    record: Record, automation: Automation, breach: UUID, analyst: ContextMaker, clock: ManualClock
+) -> None:
+    due = of(record, breach, PEOPLE).duty.strict_due
+    assert due is not None
+    clock.move_to(due - timedelta(hours=1))
+    IncidentService(record).state_facts(breach, analyst(), {"data_events": ["unavailable"]})
+    clock.move_to(due + timedelta(hours=1))  # the service stood still meanwhile
+    follow(record, automation, breach, analyst)
+    state = of(record, breach, PEOPLE)
+    assert (state.missed, state.lifted) == (False, True)
+
+
+def test_a_fact_learned_after_the_deadline_lifts_the_duty_and_leaves_it_missed(
+    record: Record, automation: Automation, breach: UUID, analyst: ContextMaker, clock: ManualClock
+) -> None:
+    due = of(record, breach, PEOPLE).duty.strict_due
+    assert due is not None
+    clock.move_to(due + timedelta(seconds=2))
+    IncidentService(record).state_facts(breach, analyst(), {"data_events": ["unavailable"]})
+    follow(record, automation, breach, analyst)
+    state = of(record, breach, PEOPLE)
+    assert (state.missed, state.lifted) == (True, True)
+
+
 def test_what_cannot_be_a_request_is_refused(duties: DutyService, analyst: ContextMaker, clock: ManualClock) -> None:
     def ask(request: DelayRequest, context: Context | None = None) -> None:
         duties.request_delay(INCIDENT, context or analyst(), request)

@@ -325,3 +325,86 @@ def test_a_window_that_moved_warns_anew(register: DutyRegister, clock: ManualClo
     register.watch(INCIDENT, analyst())
 
     assert register.duties["gdpr-33"].wants_acknowledgement
+
+
+TURN = "cn-nfra-69-pm-every-2h"
+
+
+def turn(last: datetime | None = None, **changes: Any) -> DutyOnRecord:
+    """A report due every two hours, before the first or after the last submission."""
+    start = last or NIGHT
+    fields: dict[str, Any] = {
+        "rule": TURN,
+        "clock_event": "occurred" if last is None else f"submitted:{TURN}",
+        "clock_at": start,
+        "strict_due": start + timedelta(hours=2),
+        "legal_end": start + timedelta(hours=2),
+    }
+    return duty(f"{TURN}:nfra:update", **(fields | changes))
+
+
+def test_a_report_that_is_due_again_and_again_is_a_duty_at_every_turn(
+    register: DutyRegister, clock: ManualClock, analyst: ContextMaker
+) -> None:
+    first = turn().duty_id
+    register.update(INCIDENT, [turn()], analyst())
+    clock.move_to(NIGHT + timedelta(hours=1))
+    register.fulfil(INCIDENT, first, clock.now(), "filing", analyst())
+    register.update(INCIDENT, [turn(clock.now())], analyst())
+    (second,) = register.open_duties()
+    assert second != first
+    assert register.duties[second].duty.strict_due == NIGHT + timedelta(hours=3)
+
+    clock.move_to(NIGHT + timedelta(hours=3, minutes=1))
+    register.watch(INCIDENT, analyst())
+    assert register.duties[second].missed, "a turn that nobody reports is missed like any other duty"
+    register.fulfil(INCIDENT, second, clock.now(), "filing", analyst())
+    register.update(INCIDENT, [turn(clock.now())], analyst())
+    register.collect_events()
+    register.update(INCIDENT, [turn(clock.now())], analyst())
+    assert not list(register.collect_events()), "the same turn is not begun twice"
+    (third,) = register.open_duties()
+    assert len({first, second, third}) == 3
+    assert (register.duties[first].missed, register.duties[second].missed) == (False, True)
+
+    register.update(INCIDENT, [], analyst())
+    assert not register.open_duties(), "it ends with the event that it runs until"
+
+
+def test_a_report_to_one_recipient_does_not_move_the_deadline_of_another(
+    register: DutyRegister, clock: ManualClock, analyst: ContextMaker
+) -> None:
+    other = f"{TURN}:police:update"
+    register.update(INCIDENT, [turn(), turn().model_copy(update={"duty_id": other})], analyst())
+    clock.move_to(NIGHT + timedelta(hours=1))
+    register.fulfil(INCIDENT, turn().duty_id, clock.now(), "filing", analyst())
+    again = turn(clock.now())
+    register.update(INCIDENT, [again, again.model_copy(update={"duty_id": other})], analyst())
+    assert register.duties[other].duty.strict_due == NIGHT + timedelta(hours=2)
+
+
+def test_a_deadline_that_passed_is_missed_though_the_filing_or_the_waiver_is_faster_than_the_watch(
+    register: DutyRegister, clock: ManualClock, analyst: ContextMaker
+) -> None:
+    register.update(INCIDENT, [duty("a"), duty("b"), duty("c")], analyst())
+    clock.move_to(NIGHT + timedelta(hours=72, seconds=1))
+    register.fulfil(INCIDENT, "a", clock.now(), "filing", analyst())
+    register.fulfil(INCIDENT, "b", NIGHT + timedelta(hours=71), "filing", analyst())
+    register.waive(INCIDENT, "c", "Not a processor of ours.", analyst())
+    assert [register.duties[name].missed for name in "abc"] == [True, False, True]
+
+
+def test_a_reminder_that_rang_before_a_pause_rings_again_after_it(
+    register: DutyRegister, clock: ManualClock, analyst: ContextMaker
+) -> None:
+    plain: dict[str, Any] = {"strict_due": None, "legal_end": None, "promptness": "prompt"}
+    register.update(INCIDENT, [duty(**plain, reminder_at=NIGHT + timedelta(hours=24))], analyst())
+    clock.move_to(NIGHT + timedelta(hours=25))
+    register.watch(INCIDENT, analyst())
+    paused = duty(**plain, status="paused", reminder_at=NIGHT + timedelta(days=7))
+    register.update(INCIDENT, [paused], analyst())
+    assert not register.duties["gdpr-33"].wants_acknowledgement
+    clock.move_to(NIGHT + timedelta(days=9))
+    register.update(INCIDENT, [duty(**plain, reminder_at=NIGHT + timedelta(days=8))], analyst())
+    register.watch(INCIDENT, analyst())
+    assert register.duties["gdpr-33"].wants_acknowledgement

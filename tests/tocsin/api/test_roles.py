@@ -24,6 +24,8 @@ ANY = "any key"
 NONE = "no key"
 
 TABLE: dict[tuple[str, str], Permission | str] = {
+    ("GET", "/v1/campaigns/{campaign}/genuine"): READ,
+    ("GET", "/v1/notices/{code}"): READ,
     ("POST", "/v1/alerts/{dialect}"): ALERTS,
     ("GET", "/v1/suppressions"): READ,
     ("POST", "/v1/suppressions"): PREPARE,
@@ -116,6 +118,7 @@ TABLE: dict[tuple[str, str], Permission | str] = {
 }
 
 PARTS = {
+    "suppression": str(UUID(int=5)),
     "delay": str(UUID(int=8)),
     "name": "incident.reported.v1",
     "dialect": "wazuh",

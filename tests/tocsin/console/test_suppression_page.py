@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -78,9 +79,6 @@ def token(door: Door, monkeypatch: pytest.MonkeyPatch) -> str:
             )
         )
         connection.execute(insert(deliveries).values(**row))
-    template = services.templates.get("personal-data-breach")
-    changed = template.manifest.model_copy(update={"unsubscribable": True, "category": "newsletter"})
-    monkeypatch.setattr(template, "manifest", changed)
     _approved(monkeypatch, duties=())
     urls = UnsubscribeUrls("https://x.example", services.vault.keys.derive(PURPOSE))
     return urls.url_for(UUID(str(row["delivery_id"]))).rpartition("/")[2]
@@ -88,8 +86,9 @@ def token(door: Door, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def _approved(monkeypatch: pytest.MonkeyPatch, *, duties: tuple[str, ...]) -> None:
     def of(self: Notices, campaign_id: UUID) -> Any:
-        template = self._templates.get("personal-data-breach")
-        return Notice(template, {}, uuid4(), category=template.manifest.category, by_law=bool(duties))
+        manifest = self._templates.get("personal-data-breach").manifest
+        template: Any = SimpleNamespace(manifest=manifest.model_copy(update={"unsubscribable": True}))
+        return Notice(template, {}, uuid4(), category="newsletter", by_law=bool(duties))
 
     monkeypatch.setattr(Notices, "of", of)
 

@@ -117,8 +117,7 @@ def list_owners(services: Parts) -> OwnersNamed:
 @router.get("/incidents/{incident}/delays", summary="Requests to wait", dependencies=[READS], responses=READING_ONE)
 def list_delays(incident: IncidentId, services: Parts) -> Waiting:
     """The requests on record, those that ended included, and what every open duty does with them."""
-    register = services.duties.register(incident)
-    return _waiting(register, register)
+    return _waiting(services, incident, services.duties.register(incident))
 
 
 @router.post("/incidents/{incident}/delays", status_code=201, summary="Record a request to wait", responses=CHANGING)
@@ -126,8 +125,8 @@ def request_delay(command: Decides, incident: IncidentId, body: AskToWait, servi
     """An authority asks that telling wait. Each duty waits as its own law lets it, or not at all; the answer says
     which. What pauses runs on by itself when its time is over."""
     request = body.request(str(command.command_id), services.clock.now())
-    register = services.duties.request_delay(incident, command.context(services.clock), request)
-    return _waiting(register, _derived(services, command, incident))
+    services.duties.request_delay(incident, command.context(services.clock), request)
+    return _waiting(services, incident, _derived(services, command, incident))
 
 
 @router.post(
@@ -135,10 +134,10 @@ def request_delay(command: Decides, incident: IncidentId, body: AskToWait, servi
 )
 def end_delay(command: Decides, incident: IncidentId, delay: DelayName, body: EndWaiting, services: Parts) -> Waiting:
     """The authority says that nothing stands in the way any more, or the request was recorded by mistake."""
-    register = services.duties.end_delay(
+    services.duties.end_delay(
         incident, delay, command.context(services.clock), reason=body.reason, ended_at=body.ended_at
     )
-    return _waiting(register, _derived(services, command, incident))
+    return _waiting(services, incident, _derived(services, command, incident))
 
 
 def _derived(services: Services, command: Command, incident: UUID) -> DutyRegister:
@@ -147,9 +146,9 @@ def _derived(services: Services, command: Command, incident: UUID) -> DutyRegist
     return automation_of(services).derive(found, command.context(services.clock))
 
 
-def _waiting(register: DutyRegister, derived: DutyRegister) -> Waiting:
+def _waiting(services: Services, incident: UUID, derived: DutyRegister) -> Waiting:
     return Waiting(
-        delays=tuple(register.delays.values()),
+        delays=services.duties.delays(incident),
         effects=tuple(Effect.of(state) for state in derived.open_duties().values() if state.duty.status in SHOWN),
     )
 

@@ -1,0 +1,181 @@
+"""`/n`: is this notice from us? For everybody, without a key.
+
+The page of a code is the same for whoever asks, so it says nothing about any person. A link that came with a notice
+names its reader by an HMAC; opening it shows the same page with a button, and only pressing that tells us anything. The
+answer is the same whether the link is one of ours or not.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.resources import files
+from typing import Annotated, Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_date
+from fastapi import APIRouter, Form, Request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from incidents.facts import OrganisationProfile
+from notifier.public.code import MAX_TYPED, tidy_code
+from notifier.public.notices import PUBLIC_PATH, PublicNotice
+from tocsin.api.scopes import client_of
+from tocsin.public_pages import words
+from tocsin.public_pages.limits import Throttle
+from tocsin.services import Services
+
+SHARED = "public, max-age=60"
+"""Short, because a code that is not known yet may be known in a minute."""
+PRIVATE = "private, no-store"
+_LANG = Annotated[str, Form(max_length=20)]
+
+
+class PublicPages:
+    """The handlers. Synchronous: they read the database."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        limits = services.settings.notice_pages
+        self._throttle = Throttle(
+            services.clock, per_address_minute=limits.per_address_minute, per_second=limits.per_second
+        )
+        self._templates = Environment(
+            loader=PackageLoader("tocsin.public_pages", "."), autoescape=True, undefined=StrictUndefined
+        )
+        self._style = files("tocsin.public_pages").joinpath("page.css").read_text("utf-8")
+        digest = b64encode(sha256(self._style.encode()).digest()).decode()
+        self._policy = (
+            f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; "
+            "frame-ancestors 'none'"
+        )
+        words.table()  # a broken table stops the start, not a reader
+
+    def ask(self, request: Request) -> Response:
+        """Where a code is typed."""
+        return self._busy(request) or self._page(request, "ask")
+
+    def typed(
+        self, request: Request, code: Annotated[str, Form(max_length=MAX_TYPED * 4)] = "", lang: _LANG = ""
+    ) -> Response:
+        """A code that was typed: to its page. What cannot be one is not put into an address."""
+        tidied = tidy_code(code)
+        if tidied is None:
+            return self._busy(request) or self._page(request, "unknown", status=404, cache=PRIVATE, lang=lang)
+        return RedirectResponse(f"{PUBLIC_PATH}/{tidied}{_query(lang=lang)}", 303)
+
+    def show(self, request: Request, code: str) -> Response:
+        """The page of a code."""
+        thanks = "thanks" in request.query_params
+        return self._answer(request, code, cache=PRIVATE if thanks else SHARED, thanks=thanks)
+
+    def show_personal(self, request: Request, code: str, token: str) -> Response:
+        """The same page, with a button. Whose link it is is not looked up: programs open links too."""
+        del token
+        return self._answer(request, code, cache=PRIVATE, confirm=True)
+
+    def confirm(self, request: Request, code: str, token: str, lang: _LANG = "") -> Response:
+        """The button was pressed. To the page of the code, whatever came of it."""
+        refused = self._busy(request)
+        if refused is not None:
+            return refused
+        acknowledging = self._services.notifier.acknowledging
+        if acknowledging is not None:
+            acknowledging.acknowledge(code, token)
+        return RedirectResponse(
+            f"{PUBLIC_PATH}/{quote(tidy_code(code) or '0', safe='')}{_query(thanks='1', lang=lang)}",
+            303,
+            headers={"Cache-Control": PRIVATE},
+        )
+
+    def _answer(
+        self, request: Request, code: str, *, cache: str, confirm: bool = False, thanks: bool = False
+    ) -> Response:
+        refused = self._busy(request)
+        if refused is not None:
+            return refused
+        public = self._services.notifier.public
+        notice = public.find(code) if public is not None else None
+        # A notice without words in any language could not be sent; were there one, it would not be shown.
+        if notice is None or not notice.words:
+            return self._page(request, "unknown", status=404, cache=cache)
+        return self._page(request, "genuine", cache=cache, notice=notice, confirm=confirm, thanks=thanks)
+
+    def _busy(self, request: Request) -> Response | None:
+        wait = self._throttle.wait_seconds(client_of(request.scope))
+        if not wait:
+            return None
+        answer = self._page(request, "busy", status=429, cache=PRIVATE)
+        answer.headers["Retry-After"] = str(wait)
+        return answer
+
+    def _page(
+        self,
+        request: Request,
+        state: str,
+        *,
+        status: int = 200,
+        cache: str = SHARED,
+        lang: str = "",
+        notice: PublicNotice | None = None,
+        confirm: bool = False,
+        thanks: bool = False,
+    ) -> Response:
+        available = tuple(notice.words) if notice is not None else words.LANGUAGES
+        asked = lang or request.query_params.get("lang")
+        chosen = words.choose(asked, request.headers.get("accept-language", ""), available)
+        profile = self._services.profile
+        values: dict[str, Any] = {"confirm": confirm, "thanks": thanks, "notice": notice}
+        if notice is not None:
+            values |= {"said": notice.words[chosen], "sent": _day(notice, profile, chosen)}
+        text = self._templates.get_template("page.html").render(
+            w=words.Words(chosen),
+            state=state,
+            language=chosen if chosen in words.LANGUAGES else "en",
+            chosen=chosen,
+            choices=[(tag, words.NAMES.get(tag, tag)) for tag in available],
+            organisation=_name(profile, chosen),
+            style=Markup(self._style),  # noqa: S704 - our own file, as the policy's hash holds
+            **values,
+        )
+        headers: Mapping[str, str] = {
+            "Content-Security-Policy": self._policy,
+            "Cache-Control": cache,
+            "Content-Language": chosen,
+            "Vary": "Accept-Language",
+            "X-Robots-Tag": "noindex",
+        }
+        return HTMLResponse(text, status, dict(headers))
+
+
+def public_router(services: Services) -> APIRouter:
+    """The router of the public pages."""
+    pages = PublicPages(services)
+    router = APIRouter(include_in_schema=False)
+    reading, code, token = ["GET", "HEAD"], f"{PUBLIC_PATH}/{{code}}", f"{PUBLIC_PATH}/{{code}}/{{token}}"
+    router.add_api_route(PUBLIC_PATH, pages.ask, methods=reading)
+    router.add_api_route(PUBLIC_PATH, pages.typed, methods=["POST"])
+    router.add_api_route(code, pages.show, methods=reading)
+    router.add_api_route(token, pages.show_personal, methods=reading)
+    router.add_api_route(token, pages.confirm, methods=["POST"])
+    return router
+
+
+def _name(profile: OrganisationProfile, language: str) -> str:
+    return profile.names.get(language) or profile.names.get(language.partition("-")[0]) or profile.name
+
+
+def _day(notice: PublicNotice, profile: OrganisationProfile, language: str) -> str:
+    there = notice.first_sent_at.astimezone(ZoneInfo(profile.time_zone))
+    return format_date(there.date(), "long", Locale.parse(language, sep="-"))
+
+
+def _query(*, thanks: str = "", lang: str) -> str:
+    pairs = {"thanks": thanks, "lang": lang if lang in words.NAMES else ""}
+    query = "&".join(f"{name}={value}" for name, value in pairs.items() if value)
+    return f"?{query}" if query else ""
