@@ -15,6 +15,7 @@ from incidents.record import Follower, Record
 from notifier.audience import Audiences, ImportLimits, RowChecker, language_chooser
 from notifier.bounces.desk import BounceDesk
 from notifier.campaigns.campaign import Demand
+from notifier.campaigns.forecast import Tariff
 from notifier.campaigns.service import CampaignService
 from notifier.channels.channel import Channel
 from notifier.channels.return_path import ReturnPaths
@@ -98,6 +99,8 @@ def build_notifier(
     batch_size: int = BATCH_SIZE,
     hints: BatchHints | None = None,
     demand: Callable[[UUID], Demand] = lambda _incident_id: Demand(),
+    tariff: Tariff = Tariff(),
+    default_language: str = "",
 ) -> Notifier:
     """Wire the notifier.
 
@@ -111,7 +114,7 @@ def build_notifier(
     vault = Vault(engine, keys, clock)
     templates = Templates(template_root)
     manifest = templates.get(DEFAULT_TEMPLATE).manifest
-    choose = language_chooser(manifest.languages, manifest.fallbacks, manifest.default_language)
+    choose = language_chooser(manifest.languages, manifest.fallbacks, default_language or manifest.default_language)
     audiences = Audiences(
         engine, vault, clock, RowChecker(choose, extra_numbers=extra_numbers), limits or ImportLimits()
     )
@@ -132,7 +135,12 @@ def build_notifier(
         audiences=audiences,
         templates=templates,
         campaigns=CampaignService(
-            record, audiences, templates, demand, public.check_of if public is not None else lambda _campaign_id: None
+            record,
+            audiences,
+            templates,
+            demand,
+            public.check_of if public is not None else lambda _campaign_id: None,
+            tariff,
         ),
         book=book,
         engine=DeliveryEngine(

@@ -310,6 +310,8 @@ class Background:
         desk = services.notifier.bounces
         if desk is None:
             return []
+        receipts = services.metrics.receipts
+        desk.on_count = lambda result: receipts.labels(provider="email", outcome=result).inc()
         held = partial(self._held_work, Role.NOTIFIER)
         workers: list[Worker] = [self._repeat(BOUNCES, held(BOUNCES, desk.enter_waiting))]
         if settings.imap_host:

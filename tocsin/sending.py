@@ -66,6 +66,8 @@ def open_notifier(
         limits=ImportLimits(max_bytes=settings.audience.max_bytes, max_rows=settings.audience.max_rows),
         extra_numbers=simulated_numbers,
         demand=demand,
+        tariff=settings.forecast.tariff(),
+        default_language=settings.audience.default_language,
     )
 
 

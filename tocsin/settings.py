@@ -34,7 +34,7 @@ from pydantic_settings import (
 
 from incidents.errors import FieldFault, InvalidInput
 from notifier.vault import MasterKeys
-from tocsin.settings_notifier import BounceSettings, DkimSettings, NoticePageSettings, notifier_faults
+from tocsin.settings_notifier import BounceSettings, DkimSettings, ForecastSettings, NoticePageSettings, notifier_faults
 from tocsin.settings_section import Section, with_secrets
 
 CONFIG_VARIABLE = "TOCSIN_CONFIG"
@@ -296,8 +296,18 @@ class RelaySettings(Section):
 class AudienceSettings(Section):
     """Limits on imported audiences."""
 
-    max_bytes: int = Field(64 * 1_048_576, ge=1024, description="Largest CSV accepted, in bytes.")
-    max_rows: int = Field(500_000, ge=1, description="Most rows in one CSV.")
+    max_bytes: int = Field(64 * 1_048_576, ge=1024, description="Largest file accepted by HTTP, in bytes.")
+    max_rows: int = Field(500_000, ge=1, description="Most rows in a file that comes by HTTP.")
+    file_max_bytes: int = Field(
+        16 * 1_073_741_824, ge=1024, description="Largest file that `tocsin audience import` takes, in bytes."
+    )
+    default_language: str = Field(
+        "",
+        max_length=20,
+        description="Language for people in whose own there is no notice, nor in one it falls back to; empty: the "
+        "template's (`en`).",
+    )
+    file_max_rows: int = Field(20_000_000, ge=1, description="Most rows in such a file.")
 
 
 class TracesSettings(Section):
@@ -398,6 +408,7 @@ class Settings(BaseSettings):
     vault: VaultSettings = VaultSettings()
     intake: IntakeSettings = IntakeSettings()
     audience: AudienceSettings = AudienceSettings()
+    forecast: ForecastSettings = ForecastSettings()
     kafka: KafkaSettings = KafkaSettings()
     relay: RelaySettings = RelaySettings()
     traces: TracesSettings = TracesSettings()

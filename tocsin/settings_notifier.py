@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from incidents.errors import FieldFault, InvalidInput
+from notifier.campaigns.forecast import ANYWHERE, Tariff
 from notifier.channels.dkim import DkimSigner, SigningKey
 from notifier.channels.return_path import ReturnPaths
 from tocsin.settings_section import Section
@@ -69,6 +71,41 @@ class NoticePageSettings(Section):
         60, ge=5, le=100_000, description="Pages a minute for one address (IPv6: one /64); many people may share one."
     )
     per_second: int = Field(200, ge=1, le=100_000, description="Pages a second for all; ten times that at once.")
+
+
+class ForecastSettings(Section):
+    """What sending costs and how fast it goes, for the forecast that is shown before a notice is approved."""
+
+    currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="Currency of the prices (ISO 4217).")
+    sms_prices: dict[str, Decimal] = Field(
+        {},
+        description="Price of one segment of a text message by country, such as `CN = 0.04`; `*`: any other country.",
+    )
+    sms_segments_per_second: float = Field(
+        1.0, gt=0, le=10_000, description="Segments a second that one sender passes: 1 for a long number."
+    )
+    sms_senders: int = Field(1, ge=1, le=10_000, description="Senders that share the text messages.")
+    emails_per_second: float = Field(100.0, gt=0, le=100_000, description="Mails a second that the mail server takes.")
+
+    @field_validator("sms_prices")
+    @classmethod
+    def _are_prices(cls, given: dict[str, Decimal]) -> dict[str, Decimal]:
+        for country, price in given.items():
+            if country != ANYWHERE and not (len(country) == 2 and country.isascii() and country.isupper()):
+                raise ValueError(f"{country[:10]!r} is neither a country code of two letters, such as CN, nor `*`")
+            if not price.is_finite() or price < 0:
+                raise ValueError(f"the price for {country} must be 0 or more")
+        return given
+
+    def tariff(self) -> Tariff:
+        """The same, as the notifier takes it."""
+        return Tariff(
+            currency=self.currency,
+            sms_prices=self.sms_prices,
+            sms_segments_per_second=self.sms_segments_per_second,
+            sms_senders=self.sms_senders,
+            emails_per_second=self.emails_per_second,
+        )
 
 
 class DkimSettings(Section):

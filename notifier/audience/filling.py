@@ -35,6 +35,8 @@ _INSERT_MEMBERS = BulkInsert(
     ("audience_id", "position", "recipient_id", "language", "country", "has_sms", "has_email", "leaf"),
 )
 
+_COUNTERS = ("by_language", "by_channel", "by_country", "sms_places")
+
 Progress = Callable[[int], None]
 """Told the number of rows that are in, after every batch."""
 
@@ -72,12 +74,13 @@ class Tally:
     by_language: Counter[str] = field(default_factory=Counter)
     by_channel: Counter[str] = field(default_factory=Counter)
     by_country: Counter[str] = field(default_factory=Counter)
+    sms_places: Counter[str] = field(default_factory=Counter)
     faults: list[RowFault] = field(default_factory=list)
 
     @classmethod
     def of_row(cls, row: Any) -> Tally:
         """As the database has it."""
-        counts = {name: Counter(getattr(row, name)) for name in ("by_language", "by_channel", "by_country")}
+        counts = {name: Counter(getattr(row, name)) for name in _COUNTERS}
         return cls(
             row.rows,
             row.recipients,
@@ -96,9 +99,7 @@ class Tally:
             "folded": self.folded,
             "faulty": self.faulty,
             "read_digest": self.read_digest,
-            "by_language": dict(sorted(self.by_language.items())),
-            "by_channel": dict(sorted(self.by_channel.items())),
-            "by_country": dict(sorted(self.by_country.items())),
+            **{name: dict(sorted(getattr(self, name).items())) for name in _COUNTERS},
             "faults": [fault.model_dump() for fault in self.faults],
         }
 
@@ -221,8 +222,13 @@ class Filling:
             tally.by_language[member.language] += 1
             tally.by_country[member.country] += 1
             tally.by_channel.update(member.channels)
+            self._count_place(member.country, member.language, gained=member.has_sms)
         tally.recipients = folding.admitted
         folding.save(connection)
+
+    def _count_place(self, country: str, language: str, *, gained: bool) -> None:
+        if gained:
+            self._tally.sms_places[f"{country} {language}"] += 1
 
     def _merge(self, row: int, found: Fold, person: Person, batch: _Batch) -> None:
         """The row repeats somebody: keep one recipient, who gains the contact the earlier row lacked."""
@@ -236,6 +242,7 @@ class Filling:
             joined = _joined(earlier, person)
             grown = replace(member, has_sms=bool(joined.phone), has_email=bool(joined.email))
             batch.people[position] = (grown, joined)
+            self._count_place(member.country, member.language, gained=grown.has_sms and not member.has_sms)
         else:
             member, grown = self._grown(found)
             batch.gains[position] = person
@@ -287,6 +294,7 @@ class Filling:
             old, gain = before[row.recipient_id], gains[row.position]
             contact = Contact(name=old.name, phone=old.phone or gain.phone, email=old.email or gain.email)
             self._vault.replace(row.recipient_id, contact, connection)
+            self._count_place(row.country, row.language, gained=bool(contact.phone) and not old.phone)
             leaf = self._freezer.leaf(row.recipient_id, contact, row.language, row.country)
             changes.append({"at": row.position, "sms": bool(contact.phone), "mail": bool(contact.email), "hash": leaf})
         connection.execute(

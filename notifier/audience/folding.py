@@ -65,6 +65,7 @@ class Folding:
         self._key = key
         self._audience_id = audience_id
         self._known: dict[bytes, list[Seen]] = {}
+        self._marked: dict[Person, tuple[bytes | None, bytes | None]] = {}
         self._stale: list[tuple[bytes, int]] = []
         self._changed: dict[int, Seen] = {}
         self.admitted = admitted
@@ -138,10 +139,13 @@ class Folding:
         return None
 
     def _marks(self, person: Person) -> tuple[bytes | None, bytes | None]:
-        return (
-            self._mark("p", person.phone) if person.phone else None,
-            self._mark("e", person.email.lower()) if person.email else None,
-        )
+        known = self._marked.get(person)
+        if known is None:
+            known = self._marked[person] = (
+                self._mark("p", person.phone) if person.phone else None,
+                self._mark("e", person.email.lower()) if person.email else None,
+            )
+        return known
 
     def _mark(self, kind: str, value: str) -> bytes:
         return blake2b(f"{kind}{value}".encode(), key=self._key, digest_size=16).digest()

@@ -187,9 +187,9 @@ class Audiences:
             ).all()
         return [Member(r.position, r.recipient_id, r.language, r.country, r.has_sms, r.has_email) for r in rows]
 
-    def row_reports(self, audience_id: UUID) -> Iterator[RowReport]:
-        """Every row that was rejected or folded, in the order of the file."""
-        table, after = audience_row_reports, (0, "")
+    def row_reports(self, audience_id: UUID, *, after_row: int = 0) -> Iterator[RowReport]:
+        """Every row behind `after_row` that was rejected or folded, in the order of the file."""
+        table, after = audience_row_reports, (after_row + 1, "")
         columns = (table.c.row, table.c.kind, table.c.field, table.c.reason)
         while True:
             beyond = (table.c.row > after[0]) | ((table.c.row == after[0]) & (table.c.field > after[1]))
@@ -205,14 +205,16 @@ class Audiences:
             yield from (RowReport.model_validate(one._asdict()) for one in page)
             after = (page[-1].row, page[-1].field)
 
-    def by_country_and_language(self, audience_id: UUID, *, channel: str) -> dict[tuple[str, str], int]:
-        """How many recipients have the channel (`sms` or `email`), by country and language."""
-        table = audience_members
-        has = {"sms": table.c.has_sms, "email": table.c.has_email}[channel]
+    def sms_places(self, audience_id: UUID) -> dict[tuple[str, str], int]:
+        """How many recipients have a telephone, by country and language."""
         with reading(self._engine) as connection:
+            counted = connection.execute(select(audiences.c.sms_places).where(_is(audience_id))).scalar() or {}
+            if counted:
+                return {(place[:2], place[3:]): count for place, count in counted.items()}
+            table = audience_members  # none, or an audience from before they were counted
             rows = connection.execute(
                 select(table.c.country, table.c.language, func.count())
-                .where(table.c.audience_id == audience_id, has)
+                .where(table.c.audience_id == audience_id, table.c.has_sms)
                 .group_by(table.c.country, table.c.language)
             )
             return {(country, language): count for country, language, count in rows}

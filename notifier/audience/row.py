@@ -15,6 +15,7 @@ import phonenumbers
 from babel import Locale, UnknownLocaleError
 from email_validator import EmailNotValidError, validate_email
 
+from incidents.errors import InvalidInput
 from incidents.record.event import Model
 
 COLUMNS = ("name", "phone", "email", "language", "country")
@@ -55,8 +56,15 @@ LanguageChooser = Callable[[str], str | None]
 
 
 def language_chooser(available: Sequence[str], fallbacks: dict[str, tuple[str, ...]], default: str) -> LanguageChooser:
-    """Choose among the notice languages: the tag itself, then less exact forms of it, then its fallbacks, then the
-    default. `zh-CN`, `zh-SG` and `zh` lead to `zh-Hans` by their likely script (CLDR)."""
+    """Choose among the notice languages: language with script and territory, with territory, with script, alone, each
+    followed by its `fallbacks`, then the default. The script is the likely one (CLDR): `zh-CN`, `zh-SG` and `zh` lead
+    to `zh-Hans`; `zh-TW`, `zh-HK` and `zh-MO` to `zh-Hant`, and to `zh-Hans` only where a fallback says so.
+    InvalidInput when there is no notice in the default."""
+    if default not in available:
+        raise InvalidInput(
+            f"There is no notice in {default[:20]!r}; there are {', '.join(available)}.",
+            field="audience.default_language",
+        )
 
     @lru_cache(maxsize=1024)
     def choose(tag: str) -> str | None:
@@ -65,7 +73,8 @@ def language_chooser(available: Sequence[str], fallbacks: dict[str, tuple[str, .
         except (UnknownLocaleError, ValueError, TypeError):
             return None
         script = locale.script or ("Hans" if locale.language == "zh" else None)
-        forms = [f"{locale.language}-{locale.territory}"] if locale.territory else []
+        forms = [f"{locale.language}-{script}-{locale.territory}"] if script and locale.territory else []
+        forms += [f"{locale.language}-{locale.territory}"] if locale.territory else []
         forms += [f"{locale.language}-{script}"] if script else []
         forms.append(locale.language)
         for form in forms:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, Index, Integer, LargeBinary, String, Table, Uuid, false
+from sqlalchemy import JSON, Boolean, Column, Index, Integer, LargeBinary, String, Table, Uuid, false, text
 
 from incidents.record.database import UtcDateTime, metadata
 
@@ -25,10 +25,12 @@ audiences = Table(
     Column("digest", String(120), nullable=False, default=""),
     Column("faults", JSON, nullable=False, default=list),
     Column("accept_valid", Boolean, nullable=False, default=False, server_default=false()),
+    Column("sms_places", JSON, nullable=False, default=dict, server_default=text("'{}'")),
     Column("read_digest", String(64), nullable=False, default="", server_default=""),
     Index("ix_audiences_status", "status"),
 )
 """`token` names the attempt that fills it. `status`: `importing` until every row is in, then `ready`.
+`sms_places`: how many have a telephone by `country language`; empty in audiences imported before it was counted.
 `faults`: {row, field, reason}, never the value itself. While it is `importing`, the row says after every batch how far
 it is: `rows` read so far, `read_digest` (keyed) of what stood in them, `imported_at` when that was."""
 

@@ -7,7 +7,7 @@ those know through whose hands it went. A report without it is counted, and noth
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -81,6 +81,13 @@ class BounceDesk:
         self._learner = learner
         self.counts: Counter[str] = Counter()
         """Mails by result."""
+        self.on_count: Callable[[str], None] = lambda _result: None
+        """Called with each result; for metrics."""
+
+    def count(self, result: str) -> None:
+        """One more of a result."""
+        self.counts[result] += 1
+        self.on_count(result)
 
     def is_for_us(self, address: str) -> bool:
         """Whether mail to this address can be about a delivery: it has our form and a right proof."""
@@ -92,7 +99,7 @@ class BounceDesk:
         if self._learner is not None:
             self._learner.prepare()
         result = self._accept(report, sent_to)
-        self.counts[result.value] += 1
+        self.count(result.value)
         log.info("bounce.taken", result=result.value, kind=report.kind.value, fault=report.fault)
         return result
 

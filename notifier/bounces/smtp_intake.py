@@ -130,7 +130,7 @@ class BounceIntake:
         if envelope.rcpt_tos:
             return "452 4.5.3 One recipient at a time"
         if not self._desk.is_for_us(address):
-            self._desk.counts["refused"] += 1
+            self._desk.count("refused")
             return "550 5.1.1 No such mailbox here"
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"

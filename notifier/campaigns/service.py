@@ -11,6 +11,7 @@ from incidents.record import Context, Model, Record, retrying, stable_id
 from notifier.audience import Audiences
 from notifier.campaigns.campaign import Campaign, CampaignStatus, Demand
 from notifier.campaigns.events import DeliveryPolicy
+from notifier.campaigns.forecast import Forecast, Tariff, forecast
 from notifier.templates import CheckAt, RenderedEmail, RenderedSms, Template, Templates, missing_items, text_digest
 
 _DECIDED = frozenset({CampaignStatus.APPROVED, CampaignStatus.STARTED, CampaignStatus.FINISHED})
@@ -74,12 +75,14 @@ class CampaignService:
         templates: Templates,
         demand: Callable[[UUID], Demand] = lambda _incident_id: Demand(),
         check: Callable[[UUID], CheckAt | None] = lambda _campaign_id: None,
+        tariff: Tariff = Tariff(),
     ) -> None:
         """`demand` tells what the law wants of a notice about an incident now; it is asked when approval is. `check`
-        tells the code and address by which a campaign's notices can be checked."""
+        tells the code and address by which a campaign's notices can be checked, `tariff` what sending costs."""
         self._record = record
         self._check = check
         self._demand = demand
+        self._tariff = tariff
         self._audiences = audiences
         self._templates = templates
 
@@ -236,6 +239,24 @@ class CampaignService:
             email=words.render_email(
                 language, values, SAMPLE_NAMES.get(language, "Alex Morgan"), SAMPLE_REFERENCE, check
             ),
+        )
+
+    def forecast(self, campaign_id: UUID) -> Forecast:
+        """What sending it will take, from the text and the audience as they stand. IllegalTransition without an
+        audience; InvalidInput names essential values still missing."""
+        campaign = self._record.load(Campaign, campaign_id)
+        if campaign.audience_id is None:
+            raise IllegalTransition("Attach an audience first: its size decides.", field="audience_id")
+        words = self._template(campaign)
+        if lacking := words.missing_essentials(campaign.values, campaign.languages):
+            raise InvalidInput(f"These values are missing: {', '.join(lacking)}.", field="values")
+        check = self._check(campaign_id)
+        texts = {name: words.render_sms(name, campaign.values, SAMPLE_REFERENCE, check) for name in campaign.languages}
+        return forecast(
+            self._tariff,
+            {name: text.segments for name, text in texts.items()},
+            self._audiences.sms_places(campaign.audience_id),
+            campaign.recipients,
         )
 
     def _change(self, context: Context, campaign_id: UUID, decide: Callable[[Campaign], None]) -> CampaignView:

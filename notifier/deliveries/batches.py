@@ -19,11 +19,11 @@ import structlog
 from sqlalchemy import Connection, Row, Select, and_, exists, insert, or_, select, text, update
 
 from incidents.clock import uptime
+from incidents.record.bulk import BulkInsert
 from incidents.record.database import reading, writing
 from notifier.audience import Audiences
 from notifier.campaigns.events import DeliveryPolicy
 from notifier.deliveries.book import DeliveryBook
-from incidents.record.bulk import BulkInsert
 from notifier.deliveries.groups import (
     ATTEMPT_COLUMNS,
     PERSON_COLUMNS,

@@ -6,7 +6,7 @@ The prepared text is for a person, never sent by itself. What is not known is ma
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
@@ -87,11 +87,36 @@ def prepare(
             title=title,
             prepared_at=local(prepared_at, zone),
             clock_at=local(duty.clock_at, zone),
-            due=local(duty.strict_due, zone),
+            due=_due(duty, zone, language),
+            recipient=_in(duty.recipient_names, language) or duty.recipient,
+            instrument=_in(duty.instrument_titles, language) or duty.instrument,
+            clock=_clock(duty.clock_event, language),
         )
     )
     subject, _, body = text.partition("\n")
     return PreparedFiling(language=language, subject=subject.strip(), text=body.strip() + "\n")
+
+
+_DAY_ENDS = {"en": "the end of {day}", "zh-Hans": "{day} 终了"}
+
+
+def _due(duty: DutyOnRecord, zone: ZoneInfo, language: str) -> str | None:
+    """The deadline; one that ends with a day names that day, and not 00:00 of the next."""
+    if duty.strict_due is None or not duty.ends_with_day:
+        return local(duty.strict_due, zone)
+    last = (duty.strict_due.astimezone(UTC) - timedelta(microseconds=1)).astimezone(zone)
+    return _DAY_ENDS[language].format(day=last.strftime("%Y-%m-%d %Z"))
+
+
+def _clock(event: str, language: str) -> str:
+    """The event that starts the clock, by the label of the fact that holds its time."""
+    words = vocabulary()
+    name = words.clocks.get(event)
+    return label(words[name], language) if name is not None else event.replace("_", " ")
+
+
+def _in(texts: Mapping[str, str], language: str) -> str:
+    return texts.get(language) or texts.get(language.partition("-")[0]) or texts.get("en") or ""
 
 
 _REACH = {

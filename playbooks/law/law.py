@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from functools import cache, cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -76,6 +77,16 @@ class Law:
         for name, scheme in sorted(self.schemes.items()):
             digest.update(f"{name}\0{scheme.model_dump_json(by_alias=True)}".encode())
         return digest.hexdigest()
+
+    @cached_property
+    def edges(self) -> frozenset[date]:
+        """The days on which, at the seat of an authority, a rule begins to bind or binds no longer."""
+        found: set[date] = set()
+        for pack, rule in self.rules():
+            begins = rule.in_force_from or pack.instrument.in_force_from
+            ends = rule.in_force_to or pack.instrument.in_force_to
+            found.update(day for day in (begins, ends and ends + timedelta(days=1)) if day is not None)
+        return frozenset(found)
 
     def version(self) -> str:
         """The versions of all packs, for the record."""

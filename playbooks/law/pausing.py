@@ -19,6 +19,8 @@ from playbooks.law.words import end_en, end_zh, last_day, moment_en, moment_zh
 
 REVIEW = timedelta(days=7)
 """After so long a request without an end is called out once: does it still hold? A choice of this project, not law."""
+SILENCE = timedelta(days=120)
+"""No waiting goes longer without being called out, so that a mistyped year does not silence a duty for good."""
 READY = timedelta(days=3)
 """So long before the waiting ends (but not before four fifths of it) it is called out that it ends."""
 
@@ -286,7 +288,7 @@ def _reminder_after(duty: Running, until: datetime | None) -> datetime | None:
 def _called_out(since: datetime, until: datetime | None) -> datetime:
     if until is None:
         return since.astimezone(UTC) + REVIEW
-    return until.astimezone(UTC) - min(READY, (until - since) / 5)
+    return min(until.astimezone(UTC) - min(READY, (until - since) / 5), since.astimezone(UTC) + SILENCE)
 
 
 def _of_limit(limit: datetime | None, request: DelayRequest, terms: DelayTerms, duty: Running) -> Step:

@@ -356,7 +356,8 @@ def _capped(period: Period, cap: Cap, found: Deadline | None, start: datetime, c
     if cap.dropped_if_start_after and start > limit.strict_due:
         step = Step(
             en=f"The limit of {cap.amount} {cap.unit} from “{cap.event}” ended before the start, so it does not apply.",
-            zh=f"自“{clock_zh(cap.event)}”起 {cap.amount} {_UNITS_ZH.get(cap.unit, cap.unit)}的上限在起算前已届满，故不适用。",
+            zh=f"自“{clock_zh(cap.event)}”起 {cap.amount} {_UNITS_ZH.get(cap.unit, cap.unit)}的上限在起算前已届满，"
+            "故不适用。",
         )
         return found.model_copy(update={"steps": (*found.steps, step)}) if found else None
     if found is not None and found.strict_due <= limit.strict_due and found.legal_end <= limit.legal_end:

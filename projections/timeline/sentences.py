@@ -22,7 +22,19 @@ _INSTANTS = frozenset(
 )
 
 _TERMED = frozenset(
-    {"reported_by", "outcome", "how", "status", "by_state", "outcomes", "direction", "channels", "by", "form", "changed"}
+    {
+        "reported_by",
+        "outcome",
+        "how",
+        "status",
+        "by_state",
+        "outcomes",
+        "direction",
+        "channels",
+        "by",
+        "form",
+        "changed",
+    }
 )
 """Parameters that hold words of ours, and so have a translation; what people wrote is never translated."""
 
@@ -98,7 +110,9 @@ class _Words(dict[str, str]):
         if isinstance(value, list | tuple):
             return self._joined([self._word(name, item) for item in value])
         text = str(value)
-        return self._term(text) if name in _TERMED else text
+        word, _, reference = text.partition(" ") if name == "how" else (text, "", "")
+        # The receiver's reference may follow our word for how.
+        return f"{self._term(word)} {reference}".strip() if name in _TERMED else text
 
     def _map(self, name: str, value: Mapping[str, Any]) -> str:
         if name == "title":

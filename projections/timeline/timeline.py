@@ -17,6 +17,9 @@ from projections.positions import live_generation
 from projections.timeline.sentences import sentence
 from projections.timeline.tables import NAME, timeline_entries
 
+_ITEMS = ("items", "missing", "not_yet_known")
+"""Parameters of filings that hold ids of items."""
+
 
 class TimelineEntry(ReadModel):
     """One event of an incident, its duties, runs or campaigns."""
@@ -35,15 +38,23 @@ class TimelineEntry(ReadModel):
     cause: str
 
     def words(
-        self, language: str, zone: ZoneInfo | None = None, *, duties: Mapping[str, str] = MappingProxyType({})
+        self,
+        language: str,
+        zone: ZoneInfo | None = None,
+        *,
+        duties: Mapping[str, str] = MappingProxyType({}),
+        items: Mapping[str, str] = MappingProxyType({}),
     ) -> str:
         """The entry as a sentence, in English or Simplified Chinese. Plain text: escape it where it is shown.
 
-        `duties` are names of duties by id, to stand in place of the id.
+        `duties` and `items` are names of duties, and of items of filings, by id; they stand in place of the ids.
         """
         parameters = self.parameters
         if (name := duties.get(str(parameters.get("duty_id", "")))) is not None:
             parameters = {**parameters, "duty_id": name}
+        if self.kind.startswith("filing."):
+            said = {name: [items.get(one, one) for one in parameters.get(name) or ()] for name in _ITEMS}
+            parameters = {**parameters, **said}
         return sentence(self.kind, parameters, language, zone)
 
 

@@ -31,6 +31,8 @@ from tocsin.wiring import clock_of
 
 ROOT = Path(__file__).parents[2]
 LEASE_SECONDS = 2
+STARTING = 240.0
+"""How long a machine with much else to do may take to start a process."""
 KEY = "k1:BwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAhIiMkJSY="
 
 
@@ -182,7 +184,7 @@ class Installation:
     def ready(self, *names: str) -> None:
         """Wait until these processes (or all) say that they are fit for their work."""
         for process in [self.processes[name] for name in names] or list(self.processes.values()):
-            wait_for(process.is_ready, f"{process.name} to be ready")
+            wait_for(process.is_ready, f"{process.name} to be ready", patience=STARTING)
 
     def logs(self) -> str:
         return "\n".join(f"--- {name}\n{process.log()[-3000:]}" for name, process in self.processes.items())
@@ -212,7 +214,10 @@ def installation(folder: Path, database_url: str, *, slow_by: float = 0.0, **set
 
 
 class Reaper:
-    """Kills one process every few seconds and starts it again, in a thread, until the block ends."""
+    """Kills one process every few seconds and starts it again, in a thread, until the block ends.
+
+    It takes those that are at work, whatever at: one that is killed while it still starts does nothing worth killing.
+    """
 
     def __init__(self, processes: Sequence[Process], rng: random.Random, *, every: tuple[float, float]) -> None:
         self._processes = processes
@@ -232,7 +237,10 @@ class Reaper:
 
     def _run(self) -> None:
         while not self._stop.wait(self._rng.uniform(*self._every)):
-            process = self._rng.choice(self._processes)
+            at_work = [process for process in self._processes if (process.readiness() or (0, ""))[0] == 200]
+            if not at_work:
+                continue
+            process = self._rng.choice(at_work)
             process.kill()
             self.killed.append(process.name)
             process.start()

@@ -56,7 +56,7 @@ def test_one_process_is_killed_every_few_seconds(house: Installation) -> None:
     night = Night(house, crowd(150))
     dice = random.Random(SEED)
 
-    with Reaper(list(house.processes.values()), dice, every=(3.0, 6.0)) as reaper:
+    with Reaper(list(house.processes.values()), dice, every=(2.0, 4.0)) as reaper:
         night.declare()
         night.approve()
         night.waive_one_duty()

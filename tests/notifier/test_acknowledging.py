@@ -122,7 +122,7 @@ def test_the_message_that_arrived_is_the_one_that_was_read(tmp_path: Path) -> No
         (ann,) = references(house, view.campaign_id)
 
         assert desk_of(house).acknowledge(code_of(house, view.campaign_id), ann) is True
-        assert {row.channel: row.state for row in house.deliveries()} == {"sms": "rejected", "email": "read"}
+        assert {row.channel: row.state for row in house.deliveries()} == {"sms": "undelivered", "email": "read"}
 
     run(tmp_path, story)
 

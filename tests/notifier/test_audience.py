@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -255,6 +254,32 @@ def test_the_digest_names_the_people_and_tells_nothing(
 )
 def test_languages(tag: str, language: str | None) -> None:
     assert CHOOSE(tag) == language
+
+
+@pytest.mark.parametrize(
+    ("tag", "language"),
+    [
+        ("zh-Hant-HK", "zh-Hant-HK"),
+        ("zh-HK", "zh-Hant-HK"),
+        ("zh-TW", "zh-Hant"),
+        ("zh-Hant", "zh-Hant"),
+        ("zh-Hant-MO", "zh-Hant"),
+        ("zh-Hans-HK", "zh-Hans"),
+        ("zh", "zh-Hans"),
+        ("zh-SG", "zh-Hans"),
+        ("yue-HK", "zh-Hant-HK"),
+        ("de", "vi"),
+    ],
+)
+def test_the_chain_goes_from_the_exact_to_the_default(tag: str, language: str) -> None:
+    fallbacks = {"zh-Hant": ("zh-Hans",), "yue": ("zh-Hant-HK", "zh-Hant", "zh-Hans")}
+    assert language_chooser(("en", "zh-Hans", "zh-Hant", "zh-Hant-HK", "vi"), fallbacks, "vi")(tag) == language
+
+
+def test_scripts_do_not_mix_unless_a_fallback_says_so() -> None:
+    assert language_chooser(("en", "zh-Hans"), {}, "en")("zh-TW") == "en"
+    with pytest.raises(InvalidInput, match="no notice in 'fr'"):
+        language_chooser(("en", "zh-Hans"), {}, "fr")
 
 
 @settings(max_examples=300, deadline=None)

@@ -29,6 +29,7 @@ from tests.tocsin.conftest import MASTER_KEY, PROFILE
 from tocsin.backup import BackupDamaged, inspect_backup, restore_backup, write_backup
 from tocsin.backup.content import kept_tables
 from tocsin.backup.hold import SendingHold
+from tocsin.backup.restoring import _as_stored
 from tocsin.migrations import run
 from tocsin.services import Services, registry
 from tocsin.settings import Settings
@@ -167,12 +168,14 @@ def test_a_backup_of_an_older_schema_is_brought_to_the_present_one(tmp_path: Pat
 
 
 def _write_with_tables_of(engine: Engine, path: Path, clock: ManualClock) -> None:
-    """As the program of that schema would have: without the tables that came later."""
+    """As the program of that schema would have: without the tables and columns that came later."""
     from tocsin.backup import writing as module
 
     there = set(inspect(engine).get_table_names())
+    with reading(engine) as connection:
+        kept = [_as_stored(connection, table.name) for table in kept_tables() if table.name in there]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "kept_tables", lambda: [table for table in kept_tables() if table.name in there])
+        patch.setattr(module, "kept_tables", lambda: kept)
         patch.setattr(module, "_note", lambda *_: None)
         write_backup(engine, KEYS, path, clock)
 

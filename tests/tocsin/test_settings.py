@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from typer.testing import CliRunner
 
 from incidents.errors import InvalidInput
+from tocsin.cli.main import app
 from tocsin.docs import pages
 from tocsin.settings import DEMO_MASTER_KEY, DEMO_TWILIO_TOKEN, Settings, faults, load_settings
 
@@ -138,3 +142,47 @@ def test_the_generated_pages_are_current() -> None:
     docs = Path(__file__).parents[2] / "docs"
     for name, text in pages().items():
         assert (docs / name).read_text("utf-8") == text, f"docs/{name} is stale: run `make docs`"
+
+
+RSA_PEM = rsa.generate_private_key(65537, 2048).private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"bounces": {"address": "b@bounces.example.com"}}, "bounces.imap_host"),
+        ({"bounces": {"smtp_port": 2525}}, "bounces.address"),
+        ({"bounces": {"address": "b@bounces.example.com", "imap_host": "imap.example.com"}}, "bounces.imap_username"),
+        ({"dkim": {"domain": "example.com", "selector": "s1", "key": "nonsense"}}, "dkim.key"),
+        ({"dkim": {"domain": "example.com", "selector": "s 1", "key": RSA_PEM.decode()}}, "dkim.selector"),
+        ({"dkim": {"domain": "other.example", "selector": "s1", "key": RSA_PEM.decode()}}, "dkim.domain"),
+    ],
+)
+def test_what_would_not_come_back_or_not_be_believed_is_named(change: dict[str, Any], field: str) -> None:
+    assert field in fields(load_settings(**{**SAFE, **change}))
+
+
+def test_mail_that_is_signed_and_comes_back_is_safe() -> None:
+    bounces = {"address": "b@bounces.example.com", "smtp_port": 2525}
+    signed = {"domain": "example.com", "selector": "s1", "key": RSA_PEM.decode()}
+    assert faults(load_settings(**{**SAFE, "bounces": bounces, "dkim": signed})) == []
+
+
+@pytest.mark.parametrize(
+    "bounces", [{"address": "nobody"}, {"address": "a+b@example.com"}, {"smtp_certificate_file": "x.pem"}]
+)
+def test_bounce_settings_that_cannot_be_are_refused(bounces: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        load_settings(**{**SAFE, "bounces": bounces})
+
+
+def test_the_record_to_publish_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dkim.pem").write_bytes(RSA_PEM)
+    for name, value in (("DOMAIN", "example.com"), ("SELECTOR", "s1"), ("KEY_FILE", str(tmp_path / "dkim.pem"))):
+        monkeypatch.setenv(f"TOCSIN_DKIM__{name}", value)
+    answer = CliRunner().invoke(app, ["config", "dkim"])
+    assert answer.exit_code == 0, answer.output
+    assert answer.output.startswith('s1._domainkey.example.com. TXT "v=DKIM1; k=rsa; p=')
+    assert "PRIVATE" not in answer.output

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
@@ -54,6 +55,20 @@ rules:
     trigger: "'leaked' in facts.data_events"
     recipients: [{role: internal.board, kind: internal, name: {en: The board, zh: 董事会}}]
     stage: initial
+    clock: {event: aware}
+    period: {amount: 12, unit: hours}
+    contents: {basis: implied}
+    confidence: high
+"""
+REPORT = """
+  - id: house-report
+    article: '2'
+    who: {en: Everybody, zh: 全体}
+    incident: {en: A breach of personal data, zh: 个人信息泄露}
+    bound: "'controller' in facts.roles"
+    trigger: "'leaked' in facts.data_events"
+    recipients: [{role: internal.board, kind: internal, name: {en: The board, zh: 董事会}}]
+    stage: early_warning
     clock: {event: aware}
     period: {amount: 12, unit: hours}
     contents: {basis: implied}
@@ -236,6 +251,30 @@ def test_a_new_day_derives_anew(services: Services, incident_id: UUID, clock: Ma
     clock.advance(timedelta(days=1))
     work.run_once()
     assert done(services) != before
+
+
+def test_a_rule_enters_into_force_when_the_day_begins_at_the_seat_of_the_authority(
+    services: Services,
+    incident_id: UUID,  # noqa: F811
+    pack: Path,
+    clock: ManualClock,
+) -> None:
+    tomorrow = clock.now().astimezone(ZoneInfo("Asia/Shanghai")).date() + timedelta(days=1)
+    begins = datetime.combine(tomorrow, time(), tzinfo=ZoneInfo("Asia/Shanghai"))
+    text = PACK.replace("in_force_from: 2020-01-01", f"in_force_from: {tomorrow.isoformat()}")
+    pack.write_text(text.replace("{event: aware}", "{after: [house-report]}") + REPORT)
+    os.utime(pack, ns=(7, 7))
+    assert services.law_book.refresh()
+    worker = rederiving(services)
+    worker.run_once()
+    assert DUTY not in services.duties.register(incident_id).open_duties()
+    clock.move_to(begins - timedelta(seconds=1))
+    worker.run_once()
+    assert DUTY not in services.duties.register(incident_id).open_duties()
+    clock.move_to(begins)
+    assert begins.astimezone(UTC).date() < tomorrow, "in UTC it is the day before"
+    worker.run_once()
+    assert DUTY in services.duties.register(incident_id).open_duties()
 
 
 def test_closed_incidents_are_looked_after_only_while_they_owe(

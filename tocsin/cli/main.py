@@ -8,6 +8,7 @@ import typer
 
 from tocsin.cli import (
     alerts,
+    audience,
     backup,
     filings,
     law,
@@ -46,6 +47,7 @@ remote_duties.register(app)
 filings.register(app)
 notices.register(app)
 vault.register(app)
+audience.register(app)
 suppressions.register(app)
 backup.register(app)
 relay.register(app)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
@@ -25,6 +26,11 @@ Url = Annotated[str, typer.Option("--url", envvar="TOCSIN_URL", help="Where the 
 Key = Annotated[
     str, typer.Option("--key", envvar="TOCSIN_KEY", help="API key; better as the variable.", show_default=False)
 ]
+_MEDIA = {
+    ".ndjson": "application/x-ndjson",
+    ".jsonl": "application/x-ndjson",
+    ".parquet": "application/vnd.apache.parquet",
+}
 HERE = "http://127.0.0.1:8000"
 
 alert = typer.Typer(help="Alerts.", no_args_is_help=True)
@@ -261,7 +267,7 @@ def show_campaign(campaign_id: str, url: Url = HERE, key: Key = "", as_json: Jso
 @one_line_errors
 def attach_audience(
     campaign_id: str,
-    file: Annotated[Path, typer.Argument(help="CSV: name,phone,email,language,country.")],
+    file: Annotated[Path, typer.Argument(help=".csv, .ndjson or .parquet: name,phone,email,language,country.")],
     accept_valid: Annotated[bool, typer.Option("--accept-valid", help="Take the good rows, list the bad.")] = False,
     url: Url = HERE,
     key: Key = "",
@@ -271,8 +277,20 @@ def attach_audience(
     answer = Service(url, key).put(
         f"/v1/campaigns/{campaign_id}/audience",
         content=_read(file),
-        media="text/csv",
+        media=_MEDIA.get(file.suffix.lower(), "text/csv"),
         accept_valid="true" if accept_valid else "false",
+    )
+    _done(answer, "attached", as_json=as_json)
+
+
+@campaign.command("choose-audience")
+@one_line_errors
+def choose_audience(campaign_id: str, audience_id: str, url: Url = HERE, key: Key = "", as_json: Json = False) -> None:
+    """Attach an audience that `tocsin audience import` brought in."""
+    answer = Service(url, key).put(
+        f"/v1/campaigns/{campaign_id}/audience-choice",
+        content=json.dumps({"audience_id": audience_id}).encode(),
+        media="application/json",
     )
     _done(answer, "attached", as_json=as_json)
 
@@ -300,6 +318,30 @@ def approve(
     if override_reason:
         body["override_reason"] = override_reason
     _done(Service(url, key).post(f"/v1/campaigns/{campaign_id}/approval", body), "approved", as_json=as_json)
+
+
+@campaign.command("forecast")
+@one_line_errors
+def forecast(campaign_id: str, url: Url = HERE, key: Key = "", as_json: Json = False) -> None:
+    """Before it is approved: segments by language, what they cost, how long sending lasts."""
+    answer = Service(url, key).get(f"/v1/campaigns/{campaign_id}/forecast")
+    if as_json:
+        say(answer)
+        return
+    show_table(
+        ("language", "segments each", "recipients", "segments"),
+        [
+            (language, one["segments"], one["recipients"], one["total_segments"])
+            for language, one in answer["by_language"].items()
+        ],
+    )
+    cost = "no prices set" if answer["cost"] is None else f"{answer['cost']} {answer['currency']}"
+    if answer["unpriced"]:
+        cost += f" (without {', '.join(answer['unpriced'])}: no price)"
+    typer.echo(
+        f"{answer['sms_segments']} segments to {answer['sms_recipients']}, {answer['email_recipients']} mails\n"
+        f"cost: {cost}\ntime: {timedelta(seconds=round(answer['seconds']))}"
+    )
 
 
 @campaign.command("coverage")

@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("init")(init)
     config.command("check")(check)
+    config.command("dkim")(dkim)
     app.add_typer(config, name="config")
 
 
@@ -74,6 +75,19 @@ def _law_faults(folder: Path | None) -> list[dict[str, str]]:
             {"field": "law_folder", "reason": error.detail}
         ]
     return []
+
+
+@one_line_errors
+def dkim(as_json: Json = False) -> None:
+    """The DNS records to publish, so that receivers can check the signatures of outgoing mail."""
+    keys = load_settings().dkim.keys()
+    if not keys:
+        raise InvalidInput("Mail is not signed: set `dkim.domain`, `dkim.selector` and `dkim.key_file`.", field="dkim")
+    if as_json:
+        say([{"name": key.dns_name, "type": "TXT", "value": key.dns_record} for key in keys])
+        return
+    for key in keys:
+        typer.echo(f'{key.dns_name}. TXT "{key.dns_record}"')
 
 
 @one_line_errors

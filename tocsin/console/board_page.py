@@ -56,6 +56,8 @@ class BoardPage:
     references: Mapping[UUID, str]
     recipients: Mapping[str, Mapping[str, str]]
     """Names of recipients, by duty."""
+    due: tuple[Deadline, ...]
+    """Open duties, the first to run out first; their names stand in the sentences of `lately`."""
     behind: int
 
 
@@ -82,6 +84,7 @@ def gather(services: Services, now: datetime, *, search: str | None, cursor: str
         lately=_lately(services, [entry.incident_id for entry in page.items]),
         references={entry.incident_id: entry.reference for entry in page.items},
         recipients={duty.duty_id: duty.recipient_names for duty in due},
+        due=due,
         behind=max((lag.behind for lag in services.projections.lag()), default=0),
     )
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from incidents.errors import NotFound
+from incidents.errors import IllegalTransition, InvalidInput, NotFound
 from incidents.facts import vocabulary
 from incidents.incident.incident import Incident
 from incidents.incident.known import known_facts
 from incidents.reference import reference_of
+from notifier.campaigns.forecast import Forecast
 from notifier.templates import CheckAt
 from playbooks.law.delays import DelayRequest
 from projections.coverage.coverage import CampaignCoverage, campaigns_of
@@ -26,6 +28,7 @@ from tocsin.services import Services
 
 TIMELINE_ROWS = 40
 _SETTLED = frozenset({"settled", "late"})
+_UNDECIDED = frozenset({"drafted", "approval_requested", "rejected"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class IncidentPage:
     campaigns: tuple[CampaignCoverage, ...]
     checks: Mapping[UUID, CheckAt]
     """By campaign, the code and page by which people can check its notices; drills have none."""
+    forecasts: Mapping[UUID, Forecast]
+    """Of campaigns that are not approved yet and can be forecast."""
     entries: tuple[TimelineEntry, ...]
     more_entries: str | None
 
@@ -120,9 +125,20 @@ def gather(services: Services, incident_id: UUID, now: datetime, *, cursor: str 
             for one in campaigns
             if services.notifier.public is not None and not one.drill
         },
+        forecasts=_forecasts(services, campaigns),
         entries=story.items,
         more_entries=story.next_cursor,
     )
+
+
+def _forecasts(services: Services, campaigns: Sequence[CampaignCoverage]) -> dict[UUID, Forecast]:
+    found: dict[UUID, Forecast] = {}
+    for one in campaigns:
+        if one.state in _UNDECIDED:
+            # A draft without an audience, or with values still missing, has none yet.
+            with suppress(IllegalTransition, InvalidInput):
+                found[one.campaign_id] = services.campaigns.forecast(one.campaign_id)
+    return found
 
 
 def _phases(incident: Incident) -> tuple[PhaseShown, ...]:

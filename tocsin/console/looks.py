@@ -80,6 +80,10 @@ class Looks:
         """By id, what a duty is called in a sentence: whom to tell, and under what."""
         return {duty.duty_id: self._duty_name(duty) for duty in duties}
 
+    def item_names(self, duties: Iterable[Deadline]) -> dict[str, str]:
+        """By id, what each item that the law wants said is called."""
+        return {item: self.text(texts, item) for duty in duties for item, texts in duty.content_texts.items()}
+
     def _duty_name(self, duty: Deadline) -> str:
         recipient = self.text(duty.recipient_names, duty.recipient)
         instrument = self.text(duty.instrument_titles, duty.instrument)

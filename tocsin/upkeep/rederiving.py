@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from uuid import UUID
 
@@ -119,5 +120,16 @@ class Rederiving:
         return found
 
     def _digest(self) -> str:
-        parts = (self._book.law.digest, *self._other, self._clock.now().date().isoformat())
+        law = self._book.law
+        parts = (law.digest, *self._other, _part_of_time(self._clock.now(), law.edges))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _part_of_time(now: datetime, edges: Collection[date]) -> str:
+    """The day; around one on which a rule begins or ends to bind, the quarter of an hour: that day begins at another
+    time in every zone, from 14 hours before it begins in UTC to 12 hours after."""
+    now = now.astimezone(UTC)
+    day = now.date()
+    if not {day, day + timedelta(days=1)}.intersection(edges):
+        return day.isoformat()
+    return f"{day.isoformat()} {now.hour}:{now.minute // 15}"

@@ -39,7 +39,7 @@ def prepared(
 ) -> str:
     more = {name: changes.pop(name) for name in ("receivers", "warnings") if name in changes}
     filing = prepare(
-        duty(clock_at=NIGHT, strict_due=NIGHT + timedelta(hours=72), **changes),
+        duty(**({"clock_at": NIGHT, "strict_due": NIGHT + timedelta(hours=72)} | changes)),
         items,
         FACTS,
         PROFILE,
@@ -156,3 +156,21 @@ def test_a_filing_to_a_party_names_its_confirmed_contact() -> None:
     assert "9000" not in hidden
     assert "仅对处理事件的人员显示" in hidden
     assert "[no confirmed contact]" in prepared("en", **to_party)
+
+
+def test_clock_recipient_and_deadline_stand_in_the_language_of_the_document() -> None:
+    changes: dict[str, Any] = {
+        "recipient_names": {"en": "supervisory authority", "zh": "监管机构"},
+        "instrument_titles": {"en": "Regulation (EU) 2016/679", "zh": "《通用数据保护条例》"},
+        "clock_event": "discovered",
+        "ends_with_day": True,
+        "time_zone": "UTC",
+        "strict_due": NIGHT.replace(hour=0) + timedelta(days=3),
+    }
+    day = (NIGHT + timedelta(days=2)).strftime("%Y-%m-%d")
+    chinese, english = prepared("zh-Hans", **changes), prepared("en", **changes)
+    assert "《通用数据保护条例》" in chinese
+    assert "报送对象：监管机构" in chinese
+    assert "起算：发现时间" in chinese
+    assert f"期限：{day}" in chinese, "the whole of the last day may be used"
+    assert f"the end of {day}" in english

@@ -15,6 +15,7 @@ from playbooks.law import load_law, standard_calendars
 from playbooks.law.delays import DelayRequest, DelayTerms
 from playbooks.law.derive import derive
 from playbooks.law.duty import Duty
+from playbooks.law.pausing import SILENCE, _called_out
 
 LAW, CALENDARS = load_law(), standard_calendars()
 HIPAA, SEC, MONTANA = "us-hipaa-404-individuals", "us-sec-8k-105", "us-mt-breach-individuals"
@@ -185,3 +186,9 @@ def test_waiting_never_makes_a_duty_due_earlier_and_always_ends(minute: int, hou
         assert found.legal_end is not None
         assert plain.strict_due <= found.strict_due <= found.legal_end
         assert plain.legal_end <= found.legal_end
+
+
+def test_a_waiting_of_years_is_called_out_long_before_it_ends() -> None:
+    since = datetime.fromisoformat("2026-03-01T00:00:00+00:00")
+    assert _called_out(since, since + timedelta(days=365 * 100)) == since + SILENCE
+    assert _called_out(since, since + timedelta(days=30)) == since + timedelta(days=27)

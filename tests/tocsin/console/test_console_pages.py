@@ -256,3 +256,11 @@ def test_templates_use_only_words_that_exist() -> None:
         for key in re.findall(r"\bw\('(\w+)'[,)]", template.read_text("utf-8")):
             assert key in known, f"{template.name}: {key}"
     assert words_in("en")("state_never_heard_of") == "never heard of"
+
+
+def test_no_word_is_defined_twice() -> None:
+    from importlib.resources import files
+
+    text = files("tocsin.console").joinpath("words.yaml").read_text("utf-8")
+    keys = re.findall(r"^(\w+):", text, re.MULTILINE)
+    assert sorted(keys) == sorted(set(keys)), "the later one would change a page of somebody else"

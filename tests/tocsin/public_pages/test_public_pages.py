@@ -153,7 +153,7 @@ def test_every_language_of_the_notice_can_be_chosen(door: Door, sent: UUID) -> N
     assert get(door, f"/n/{code_of(door, sent)}?lang=<script>").headers["content-language"] == "en"
 
 
-@pytest.mark.parametrize("code", [UNKNOWN, "0", "<script>alert(1)</script>", "%00", "..%2F..", "客户", "A" * 3_000])
+@pytest.mark.parametrize("code", [UNKNOWN, "0", "<script>alert(1)<b>", "%00", "..%5C..", "客户", "A" * 3_000])
 def test_an_unknown_code_gets_a_neutral_page_of_the_same_shape(door: Door, sent: UUID, code: str) -> None:
     answer, genuine = get(door, f"/n/{code}"), get(door, f"/n/{code_of(door, sent)}")
 
@@ -293,7 +293,7 @@ def test_those_who_are_asked_can_look_a_code_up(door: Door, draft: UUID) -> None
     door.services.notifier.public.publish(campaign, door.services.templates.get(campaign.template))
 
     after = door.get(f"/v1/notices/{before['code'].lower().replace('-', '')}", by="auditor").json()
-    assert (after["campaign_id"], after["languages"]) == (str(draft), ["en", "vi", "zh-Hans"])
+    assert (after["campaign_id"], after["languages"]) == (str(draft), ["en", "zh-Hans", "vi"])
     assert after == door.get(path, by="auditor").json()
 
 

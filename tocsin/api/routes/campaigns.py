@@ -11,6 +11,7 @@ from pydantic import Field
 from incidents.errors import NotFound
 from incidents.privacy import refuse_contacts
 from notifier.audience import Audience
+from notifier.campaigns.forecast import Forecast
 from notifier.campaigns.service import CampaignView, Preview
 from notifier.templates import RenderedEmail, RenderedSms
 from projections.coverage.coverage import CampaignCoverage, campaign_coverage
@@ -18,7 +19,7 @@ from tocsin.access.roles import Permission
 from tocsin.api.authentication import READS
 from tocsin.api.commands import Command, CommandRoute, commands, etag
 from tocsin.api.paths import CampaignId, IncidentId
-from tocsin.api.responses import CHANGING, READING_ONE
+from tocsin.api.responses import CHANGING, READING_ONE, problems
 from tocsin.api.scopes import Parts
 from tocsin.api.values import Digest, Reason, RequestModel, ResponseModel, Word
 from tocsin.services import Services
@@ -152,6 +153,17 @@ def preview(
         sms=found.sms if channel != "email" else None,
         email=found.email if channel != "sms" else None,
     )
+
+
+@router.get(
+    "/campaigns/{campaign}/forecast",
+    summary="What sending will take",
+    dependencies=[READS],
+    responses={**READING_ONE, **problems("illegal-transition")},
+)
+def read_forecast(campaign: CampaignId, services: Parts) -> Forecast:
+    """Segments by language, cost by country and time, from the text and the audience as they stand."""
+    return services.campaigns.forecast(campaign)
 
 
 @router.post("/campaigns/{campaign}/approval-request", summary="Ask for approval", responses=CHANGING)

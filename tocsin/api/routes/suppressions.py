@@ -44,7 +44,7 @@ class AddSuppression(RequestModel):
     """An address not to be written to."""
 
     address: Address
-    channel: Literal["*", "sms", "voice", "email"] = Field(EVERY, description="`*`: every channel of the address.")
+    channel: Literal["*", "sms", "voice", "email"] = Field("*", description="`*`: every channel of the address.")
     category: str = Field(
         EVERY,
         pattern=r"^(\*|[a-z0-9][a-z0-9-]{0,59})$",

@@ -5,6 +5,8 @@ Everything is added to what is there: a worker of the version before may go on b
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -117,7 +119,7 @@ def _rebuild_deliveries(*, owner_length: int, by_campaign: bool) -> None:
         if postgresql:
             op.execute("ALTER TABLE deliveries_before DROP CONSTRAINT pk_deliveries")
     key = ("delivery_id", "campaign_id") if by_campaign else ("delivery_id",)
-    partitioned = {"postgresql_partition_by": "LIST (campaign_id)"} if by_campaign else {}
+    partitioned: dict[str, Any] = {"postgresql_partition_by": "LIST (campaign_id)"} if by_campaign else {}
     op.create_table(
         "deliveries",
         sa.Column("delivery_id", sa.Uuid(), nullable=False),
@@ -178,7 +180,7 @@ def _gather_recipients() -> None:
     op.drop_table("campaign_recipients_before")
 
 
-def _create_recipients(**options: str) -> None:
+def _create_recipients(**options: Any) -> None:
     op.create_table(
         "campaign_recipients",
         sa.Column("campaign_id", sa.Uuid(), nullable=False),

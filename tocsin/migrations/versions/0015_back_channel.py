@@ -5,8 +5,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from incidents.record.database import UtcDateTime
-
 revision = "0015"
 down_revision = "0014"
 branch_labels = None
@@ -26,7 +24,7 @@ def upgrade() -> None:
         sa.Column("evidence", sa.String(16), nullable=False),
         sa.Column("alone", sa.Boolean(), nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
-        sa.Column("received_at", UtcDateTime(), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("entered", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("delivery_id", "status", name=op.f("pk_bounces")),
     )
@@ -47,9 +45,9 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(16), nullable=False),
         sa.Column("code", sa.String(40)),
         sa.Column("note", sa.Text()),
-        sa.Column("added_at", UtcDateTime(), nullable=False),
+        sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("added_by", sa.String(120), nullable=False),
-        sa.Column("lifted_at", UtcDateTime()),
+        sa.Column("lifted_at", sa.DateTime(timezone=True)),
         sa.Column("lifted_by", sa.String(120)),
         sa.Column("lifted_reason", sa.Text()),
         sa.PrimaryKeyConstraint("suppression_id", name=op.f("pk_suppressions")),

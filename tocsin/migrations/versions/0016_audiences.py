@@ -15,6 +15,7 @@ def upgrade() -> None:
     """One step forward. Audiences of before keep the digest they were approved by."""
     op.add_column("audiences", sa.Column("accept_valid", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("audiences", sa.Column("read_digest", sa.String(64), nullable=False, server_default=""))
+    op.add_column("audiences", sa.Column("sms_places", sa.JSON(), nullable=False, server_default=sa.text("'{}'")))
     op.add_column("audience_members", sa.Column("leaf", sa.LargeBinary(32)))
     op.create_table(
         "audience_marks",
@@ -43,5 +44,6 @@ def downgrade() -> None:
     op.drop_table("audience_row_reports")
     op.drop_table("audience_marks")
     op.drop_column("audience_members", "leaf")
+    op.drop_column("audiences", "sms_places")
     op.drop_column("audiences", "read_digest")
     op.drop_column("audiences", "accept_valid")

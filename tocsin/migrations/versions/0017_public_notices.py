@@ -5,8 +5,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from incidents.record.database import UtcDateTime
-
 revision = "0017"
 down_revision = "0016"
 branch_labels = None
@@ -19,7 +17,7 @@ def upgrade() -> None:
         "public_notices",
         sa.Column("campaign_id", sa.Uuid(), nullable=False),
         sa.Column("code", sa.String(20), nullable=False),
-        sa.Column("first_sent_at", UtcDateTime(), nullable=False),
+        sa.Column("first_sent_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("words", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("campaign_id", name=op.f("pk_public_notices")),
     )

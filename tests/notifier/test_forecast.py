@@ -1,0 +1,121 @@
+"""What a campaign will take, told before it is approved; and segments as the standard counts them."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from incidents.errors import IllegalTransition
+from notifier.audience.tables import audiences
+from notifier.campaigns.forecast import Tariff, forecast
+from notifier.templates.segments import is_gsm7, segments
+from tests.notifier.house import VALUES, open_house
+
+ORDINARY = "aZ09 @£¥èÇ\nΔ_ΦÆß¡§à"
+TWO_SEPTETS = "^{}\\[~]|€\f"
+
+
+def test_cost_and_time_by_hand() -> None:
+    tariff = Tariff(
+        currency="CNY",
+        sms_prices={"CN": Decimal("0.04"), "*": Decimal("0.5")},
+        sms_segments_per_second=10,
+        sms_senders=2,
+        emails_per_second=50,
+    )
+    places = {("CN", "zh-Hans"): 1000, ("CN", "en"): 10, ("GB", "en"): 4}
+    found = forecast(tariff, {"en": 3, "zh-Hans": 5}, places, 2014)
+    assert (found.sms_recipients, found.sms_segments) == (1014, 5042)
+    assert found.by_country == {"CN": Decimal("201.20"), "GB": Decimal("6.0")}
+    assert (found.cost, found.unpriced) == (Decimal("207.20"), {})
+    assert found.by_language["en"].total_segments == 42
+    assert (found.sms_seconds, found.email_seconds, found.seconds) == (252.1, 20, 252.1)
+
+
+def test_a_country_without_a_price_is_named_and_not_counted_as_free() -> None:
+    places = {("CN", "en"): 2, ("VN", "en"): 3}
+    some = forecast(Tariff(sms_prices={"CN": Decimal(1)}), {"en": 2}, places, 5)
+    assert (some.cost, some.unpriced) == (Decimal(4), {"VN": 6})
+    none = forecast(Tariff(), {"en": 2}, places, 5)
+    assert (none.cost, none.unpriced) == (None, {"CN": 4, "VN": 6})
+    mails = forecast(Tariff(), {"en": 2}, {}, 300)
+    assert (mails.cost, mails.sms_seconds, mails.email_recipients, mails.seconds) == (Decimal(0), 0, 300, 3)
+
+
+def test_the_forecast_of_a_campaign_counts_its_own_audience(tmp_path: Path) -> None:
+    asyncio.run(_counts(tmp_path))
+
+
+async def _counts(tmp_path: Path) -> None:
+    async with open_house(tmp_path) as house:
+        campaigns = house.notifier.campaigns
+        view = campaigns.draft(house.context(), incident_id=uuid4(), template="personal-data-breach", values=VALUES)
+        with pytest.raises(IllegalTransition, match="Attach an audience"):
+            campaigns.forecast(view.campaign_id)
+        filler = [(f"P{n}", "", f"p{n}@example.com", "zh", "CN") for n in range(2000)]
+        audience = house.audience(
+            [
+                ("A", "+8613800138000", "", "zh", "CN"),
+                ("B", "", "b@example.com", "vi", "VN"),
+                ("B", "+84912345678", "b@example.com", "vi", "VN"),
+                *filler,
+                ("P1", "+8613800138009", "p1@example.com", "zh", "CN"),
+            ]
+        )
+        campaigns.attach_audience(house.context(), view.campaign_id, audience.audience_id)
+        found = campaigns.forecast(view.campaign_id)
+        texts = {name: campaigns.preview(view.campaign_id, name).sms.segments for name in ("zh-Hans", "vi")}
+        assert {name: one.segments for name, one in found.by_language.items()} == texts
+        assert {name: one.recipients for name, one in found.by_language.items()} == {"zh-Hans": 2, "vi": 1}
+        assert (found.sms_recipients, found.email_recipients) == (3, 1999)
+        with house.database.begin() as connection:
+            connection.execute(audiences.update().values(sms_places={}))
+        assert campaigns.forecast(view.campaign_id) == found, "an audience from before they were counted"
+
+
+def _cut(text: str) -> list[str]:
+    """Cut into parts as a phone would send them, by units: another way to the number than the one under test."""
+    if is_gsm7(text):
+        coded = [["\x1b", char] if char in TWO_SEPTETS else [char] for char in text]
+        alone, joined = 160, 153
+    else:
+        raw = text.encode("utf-16-be", "surrogatepass")
+        units = [raw[at : at + 2].hex() for at in range(0, len(raw), 2)]
+        coded, alone, joined = [], 70, 67
+        for unit in units:
+            if coded and "dc00" <= unit <= "dfff":
+                coded[-1].append(unit)
+            else:
+                coded.append([unit])
+    flat = sum(len(char) for char in coded)
+    if flat <= alone:
+        return [text]
+    parts: list[list[str]] = [[]]
+    for char in coded:
+        if len(parts[-1]) + len(char) > joined:
+            parts.append([])
+        parts[-1] += char
+    assert all(len(part) <= joined for part in parts)
+    return ["".join(part) for part in parts]
+
+
+@given(st.text(alphabet=ORDINARY + TWO_SEPTETS, max_size=1000))
+def test_seven_bit_texts_are_cut_between_pairs(text: str) -> None:
+    assert is_gsm7(text)
+    assert segments(text) == len(_cut(text))
+
+
+@given(st.text(alphabet=ORDINARY + "中文ếữ😀𠮷", max_size=700))
+def test_other_texts_are_cut_between_surrogate_pairs(text: str) -> None:
+    assert segments(text) == len(_cut(text))
+
+
+@given(st.integers(0, 500), st.sampled_from(["a", "€", "中", "😀"]), st.sampled_from(["a", "€", "中", "😀"]))
+def test_a_longer_text_never_takes_fewer(count: int, many: str, last: str) -> None:
+    assert segments(many * count) <= segments(many * count + last)
