@@ -123,6 +123,7 @@ TABLE: dict[tuple[str, str], Permission | str] = {
 PARTS = {
     "suppression": str(UUID(int=5)),
     "delay": str(UUID(int=8)),
+    "code": "7K3M9QX-2ABCDEF",
     "name": "incident.reported.v1",
     "dialect": "wazuh",
     "incident": str(UUID(int=1)),
