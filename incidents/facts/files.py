@@ -67,7 +67,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def read_facts(path: Path) -> Facts:
-    """The facts in a file; the object may stand alone or under the key `facts`."""
+    """The facts in a file: alone, or under the key `facts` of a larger object, as the API's incidents have them."""
     raw = read_document(path)
     inner = raw.get("facts")
-    return Facts.parse(inner if isinstance(inner, Mapping) and len(raw) == 1 else raw)
+    return Facts.parse(inner if isinstance(inner, Mapping) else raw)

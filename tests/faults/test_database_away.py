@@ -17,7 +17,7 @@ from tests.faults.proxy import Proxy
 from tests.servers import fresh_database
 from tests.world import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 AWAY_SECONDS = float(os.environ.get("TOCSIN_TEST_AWAY_SECONDS", "10"))
 

@@ -13,7 +13,7 @@ from tests.faults.test_standing_still import held_by
 from tests.servers import fresh_database
 from tests.world import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_told_to_end_in_the_middle_of_a_campaign(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.faults.night import Night, crowd
 from tests.servers import fresh_database
 from tests.world import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SEED = 20261122
 

@@ -13,7 +13,7 @@ from tests.faults.postgres import own_postgres
 from tests.servers import fresh_database
 from tests.world import free_port, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def waits_for(process: Process, reason: str) -> None:

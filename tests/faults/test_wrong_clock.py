@@ -16,7 +16,7 @@ from tests.faults.wrong_clock import wrong_clock
 from tests.servers import fresh_database
 from tests.world import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("seconds", [3600, -3600], ids=["fast", "slow"])

@@ -71,3 +71,9 @@ def test_missing_large_and_binary_files(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InvalidInput, match="UTF-8"):
         read_facts(binary)
+
+
+def test_facts_are_found_in_a_larger_document(tmp_path: Path) -> None:
+    path = tmp_path / "incident.json"
+    path.write_text('{"title": "Case", "facts": {"persons_affected": 3}, "grades": []}', "utf-8")
+    assert read_facts(path).known() == {"persons_affected": 3}
