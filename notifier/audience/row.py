@@ -55,12 +55,14 @@ LanguageChooser = Callable[[str], str | None]
 """From a language tag to the notice language its speaker gets; None when the tag is no language."""
 
 
-def language_chooser(available: Sequence[str], fallbacks: dict[str, tuple[str, ...]], default: str) -> LanguageChooser:
+def language_chooser(
+    available: Sequence[str], fallbacks: dict[str, tuple[str, ...]], default: str | None
+) -> LanguageChooser:
     """Choose among the notice languages: language with script and territory, with territory, with script, alone, each
     followed by its `fallbacks`, then the default. The script is the likely one (CLDR): `zh-CN`, `zh-SG` and `zh` lead
     to `zh-Hans`; `zh-TW`, `zh-HK` and `zh-MO` to `zh-Hant`, and to `zh-Hans` only where a fallback says so.
-    InvalidInput when there is no notice in the default."""
-    if default not in available:
+    InvalidInput when there is no notice in the default; without a default, None where nothing fits."""
+    if default is not None and default not in available:
         raise InvalidInput(
             f"There is no notice in {default[:20]!r}; there are {', '.join(available)}.",
             field="audience.default_language",

@@ -44,7 +44,7 @@ def choose(asked: str | None, accept_language: str, available: Sequence[str]) ->
     """`?lang=`, else the first wish of the browser (RFC 9110 section 12.5.4) that is there, else English."""
     if asked in available:
         return str(asked)
-    chooser = language_chooser(tuple(available), _FALLBACKS, "")
+    chooser = language_chooser(tuple(available), _FALLBACKS, None)
     wishes = sorted(map(_weighted, accept_language[:1_000].split(",")[:_MOST_WISHES]), key=lambda wish: -wish[0])
     found = (chooser(tag) for weight, tag in wishes if weight > 0)
     return next(filter(None, found), "en" if "en" in available else available[0])
