@@ -97,6 +97,18 @@ def _forget_stale_plans(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
+def turns(patience: float = PATIENCE) -> Iterator[bool]:
+    """Times to try what SQLite refuses at once instead of waiting for its turn: one now, then one after each growing
+    pause, until `patience` seconds have passed. Yields whether this try is the last."""
+    end = time.monotonic() + patience
+    pause = 0.02
+    while time.monotonic() < end:
+        yield False
+        time.sleep(pause)
+        pause = min(1.0, pause * 2)
+    yield True
+
+
 def time_of(engine: Engine) -> datetime:
     """The present instant by a PostgreSQL server's clock."""
     with engine.connect() as connection:
@@ -108,15 +120,14 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # We issue BEGIN ourselves: the driver's own habit of opening transactions late breaks isolation.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for wait in (0.05, 0.1, 0.2, 0.4, 0.8, None):
+    for last in turns():
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
             break
         except sqlite3.OperationalError:
             # Several first connections to a fresh file at once: this one statement does not wait for its turn.
-            if wait is None:
+            if last:
                 raise
-            time.sleep(wait)
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 

@@ -6,7 +6,7 @@ in the transaction that holds its effects. SQLite and PostgreSQL differ only in 
 
 from __future__ import annotations
 
-import time
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from sqlalchemy.engine import URL, make_url
 
 from incidents.errors import Conflict, NotFound
 from incidents.record.aggregate import Aggregate
-from incidents.record.database import CONNECTIONS, PATIENCE, open_engine
+from incidents.record.database import CONNECTIONS, PATIENCE, open_engine, turns
 from incidents.record.event import Event
 from incidents.record.mapper import EventMapper, Registry
 
@@ -216,14 +216,15 @@ def _open_sqlite(address: URL, registry: Registry) -> Record:
         "SQLITE_DBNAME": address.database,
         "SQLITE_LOCK_TIMEOUT": "30",
     }
-    for wait in (0.05, 0.1, 0.2, 0.4, 0.8):
+    for last in turns():
         try:
             return Record(registry, settings)
-        except PersistenceError:
-            # The library sets up a fresh file in several steps; of two openings at once the later one trips over the
-            # earlier, and finds everything in place the next time.
-            time.sleep(wait)
-    return Record(registry, settings)
+        except (PersistenceError, sqlite3.OperationalError):
+            # The library sets up a fresh file in several steps, and its first does not wait for its turn; of two
+            # openings at once the later one trips over the earlier, and finds everything in place the next time.
+            if last:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 @contextmanager

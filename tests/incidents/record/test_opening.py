@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Timer
 from typing import cast
 
 import pytest
@@ -29,6 +30,22 @@ def test_a_record_is_opened_by_many_at_once(database_url: str, registry: Registr
 
     with ThreadPoolExecutor(MANY) as threads:
         assert list(threads.map(open_it, range(MANY))) == [0] * MANY
+
+
+def test_opening_waits_while_another_process_sets_the_file_up(registry: Registry, tmp_path: Path) -> None:
+    """Turning to the write-ahead log is refused at once while another has the file, however long it may wait."""
+    file = tmp_path / "record.sqlite"
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE begun (step)")
+    other.execute("BEGIN IMMEDIATE")
+    done = Timer(2.5, other.rollback)  # longer than any fixed handful of tries
+    done.start()
+
+    with open_record(f"sqlite:///{file}", registry) as record:
+        assert record.head() == 0
+
+    done.join()
+    other.close()
 
 
 def test_the_record_is_reached_with_all_that_the_address_says() -> None:
