@@ -35,7 +35,8 @@ from tocsin.alert_consumer import build_consumer
 from tocsin.kafka import Kafka
 from tocsin.migrations.run import upgrade
 from tocsin.observability.metrics import Metrics
-from tocsin.settings import KafkaSettings, Settings
+from tocsin.settings import Settings
+from tocsin.settings_kafka import KafkaSettings
 
 AIM = 0.4
 PER_INCIDENT = 40

@@ -36,7 +36,8 @@ from tocsin.relay.cloud_events import Message
 from tocsin.relay.outlet import BATCH_BYTES, LINGER_MS
 from tocsin.relay.positions import Positions
 from tocsin.services import registry
-from tocsin.settings import KafkaSettings, Settings
+from tocsin.settings import Settings
+from tocsin.settings_kafka import KafkaSettings
 
 PARTITIONS = 6
 PATIENCE = 300.0

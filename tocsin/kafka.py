@@ -17,7 +17,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.net.compat import KafkaNetClient
 
 from incidents.errors import FieldFault, InvalidInput
-from tocsin.settings import KafkaSettings
+from tocsin.settings_kafka import KafkaSettings
 
 __all__ = ["Headers", "Kafka", "KafkaError", "Topics", "topic_id_of"]
 

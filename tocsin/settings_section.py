@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,15 @@ def with_secrets(model: type[BaseModel], data: Any) -> Any:
         except OSError as error:
             raise ValueError(f"{name}: {error.strerror or error}") from error
     return filled
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name or an address is this machine itself, and traffic to it never leaves it."""
+    if host is None:
+        return False
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

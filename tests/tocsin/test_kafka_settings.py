@@ -18,7 +18,8 @@ from cryptography.x509.oid import NameOID
 from incidents.errors import InvalidInput
 from tests.servers import Security, kafka, own_kafka
 from tocsin.kafka import Kafka, KafkaError, Topics
-from tocsin.settings import KafkaSettings, Settings, faults, load_settings
+from tocsin.settings import Settings, faults, load_settings
+from tocsin.settings_kafka import KafkaSettings
 
 
 @pytest.fixture

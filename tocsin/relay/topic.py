@@ -15,7 +15,7 @@ from kafka.errors import KafkaTimeoutError
 
 from incidents.errors import TocsinError
 from tocsin.kafka import Kafka
-from tocsin.settings import RelaySettings
+from tocsin.settings_kafka import RelaySettings
 
 log = structlog.get_logger(__name__)
 

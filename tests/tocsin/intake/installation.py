@@ -29,7 +29,8 @@ from tocsin.intake.offsets import stored_offsets
 from tocsin.intake.tables import kafka_offsets
 from tocsin.kafka import Headers, Kafka
 from tocsin.observability.metrics import Metrics
-from tocsin.settings import KafkaSettings, Settings
+from tocsin.settings import Settings
+from tocsin.settings_kafka import KafkaSettings
 
 MASTER_KEY = "k1:BwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAhIiMkJSY="
 PATIENCE = 60.0

@@ -36,7 +36,8 @@ from tocsin.observability.metrics import Metrics
 from tocsin.relay.positions import Positions
 from tocsin.relay.relay import EventRelay
 from tocsin.services import registry
-from tocsin.settings import KafkaSettings, RelaySettings, Settings
+from tocsin.settings import Settings
+from tocsin.settings_kafka import KafkaSettings, RelaySettings
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from incidents.errors import FieldFault
 from tocsin.api.problems import ProblemRaised, raised_response
 from tocsin.settings import Settings
+from tocsin.settings_section import is_loopback
 
 _HOST = re.compile(r"^(?:\[([0-9A-Fa-f:.]+)\]|([^:/@\[\]\s]+))(?::\d{1,5})?$")
 _FOR_EVERYBODY = frozenset({"/healthz", "/readyz"})
@@ -63,7 +64,7 @@ def is_known(host: str, names: frozenset[str]) -> bool:
     if found is None:
         return False
     name = _plain(found[1] or found[2])
-    return name in names or name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+    return name in names or name.endswith(".localhost") or is_loopback(name)
 
 
 def _plain(name: str) -> str:
@@ -72,10 +73,3 @@ def _plain(name: str) -> str:
         return str(ipaddress.ip_address(name))
     except ValueError:
         return name.lower().rstrip(".")
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
