@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from incidents.clock import ManualClock
 from incidents.record import Record, Registry, open_record
 from incidents.record.database import open_engine
+from tests.projections.notes import Notes, notes_metadata
 from tests.servers import BACKENDS, fresh_database
 from tocsin.migrations.all_tables import all_tables
 
@@ -52,3 +53,9 @@ def installation(empty_url: str, clock: ManualClock, registry: Registry) -> Iter
     made = Installation(empty_url, open_record(empty_url, registry), engine, clock, registry)
     yield made
     made.close()
+
+
+@pytest.fixture
+def notes(installation: Installation) -> Notes:
+    notes_metadata.create_all(installation.engine)
+    return Notes()

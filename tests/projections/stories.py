@@ -268,6 +268,9 @@ def _campaign(teller: Teller, it: UUID, campaign: UUID, run: UUID) -> None:
     tell(campaigns.CampaignApproved, actor="user:minh", **digests)
     tell(campaigns.SuppressionOverridden, actor="user:minh", reason="the article names no exception")
     tell(campaigns.CampaignStarted, recipients=4)
+    tell(campaigns.CampaignPaused, actor="user:minh", reason="the telephone desk is not staffed yet")
+    tell(campaigns.CampaignResumed, actor="user:minh", reason="it is now")
+    tell(campaigns.CampaignCancelled, actor="user:minh", reason="the data were found to be encrypted")
     at = teller.now
     record_moves(teller, it, campaign, move("a", "claimed", at), move("b", "claimed", at), move("c", "claimed", at))
     record_moves(teller, it, campaign, move("a", "delivered", at), move("b", "failed", at), move("c", "ambiguous", at))

@@ -14,8 +14,8 @@ import pytest
 from projections.catalogue import all_projections
 from projections.runner import Runner
 from tests.projections.conftest import Installation
+from tests.projections.notes import rows_of
 from tests.projections.stories import Teller, many_stories
-from tests.projections.test_runner import rows_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -57,7 +57,7 @@ def test_the_board_after_a_whole_story(installation: Installation, teller: Telle
     assert (entry.next_duty.duty_id, entry.next_duty.possible) == ("d-party", False)
     assert entry.persons_affected == 200
     progress = entry.campaigns
-    assert (progress.campaigns, progress.planned, progress.reached, progress.in_flight) == (1, 4, 1, 1)
+    assert (progress.campaigns, progress.planned, progress.delivered, progress.accepted) == (1, 4, 1, 1)
     assert (progress.failed, progress.ambiguous, progress.pending) == (0, 1, 1)
     merged = next(e for e in board(installation.engine).items if e.state == "merged")
     assert merged.merged_into == it
@@ -310,14 +310,14 @@ def test_coverage_is_a_partition_at_every_step(installation: Installation, telle
         show(installation)
         found = campaign_coverage(installation.engine, campaign)
         o = found.outcomes
-        assert (o.reached, o.in_flight, o.failed, o.ambiguous, o.pending) == expected
+        assert (o.delivered, o.accepted, o.failed, o.ambiguous, o.pending) == expected
         assert o.planned == 3 == sum(expected)
         for part in (found.by_channel, found.by_language):
-            assert sum(counts.reached for counts in part.values()) == o.reached
-            assert sum(counts.in_flight for counts in part.values()) == o.in_flight
-    assert found.by_channel["email"].in_flight == 1, "after the fail-over the second channel counts"
-    assert found.by_channel["sms"].reached == 1
-    assert found.by_language["vi"].in_flight == 1
+            assert sum(counts.delivered for counts in part.values()) == o.delivered
+            assert sum(counts.accepted for counts in part.values()) == o.accepted
+    assert found.by_channel["email"].accepted == 1, "after the fail-over the second channel counts"
+    assert found.by_channel["sms"].delivered == 1
+    assert found.by_language["vi"].accepted == 1
     assert (found.by_language["vi"].planned, found.by_channel["sms"].planned) == (2, 3)
 
 
@@ -441,10 +441,10 @@ def test_no_text_can_stop_the_projections(installation: Installation, teller: Te
 def test_a_receipt_moves_a_delivery_forward_only(installation: Installation, teller: Teller) -> None:
     it, at = open_incident(teller), teller.now
     for states, outcome in (
-        (("delivered", "failed"), "reached"),
+        (("delivered", "failed"), "delivered"),
         (("failed", "delivered"), "failed"),
-        (("delivered", "sent", "claimed"), "reached"),
-        (("ambiguous", "accepted"), "in_flight"),
+        (("delivered", "sent", "claimed"), "delivered"),
+        (("ambiguous", "accepted"), "accepted"),
         (("claimed", "ambiguous", "undelivered"), "failed"),
     ):
         campaign = uuid4()

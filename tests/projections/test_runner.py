@@ -1,200 +1,25 @@
-"""The runner: nothing skipped, nothing folded twice, old or new rows but never a mixture."""
+"""The runner: nothing skipped, nothing folded twice, one fault stops nobody else."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData, String, Table, delete, insert, select
 
-from incidents.clock import ManualClock
 from incidents.errors import InvalidInput
 from incidents.incident import events as incident
-from incidents.record import Aggregate, Context, Record, Recorded, open_record
-from incidents.record.database import reading, writing
+from incidents.record import Aggregate, Context, Record
+from incidents.record.database import writing
 from projections.catalogue import all_projections
-from projections.coverage.tables import coverage_cells
 from projections.generations import Generations
-from projections.positions import BUILDING, LIVE, RETIRED, advance, live_generation
-from projections.projection import Projection
-from projections.rows import Rows, append, generation_column
-from projections.runner import ProjectionFailed, RecordBehind, Runner
+from projections.positions import advance
+from projections.runner import ProjectionFailed, Runner
 from projections.severity_board.board import board
-from projections.tables import projection_positions
 from tests.projections.conftest import Installation
-from tests.projections.stories import Teller, many_stories, whole_story
-
-_own = MetaData()
-seen_positions = Table(
-    "test_seen_positions", _own, generation_column(), Column("position", BigInteger, primary_key=True)
-)
-note_counts = Table(
-    "test_note_counts",
-    _own,
-    generation_column(),
-    Column("name", String(16), primary_key=True),
-    Column("notes", Integer, nullable=False, default=0),
-)
-
-
-class Notes(Projection):
-    """Counts notes and keeps their positions: an event folded twice or skipped shows."""
-
-    name = "test_notes"
-    version = 1
-    events = (incident.NoteAdded,)
-    tables: ClassVar = (seen_positions, note_counts)
-
-    def __init__(self) -> None:
-        self.batches: list[int] = []
-        self.refuse: str | None = None
-
-    def fold(self, connection: Connection, generation: int, batch: Sequence[Recorded]) -> None:
-        self.batches.append(len(batch))
-        rows = Rows(connection, note_counts, generation)
-        rows.load({("all",)})
-        before = rows.get("all")
-        rows.put("all", notes=(before["notes"] if before else 0) + len(batch))
-        rows.flush()
-        append(connection, seen_positions, generation, [{"position": r.position} for r in batch])
-        if any(getattr(r.event, "text", None) == self.refuse for r in batch):
-            raise RuntimeError("a fold with a fault")
-
-
-class NotesVersionTwo(Notes):
-    version = 2
-
-    def fold(self, connection: Connection, generation: int, batch: Sequence[Recorded]) -> None:
-        rows = Rows(connection, note_counts, generation)
-        rows.load({("v2",)})
-        before = rows.get("v2")
-        rows.put("v2", notes=(before["notes"] if before else 0) + len(batch))
-        rows.flush()
-
-
-def counts(engine: Engine) -> dict[str, int]:
-    """What a reader sees."""
-    c = note_counts.c
-    with reading(engine) as connection:
-        rows = connection.execute(select(c.name, c.notes).where(c.generation == live_generation(Notes.name)))
-        return {row.name: row.notes for row in rows}
-
-
-def positions_seen(engine: Engine) -> list[int]:
-    c = seen_positions.c
-    with reading(engine) as connection:
-        live = select(c.position).where(c.generation == live_generation(Notes.name)).order_by(c.position)
-        return list(connection.execute(live).scalars())
-
-
-def write_notes(record: Record, clock: ManualClock, texts: Sequence[str]) -> list[int]:
-    stream = Aggregate(uuid4())
-    for text in texts:
-        stream.emit(incident.NoteAdded, Context.of_command("user:lan", clock), text=text)
-    return record.commit(stream)
-
-
-def rows_of(engine: Engine, projections: Sequence[Projection]) -> dict[str, list[tuple[Any, ...]]]:
-    """All live rows, without their generation."""
-    found = {}
-    with reading(engine) as connection:
-        for projection in projections:
-            for table in projection.tables:
-                columns = [c for c in table.columns if c.name != "generation"]
-                live = select(*columns).where(table.c.generation == live_generation(projection.name))
-                if table is coverage_cells:  # an emptied cell says the same as one that never was
-                    live = live.where(table.c.recipients > 0)
-                rows = connection.execute(live).all()
-                found[table.name] = sorted((tuple(row) for row in rows), key=repr)
-    return found
-
-
-@pytest.fixture
-def notes(installation: Installation) -> Notes:
-    _own.create_all(installation.engine)
-    return Notes()
-
-
-def runner_of(installation: Installation, *projections: Projection, **settings: Any) -> Runner:
-    return Runner(installation.record, installation.engine, projections, installation.clock, **settings)
-
-
-def test_rebuild_gives_what_live_folding_gave(installation: Installation) -> None:
-    live = runner_of(installation, *all_projections(), batch=7)
-    for _ in many_stories(Teller(installation.record, installation.clock), 4):
-        live.run_once()
-    live.drain()
-    before = rows_of(installation.engine, all_projections())
-    assert all(before.values()), "a table that no event of the stories fills is not tested"
-
-    runner_of(installation, *all_projections(), batch=1000).rebuild()
-
-    assert rows_of(installation.engine, all_projections()) == before
-    assert {lag.behind for lag in live.lag()} == {0}
-
-
-def test_a_rebuilt_generation_leaves_no_old_rows(installation: Installation, notes: Notes) -> None:
-    write_notes(installation.record, installation.clock, ["a", "b"])
-    runner = runner_of(installation, notes)
-    runner.drain()
-    runner.rebuild(notes.name)
-    with reading(installation.engine) as connection:
-        assert len(connection.execute(select(note_counts.c.generation)).all()) == 1
-    assert counts(installation.engine) == {"all": 2}
-
-
-def test_readers_see_the_old_rows_whole_until_the_new_ones_are_there(installation: Installation, notes: Notes) -> None:
-    write_notes(installation.record, installation.clock, [str(n) for n in range(25)])
-    runner = runner_of(installation, notes, batch=3)
-    runner.drain()
-    during: list[dict[str, int]] = []
-    runner.rebuild(notes.name, progress=lambda _name, _at, _head: during.append(counts(installation.engine)))
-    assert len(during) > 5
-    assert all(one == {"all": 25} for one in during)
-
-
-def test_live_rows_keep_up_while_a_rebuild_goes_on(installation: Installation, notes: Notes) -> None:
-    write_notes(installation.record, installation.clock, [str(n) for n in range(20)])
-    runner = runner_of(installation, notes, batch=2)
-    runner.drain()
-    seen: list[int] = []
-
-    def meanwhile(_name: str, _at: int, _head: int) -> None:
-        if len(seen) < 5:
-            write_notes(installation.record, installation.clock, ["more"])
-            runner_of(installation, Notes(), batch=1).run_once()
-            seen.append(counts(installation.engine)["all"])
-
-    runner.rebuild(notes.name, progress=meanwhile)
-    assert seen == [21, 22, 23, 24, 25]
-    assert counts(installation.engine) == {"all": 25}
-
-
-def test_a_new_version_is_built_beside_and_then_shown(installation: Installation, notes: Notes) -> None:
-    write_notes(installation.record, installation.clock, [str(n) for n in range(150)])
-    runner_of(installation, notes).drain()
-    newer = runner_of(installation, NotesVersionTwo(), batch=100)
-    newer.run_once()
-    assert counts(installation.engine) == {"all": 150}, "half-built rows are not shown"
-    newer.drain()
-    assert counts(installation.engine) == {"v2": 150}
-
-
-def test_an_older_program_leaves_newer_rows_alone(installation: Installation, notes: Notes) -> None:
-    write_notes(installation.record, installation.clock, ["a"])
-    runner_of(installation, NotesVersionTwo()).drain()
-    older = runner_of(installation, notes)
-    write_notes(installation.record, installation.clock, ["b"])
-    assert older.run_once() == 0
-    (lag,) = older.lag()
-    assert lag.behind == 1
-    assert lag.failure is not None
-    assert "version 2" in lag.failure
-    older.rebuild(notes.name)
-    assert counts(installation.engine) == {"all": 2}, "on command it goes back to its own rows"
+from tests.projections.notes import Notes, counts, positions_seen, runner_of, write_notes
+from tests.projections.stories import Teller, whole_story
 
 
 def test_a_fold_that_fails_changes_nothing_and_stops_nobody_else(installation: Installation, notes: Notes) -> None:
@@ -255,68 +80,6 @@ def test_positions_only_grow(installation: Installation, notes: Notes) -> None:
     (at,) = Generations(installation.engine, {notes.name: notes}, installation.clock).workable()
     with writing(installation.engine) as connection, pytest.raises(ValueError, match="back"):
         advance(connection, at, at.position, installation.clock.now())
-
-
-def test_a_record_older_than_the_rows_is_refused_until_a_rebuild(
-    installation: Installation, notes: Notes, tmp_path: Any
-) -> None:
-    write_notes(installation.record, installation.clock, ["a", "b", "c"])
-    runner_of(installation, notes).drain()
-    with open_record(f"sqlite:///{tmp_path / 'restored.sqlite'}", installation.registry) as restored:
-        write_notes(restored, installation.clock, ["a"])
-        runner = Runner(restored, installation.engine, [notes], installation.clock)
-        with pytest.raises(RecordBehind, match="ends at position 1"):
-            runner.run_once()
-        assert counts(installation.engine) == {"all": 3}
-        runner.rebuild(notes.name)
-        assert counts(installation.engine) == {"all": 1}
-        assert runner.run_once() == 0
-
-
-def test_an_interrupted_rebuild_is_finished_by_the_next_runner(installation: Installation, notes: Notes) -> None:
-    write_notes(installation.record, installation.clock, [str(n) for n in range(250)])
-    runner_of(installation, notes).drain()
-
-    class Killed(BaseException):
-        pass
-
-    def die(_name: str, at: int, _head: int) -> None:
-        if at >= 100:
-            raise Killed
-
-    with pytest.raises(Killed):
-        runner_of(installation, notes, batch=100).rebuild(notes.name, progress=die)
-    books = Generations(installation.engine, {notes.name: notes}, installation.clock)
-    assert [at.state for at in books.on_record()] == [LIVE, BUILDING]
-    assert counts(installation.engine) == {"all": 250}
-
-    successor = Notes()
-    runner_of(installation, successor, batch=100).drain()
-    books.sweep()
-    assert sum(successor.batches) == 150, "it went on from position 100"
-    assert [at.state for at in books.on_record()] == [LIVE]
-    assert counts(installation.engine) == {"all": 250}
-
-
-def test_a_rebuild_replaces_one_that_was_given_up(installation: Installation, notes: Notes) -> None:
-    write_notes(installation.record, installation.clock, ["a"])
-    runner_of(installation, notes).drain()
-    books = Generations(installation.engine, {notes.name: notes}, installation.clock)
-    books.start_rebuild([notes.name])
-    books.start_rebuild([notes.name])
-    assert [at.state for at in books.on_record()] == [LIVE, RETIRED, BUILDING]
-    runner_of(installation, notes).drain()
-    books.sweep()
-    assert [(at.generation, at.state) for at in books.on_record()] == [(3, LIVE)]
-
-
-def test_rows_that_are_behind_the_live_ones_are_not_shown(installation: Installation, notes: Notes) -> None:
-    write_notes(installation.record, installation.clock, ["a", "b"])
-    runner_of(installation, notes).drain()
-    books = Generations(installation.engine, {notes.name: notes}, installation.clock)
-    books.start_rebuild([notes.name])
-    assert not books.promote(notes.name, installation.record.head)
-    assert counts(installation.engine) == {"all": 2}
 
 
 def test_events_of_other_kinds_do_not_count_as_lag(installation: Installation, notes: Notes) -> None:
@@ -429,31 +192,6 @@ def test_a_reader_before_the_first_run_sees_nothing(installation: Installation) 
     assert board(installation.engine).items == ()
 
 
-def test_two_programs_that_start_at_once_open_one_generation(installation: Installation, notes: Notes) -> None:
-    start = threading.Barrier(4)
-    found: list[list[int]] = []
-
-    def work() -> None:
-        books = Generations(installation.engine, {notes.name: notes}, installation.clock)
-        start.wait()
-        found.append([at.generation for at in books.workable()])
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [[1]] * 4
-
-
-def test_rows_of_another_generation_are_not_loaded(installation: Installation, notes: Notes) -> None:
-    with writing(installation.engine) as connection:
-        connection.execute(insert(note_counts).values(generation=7, name="all", notes=99))
-        rows = Rows(connection, note_counts, 8)
-        rows.load({("all",)})
-        assert rows.get("all") is None
-
-
 def test_a_runner_works_only_on_what_it_holds(installation: Installation, notes: Notes) -> None:
     write_notes(installation.record, installation.clock, ["a", "b"])
     runner = runner_of(installation, notes)
@@ -476,48 +214,3 @@ def test_a_fault_is_not_told_any_more_by_who_gave_the_projection_up(installation
     runner.run_once(lambda _name: False)
 
     assert runner.lag()[0].failure is None
-
-
-def test_a_late_promotion_goes_by_the_record_of_now(installation: Installation, notes: Notes) -> None:
-    """The record's end is read once nobody can move the two: what it was when this runner last looked, before it stood
-    still, would let old rows take the place of new ones."""
-    write_notes(installation.record, installation.clock, ["a", "b"])
-    runner_of(installation, notes).drain()
-    books = Generations(installation.engine, {notes.name: notes}, installation.clock)
-    books.start_rebuild([notes.name])
-    (building,) = [at for at in books.on_record() if at.state == BUILDING]
-    with writing(installation.engine) as connection:
-        assert advance(connection, building, 1, installation.clock.now())
-    asked: list[int] = []
-
-    def head() -> int:
-        with reading(installation.engine) as connection:
-            asked.extend(connection.execute(select(projection_positions.c.position)).scalars())
-        return installation.record.head()
-
-    assert not books.promote(notes.name, head)
-    assert sorted(asked) == [1, 2], "asked within the transaction, after both positions were read"
-    assert counts(installation.engine) == {"all": 2}
-
-
-def test_a_late_sweeper_leaves_rows_of_a_generation_that_got_the_number_again(
-    installation: Installation, notes: Notes
-) -> None:
-    """A sweeper that saw a retired generation, stood still, and goes on when its number belongs to a live one."""
-    write_notes(installation.record, installation.clock, ["a"])
-    runner_of(installation, notes).drain()
-    books = Generations(installation.engine, {notes.name: notes}, installation.clock)
-    books.start_rebuild([notes.name])
-    books.start_rebuild([notes.name])
-    (retired,) = [at for at in books.on_record() if at.state == RETIRED]
-    with writing(installation.engine) as connection:  # the given-up one is gone, and so is the one after it
-        for number in (retired.generation, retired.generation + 1):
-            connection.execute(delete(projection_positions).where(projection_positions.c.generation == number))
-    books.start_rebuild([notes.name])
-    runner_of(installation, notes).drain()
-    (live,) = [at for at in books.on_record() if at.state == LIVE]
-    assert live.generation == retired.generation, "the number was given again"
-
-    assert books._delete_slice(retired) is False
-
-    assert counts(installation.engine) == {"all": 1}
