@@ -6,7 +6,11 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /build
 RUN python -m venv /opt/tocsin
 COPY requirements/runtime.txt requirements/runtime.txt
-RUN /opt/tocsin/bin/python -m pip install --require-hashes --no-deps --only-binary :all: -r requirements/runtime.txt
+# Packages that this image does without, separated by spaces: docs/scale.md says which can be.
+ARG LEAVE_OUT=""
+RUN awk -v out=" $LEAVE_OUT " '/^[a-z]/ { split($1, name, "=="); skip = index(out, " " name[1] " ") } !skip' \
+    requirements/runtime.txt > requirements/image.txt \
+ && /opt/tocsin/bin/python -m pip install --require-hashes --no-deps --only-binary :all: -r requirements/image.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY incidents incidents
 COPY playbooks playbooks

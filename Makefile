@@ -8,7 +8,7 @@ FAST   := -m "not slow"
 # Files are spread over the cores; a file stays whole, because its tests may share a server.
 SPREAD := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help run serve test check fmt bench lock docs clean
+.PHONY: help run serve test lint check fmt bench lock docs clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,11 +32,13 @@ serve: $(VENV)/.runtime ## Serve with your own settings (see `tocsin init`)
 test: $(VENV)/.dev ## All tests
 	$(BIN)/python -m pytest $(SPREAD)
 
-check: $(VENV)/.dev ## Lint, types, imports, fast tests
+lint: $(VENV)/.dev ## Lint, types, imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: lint ## Lint, types, imports, fast tests
 	$(BIN)/python -m pytest $(FAST) $(SPREAD)
 
 fmt: $(VENV)/.dev ## Format and fix what can be fixed

@@ -28,8 +28,11 @@ MEASUREMENTS: tuple[tuple[Callable[[Path, int, int], Comparison], int, int], ...
     (after_a_change, 3_334, 40),  # the usual three runs: 10,000 incidents
     (judging, 2_000, 40),
     (lag.lag_at_half_rate, 8_000, 200),
+    (lag.lag_on_postgresql, 8_000, 200),
     (pages.board_page, 20_000, 200),
     (pages.incident_page, 20_000, 200),
+    (pages.deadlines_page, 20_000, 200),
+    (pages.board_page_on_postgresql, 20_000, 200),
     (postgres.save_batches, 40_000, 1_000),
     (postgres.commands, 4_000, 80),
     (kafka_relay.publish, 20_000, 400),
@@ -50,6 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="few events: does it work, not how fast is it")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE too (- for standard output alone)")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a ratio is below its aim")
+    parser.add_argument(
+        "--only", metavar="WORD", help="measurements whose name, such as bench.pages.board_page, has it"
+    )
     given = parser.parse_args(arguments)
     if given.runs < 1:
         parser.error("--runs must be at least 1")
@@ -57,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as name:
         folder = Path(name)
         facts = machine(folder)
-        found, skipped = _measure(folder, given.runs, quick=given.quick)
+        found, skipped = _measure(folder, given.runs, quick=given.quick, only=given.only or "")
     figures = {
         "machine": facts,
         "runs": given.runs,
@@ -76,9 +82,11 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if given.strict and not all(one.reached for one in found) else 0
 
 
-def _measure(folder: Path, runs: int, *, quick: bool) -> tuple[list[Comparison], list[str]]:
+def _measure(folder: Path, runs: int, *, quick: bool, only: str) -> tuple[list[Comparison], list[str]]:
     found, skipped = list[Comparison](), list[str]()
     for measure, full, few in MEASUREMENTS:
+        if only not in f"{measure.__module__}.{measure.__name__}":
+            continue
         try:
             found.append(measure(folder, few if quick else full, runs))
         except Skipped as reason:

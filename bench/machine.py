@@ -13,6 +13,7 @@ def machine(folder: Path) -> dict[str, str]:
     """The machine and the settings that matter, as plain facts."""
     return {
         "cores": str(os.cpu_count()),
+        "load": f"{os.getloadavg()[0]:.1f}",
         "processor": platform.processor() or platform.machine(),
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",

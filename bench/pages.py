@@ -1,35 +1,45 @@
 """The pages that people wait for, in a small installation and in a large one, turn by turn in one run.
 
-Both hold the same twenty open incidents. The large one holds, besides, closed incidents by the hundred thousand: copies
-of one that went through the whole life, its events and the rows that the projections made of them, under new ids. What
-is compared is the time within which 99 of 100 requests were answered: it should not know how much is closed.
+Both hold the same open incidents with their duties and runs. The large one holds, besides, closed ones: copies of one
+that went through the whole life, and among each `DETAILED` of them one of another with duties, a run and a campaign
+(`bench.crowd`, which also checks that the rows are those that the projections write). What is compared is the time
+within which 99 of 100 requests were answered: it should not know how much is closed.
+
+`python -m bench.pages --incidents 1000000 --database postgresql` builds once, measures every page, and says how large
+the database is.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import os
 import statistics
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
 from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
-from sqlalchemy import Connection, Table, func, select, text
+from sqlalchemy import text
 
+from bench.crowd import Case, Crowd, tidy, verify
+from bench.postgres import fresh_database
 from bench.rounds import Comparison, Sample
 from bench.streams import START
 from incidents.clock import ManualClock
 from incidents.facts import OrganisationProfile
 from incidents.record import Context
-from incidents.record.database import writing
-from projections.tables import projection_positions
+from incidents.record.database import reading
 from tocsin.api.app import create_app
 from tocsin.background import Background
-from tocsin.migrations.all_tables import all_tables, tables_of
 from tocsin.services import Services
 from tocsin.settings import Settings
 from tocsin.wiring import open_services
@@ -41,32 +51,106 @@ OPEN = 20
 REQUESTS = 300
 """Timed requests of each page and installation in one round; the first tenth more are not timed."""
 MASTER_KEY = "k1:" + "A" * 43 + "="
-# No law of the packs binds an organisation there by itself: a closed case is a few rows, as most alerts are.
+DETAILED = 200
+"""Of so many closed incidents one has duties, a run and a campaign; the others are a few rows, as most alerts are."""
+FACTS: Mapping[str, Any] = {
+    "event_kinds": ["personal_data_breach"],
+    "data_classes": ["personal", "health"],
+    "data_events": ["leaked"],
+    "persons_affected": 2,
+    "persons_by_country": {"DE": 2},
+    "countries": ["DE"],
+    "risk_to_persons": "high",
+    "direct_loss": {"CNY": 0},
+}
+NOTHING_CAME_OF_IT: Mapping[str, Any] = {"event_kinds": ["attempted_attack"], "persons_affected": 0}
+# No law of the packs binds an organisation there by itself: it is the facts above that bring duties.
 PROFILE = OrganisationProfile.parse(
     {
         "name": "Bench Bank",
         "roles": ["controller"],
-        "countries": ["IS"],
+        "countries": ["FJ"],
         "languages": ["en"],
-        "time_zone": "Atlantic/Reykjavik",
+        "time_zone": "Pacific/Fiji",
         "incident_contact": {"name": "Desk", "email": "desk@bench.example"},
     }
 )
 
 
+PAGES: Mapping[str, Address] = {
+    "board page": lambda _: "/v1/board",
+    "incident page": lambda incident: f"/v1/incidents/{incident}",
+    "deadlines page": lambda _: "/v1/deadlines",
+}
+MORE: Mapping[str, Address] = {
+    "board, newest first": lambda _: "/v1/board?sort=opened",
+    "board, closed ones": lambda _: "/v1/board?state=closed&sort=updated",
+    "board, search": lambda _: "/v1/board?search=open%20case%201",
+    "timeline of an incident": lambda incident: f"/v1/incidents/{incident}/timeline",
+    "duties of an incident": lambda incident: f"/v1/incidents/{incident}/duties",
+}
+"""Looked at besides, by `python -m bench.pages`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Seconds of every request, by run."""
+
+    name: str
+    large: list[list[float]]
+    small: list[list[float]]
+
+    @property
+    def comparison(self) -> Comparison:
+        """By what 99 of 100 requests took."""
+        ours, bare = (Sample(tuple(1 / _p99(run) for run in side)) for side in (self.large, self.small))
+        return Comparison(f"{self.name}, p99", 0.5, ours, bare)
+
+
 def board_page(folder: Path, incidents: int, runs: int) -> Comparison:
     """`GET /v1/board`."""
-    return _compare(folder, incidents, runs, "board page, p99", lambda _: "/v1/board")
+    return _alone(folder, incidents, runs, "board page")
 
 
 def incident_page(folder: Path, incidents: int, runs: int) -> Comparison:
     """`GET /v1/incidents/ID`, an open one."""
-    return _compare(folder, incidents, runs, "incident page, p99", lambda incident: f"/v1/incidents/{incident}")
+    return _alone(folder, incidents, runs, "incident page")
 
 
 def deadlines_page(folder: Path, incidents: int, runs: int) -> Comparison:
     """`GET /v1/deadlines`."""
-    return _compare(folder, incidents, runs, "deadlines page, p99", lambda _: "/v1/deadlines")
+    return _alone(folder, incidents, runs, "deadlines page")
+
+
+def board_page_on_postgresql(folder: Path, incidents: int, runs: int) -> Comparison:
+    """`GET /v1/board` on PostgreSQL."""
+    return _alone(folder, incidents, runs, "board page", on_server=True)
+
+
+def _alone(folder: Path, incidents: int, runs: int, page: str, *, on_server: bool = False) -> Comparison:
+    (found,) = compare_pages(folder, incidents, runs, {page: PAGES[page]}, on_server=on_server)
+    return found.comparison
+
+
+def compare_pages(
+    folder: Path,
+    incidents: int,
+    runs: int,
+    pages: Mapping[str, Address],
+    *,
+    on_server: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+    requests: int = REQUESTS,
+) -> list[Compared]:
+    """Each page in both installations, which are built once."""
+    where = "PostgreSQL: " if on_server else ""
+    with structlog.testing.capture_logs(), ExitStack() as stack:
+        large, small = (
+            stack.enter_context(installation(folder, size, on_server=on_server, tell=tell))
+            for size in (incidents, min(SMALL, incidents))
+        )
+        times = asyncio.run(_all_rounds(large, small, runs, pages, requests))
+    return [Compared(f"{where}{name}", ours, bare) for name, (ours, bare) in times.items()]
 
 
 class _Installation:
@@ -80,61 +164,92 @@ class _Installation:
         self.incidents = incidents
 
 
-def _compare(folder: Path, incidents: int, runs: int, name: str, path: Address) -> Comparison:
-    with structlog.testing.capture_logs(), ExitStack() as stack:
-        large = stack.enter_context(_installation(folder, incidents))
-        small = stack.enter_context(_installation(folder, min(SMALL, incidents)))
-        rates = asyncio.run(_rounds(large, small, runs, path))
-    return Comparison(name, 0.5, Sample(tuple(rates[0])), Sample(tuple(rates[1])))
+Times = tuple[list[list[float]], list[list[float]]]
 
 
-async def _rounds(
-    large: _Installation, small: _Installation, runs: int, address: Address
-) -> tuple[list[float], list[float]]:
-    found: tuple[list[float], list[float]] = ([], [])
+async def _all_rounds(
+    large: _Installation, small: _Installation, runs: int, pages: Mapping[str, Address], requests: int
+) -> dict[str, Times]:
+    try:
+        return {name: await _rounds(large, small, runs, address, requests) for name, address in pages.items()}
+    finally:
+        await large.client.aclose()
+        await small.client.aclose()
+
+
+async def _rounds(large: _Installation, small: _Installation, runs: int, address: Address, requests: int) -> Times:
+    found: Times = ([], [])
     for run in range(runs):
         sides = [(0, large), (1, small)]
         for side, installation in sides if run % 2 == 0 else reversed(sides):
-            found[side].append(1 / await _p99(installation, address))
-    await large.client.aclose()
-    await small.client.aclose()
+            found[side].append(await _asked(installation, address, requests))
     return found
 
 
-async def _p99(installation: _Installation, address: Address) -> float:
+async def _asked(installation: _Installation, address: Address, requests: int) -> list[float]:
     times = []
-    for number in range(REQUESTS + REQUESTS // 10):
+    for number in range(requests + requests // 10):
         where = address(installation.incidents[number % len(installation.incidents)])
         start = time.perf_counter()
         answer = await installation.client.get(where)
         took = time.perf_counter() - start
         answer.raise_for_status()
-        if number >= REQUESTS // 10:
+        if number >= requests // 10:
             times.append(took)
+    return times
+
+
+def _p99(times: Sequence[float]) -> float:
     return statistics.quantiles(times, n=100)[98]
 
 
 @contextmanager
-def _installation(folder: Path, incidents: int) -> Iterator[_Installation]:
+def installation(
+    folder: Path, incidents: int, *, on_server: bool = False, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[_Installation]:
     """Services with `OPEN` open incidents and closed ones up to `incidents`."""
+    address = fresh_database() if on_server else f"sqlite:///{folder / f'{uuid4().hex}.sqlite'}"
     settings = Settings(
-        database_url=f"sqlite:///{folder / f'{uuid4().hex}.sqlite'}",
-        organisation_file=folder / "organisation.toml",
-        vault={"master_keys": MASTER_KEY},
+        database_url=address, organisation_file=folder / "organisation.toml", vault={"master_keys": MASTER_KEY}
     )
     clock = ManualClock(START)
     with open_services(settings, clock=clock, profile=PROFILE) as services:
+        cases = [_case(services, facts) for facts in (NOTHING_CAME_OF_IT, FACTS)]
         ids = [_incident(services, f"Open case {number}") for number in range(OPEN)]
         for incident in ids:
-            services.incidents.state_facts(incident, _context(services), {"persons_affected": 212, "countries": ["CN"]})
-        done = _incident(services, "Closed case")
-        _close(services, done)
+            services.incidents.state_facts(incident, _context(services), FACTS)
         _settle(services)
-        with writing(services.engine) as connection:
-            _multiply(connection, done, incidents - OPEN - 1)
-            connection.execute(text("ANALYZE"))
+        copies = max(0, incidents - OPEN - len(cases))
+        start = time.perf_counter()
+        made = Crowd(services.engine, services.record, cases).add(copies, (1, DETAILED))
+        written = time.perf_counter() - start
+        tidy(services.engine)
+        compared = verify(services.engine, made, folder, clock) if copies else 0
+        tell(
+            f"{incidents:,} incidents: written in {written:,.0f} s, {_gigabytes(services):.2f} GB; "
+            f"{compared} rows of a sample are those of the projections"
+        )
         _, key = services.keys.create("bench", ["analyst"], created_by="user:bench")
         yield _Installation(services, create_app(services, show_within=0), key, ids)
+
+
+def _gigabytes(services: Services) -> float:
+    with reading(services.engine) as connection:
+        if services.settings.is_on_server:
+            return float(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()) / 1e9
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        return float(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one()) / 1e9
+
+
+def _case(services: Services, facts: Mapping[str, Any]) -> Case:
+    """An incident that went through the whole life, and everything that followed from it."""
+    after = services.record.head()
+    incident = _incident(services, "Closed case")
+    services.incidents.state_facts(incident, _context(services), facts)
+    _settle(services)
+    _close(services, incident)
+    _settle(services)
+    return Case(incident, after, services.record.head())
 
 
 def _incident(services: Services, title: str) -> UUID:
@@ -161,49 +276,40 @@ def _settle(services: Services) -> None:
     services.projections.drain()
 
 
-def _multiply(connection: Connection, incident: UUID, copies: int) -> None:
-    """Copy an incident's events and rows under `copies` new ids, by the database itself."""
-    if copies <= 0:
-        return
-    connection.exec_driver_sql("CREATE TEMP TABLE copies (n INTEGER PRIMARY KEY, id TEXT NOT NULL)")
-    connection.execute(
-        text(
-            "INSERT INTO copies WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < :copies) "
-            "SELECT n, lower(hex(randomblob(16))) FROM n"
-        ),
-        {"copies": copies},
-    )
-    head = connection.execute(text("SELECT max(rowid) FROM stored_events")).scalar_one()
-    connection.execute(
-        text(
-            "INSERT INTO stored_events (rowid, originator_id, originator_version, topic, state) "
-            "SELECT :head * n + e.rowid, c.id, e.originator_version, e.topic, e.state "
-            "FROM copies c, stored_events e WHERE e.originator_id = :incident ORDER BY 1"
-        ),
-        {"head": head, "incident": incident.hex},
-    )
-    for name in sorted(tables_of("projections")):
-        table = all_tables().tables[name]
-        if "incident_id" in table.c:
-            _multiply_rows(connection, table, incident, head)
-    last = connection.execute(text("SELECT max(rowid) FROM stored_events")).scalar_one()
-    connection.execute(projection_positions.update().values(position=last))
-    connection.execute(
-        text("UPDATE tracking SET notification_id = :last WHERE application_name <> '__migration__'"), {"last": last}
-    )
-    connection.exec_driver_sql("DROP TABLE copies")
-
-
-def _multiply_rows(connection: Connection, table: Table, incident: UUID, head: int) -> None:
-    values = {"incident_id": "c.id", "originator_id": "c.id", "reference": "'INC-' || upper(substr(c.id, 1, 8))"}
-    values |= {"position": f"{head} * c.n + r.position", "opened_position": f"{head} * c.n + r.opened_position"}
-    columns = [column.name for column in table.columns]
-    chosen = ", ".join(values.get(column, f"r.{column}") for column in columns)
-    if connection.execute(select(func.count()).select_from(table).where(table.c.incident_id == incident)).scalar_one():
-        connection.execute(
-            text(
-                f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT {chosen} FROM copies c, {table.name} r "
-                "WHERE r.incident_id = :incident"
-            ),
-            {"incident": incident.hex},
+def main() -> int:
+    """Build once, measure every page, print milliseconds."""
+    parser = argparse.ArgumentParser(prog="python -m bench.pages", description=__doc__)
+    parser.add_argument("--incidents", type=int, default=100_000)
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--requests", type=int, default=REQUESTS, help="of each page in each run")
+    parser.add_argument("--more", action="store_true", help="further pages")
+    parser.add_argument("--folder", help="for the files of SQLite; default: a temporary one")
+    given = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    with tempfile.TemporaryDirectory(prefix="tocsin-bench-", dir=given.folder) as folder:
+        found = compare_pages(
+            Path(folder),
+            given.incidents,
+            given.runs,
+            {**PAGES, **(MORE if given.more else {})},
+            on_server=given.database == "postgresql",
+            tell=print,
+            requests=given.requests,
         )
+    columns = f"{given.incidents:>12,}{SMALL:>12,}{'times':>8}"
+    print(f"\nmilliseconds; load of the machine {os.getloadavg()[0]:.1f}")
+    print(f"{'':36}{'p99':>32}{'median':>32}\n{'':36}{columns}{columns}")
+    for one in found:
+        p99, middle = _milliseconds(one, _p99), _milliseconds(one, statistics.median)
+        print(f"{one.name:36}{p99}{middle}")
+    return 0
+
+
+def _milliseconds(found: Compared, figure: Callable[[Sequence[float]], float]) -> str:
+    large, small = (statistics.median(figure(run) for run in side) * 1_000 for side in (found.large, found.small))
+    return f"{large:>12.1f}{small:>12.1f}{large / small:>8.2f}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,68 +1,55 @@
-"""How many workers a load needs: a small model of what they share, held against what was measured.
+"""How many workers a load needs: measure, hold the model against it, plan, and write it down.
 
-Every path of Tocsin is workers that take turns between their own computing and a part that only one can do at a time
-(the record's lock and the flush of its commit). That is a closed network of two stations, the cores and the lock, and
-has an exact solution (mean value analysis, Reiser and Lavenberg 1980; several cores after Seidmann 1987). Its two
-numbers per path are measured with one worker alone: the seconds that the machine's cores were busy for one unit of
-work, and what is left of its time, which is waiting for what all share. The rates of two, four and eight workers are
-then predicted and compared with measured ones. Run it on a machine that does nothing else.
+    python -m bench.scale                      # commands and mails by 1, 2, 4, 8 processes, and what the model says
+    python -m bench.scale --save               # keep that in figures.json
+    python -m bench.scale --take FILE          # and figures of `python -m bench --json FILE`
+    python -m bench.scale --plan               # size an installation; `--figure NAME=NUMBER` replaces a figure
+    python -m bench.scale --docs               # write the tables of docs/scale.md anew
 
-`python -m bench.scale` measures and compares; `--plan` sizes an installation by the figures that are given with it.
+The model is in `bench.model`, the sizes in `bench.sizing`. Measure on a machine that does nothing else: the seconds
+that its cores were busy are taken from the whole machine. Exit code 1 when the model is off by more than a quarter
+somewhere, on a machine that was quiet.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
+import json
 import multiprocessing
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
+from bench import sending
+from bench.model import Checked, Measured, check, is_good
 from bench.postgres import fresh_database, our_client
+from bench.sending import busy_seconds
+from bench.sizing import FILE, Prices, Size, Wanted, cost, plan, read_figures, table
 
-CHECKED = (1, 2, 4, 8)
-"""Numbers of workers that are measured; the model knows the first."""
+WORKERS = (1, 2, 4, 8)
+"""Numbers of processes that are measured; the model knows the first."""
 EVENTS = 3_000
+QUIET = 1.0
+"""Load average up to which a machine counts as doing nothing else."""
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "scale.md"
+TAKEN: Mapping[str, tuple[str, Callable[[dict[str, Any]], float]]] = {
+    "alerts_a_process": ("Kafka to incidents on PostgreSQL", lambda one: one["ours"]["median"]),
+    "alert_events_a_database": ("PostgreSQL: save, 1000 events a batch", lambda one: one["ours"]["median"]),
+    "commands_by_eight": ("PostgreSQL: commands, 8 processes", lambda one: one["ours"]["median"]),
+    "folds_of_a_model": ("rebuild of two read models", lambda one: one["ours"]["median"]),
+    "texts_a_process": ("sms: against the SDK's client", lambda one: one["ours"]["median"]),
+    "mails_on_sqlite": ("email: against sendmail, bytes ready", lambda one: one["ours"]["median"]),
+    "imported_people": ("import: against no database", lambda one: one["ours"]["median"]),
+}
+"""Figures that a run of all measurements gives, and how."""
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Seconds that one unit (an event, an alert, a recipient) costs: computing, and under what all share."""
-
-    computing: float
-    shared: float
-
-
-def rate(work: Work, workers: int, cores: int) -> float:
-    """Units a second that so many workers do together on so many cores."""
-    queued, waiting = work.computing / cores, work.computing * (cores - 1) / cores
-    at_cores = at_lock = found = 0.0
-    for number in range(1, workers + 1):
-        cores_time, lock_time = queued * (1 + at_cores), work.shared * (1 + at_lock)
-        found = number / (cores_time + lock_time + waiting)
-        at_cores, at_lock = found * cores_time, found * lock_time
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Units a second of so many workers, and the seconds that all cores together were busy for each."""
-
-    rate: float
-    busy: float
-
-
-def work_of(alone: Measured) -> Work:
-    """The two numbers, from one worker alone. What it did not compute, it waited."""
-    computing = min(alone.busy, 1 / alone.rate)
-    return Work(computing, 1 / alone.rate - computing)
-
-
-def measured(clients: int, events: int = EVENTS) -> Measured:
+def commands(clients: int, events: int = EVENTS) -> Measured:
     """Commands a second of so many processes on a fresh PostgreSQL: load, decide, save."""
     address, spawn = fresh_database(), multiprocessing.get_context("spawn")
     pipes: list[Connection] = []
@@ -72,113 +59,164 @@ def measured(clients: int, events: int = EVENTS) -> Measured:
         there.close()
         here.recv()
         pipes.append(here)
-    start, busy = time.perf_counter(), _busy()
+    start, busy = time.perf_counter(), busy_seconds()
     for pipe in pipes:
         pipe.send(None)
     done = float(sum(pipe.recv() for pipe in pipes))
-    return Measured(done / (time.perf_counter() - start), (_busy() - busy) / done)
+    return Measured(done / (time.perf_counter() - start), (busy_seconds() - busy) / done)
 
 
-def _busy() -> float:
-    """Seconds that this machine's cores have computed since it started (proc(5), the first line of /proc/stat)."""
-    user, nice, system, _idle, _wait, irq, softirq, *_ = map(
-        int, Path("/proc/stat").read_text("ascii").partition("\n")[0].split()[1:]
-    )
-    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """What one part of an installation needs."""
-
-    part: str
-    needs: int
-    of: str
-    because: str
-
-
-def plan(
-    *,
-    recipients: int,
-    hours: float,
-    alerts: float,
-    incidents_share: float,
-    figures: Mapping[str, float],
-) -> Sequence[Size]:
-    """Sizes for a campaign to so many recipients within so many hours, and so many alerts a second at the same time.
-
-    `figures` are rates of one worker on one core and bytes, by the names in `FIGURES`. A part is filled to 70 %.
-    """
-    full = 0.7
-
-    def workers(load: float, figure: str) -> int:
-        return math.ceil(load / (figures[figure] * full))
-
-    a_second = recipients / (hours * 3600)
-    incidents = alerts * incidents_share
-    deliveries = recipients * figures["bytes_per_recipient"] / 1e9
-    events = (recipients / figures["recipients_per_event"] + alerts * 86_400 * incidents_share * 20) * 600 / 1e9
-    return (
-        Size("intake", workers(alerts, "alerts"), "workers", f"{alerts:,.0f} alerts/s"),
-        Size("alert topic", 2 * workers(alerts, "alerts"), "partitions", "twice the workers, to grow"),
-        Size("playbooks", workers(incidents, "derivations"), "workers", f"{incidents:,.1f} new incidents/s"),
-        Size("notifier", workers(a_second, "recipients"), "workers", f"{a_second:,.0f} recipients/s"),
-        Size("databases", max(1, workers(alerts, "alerts_database")), "installations", "the alerts' commits"),
-        Size("deliveries", math.ceil(deliveries), "GB", f"{recipients:,} recipients"),
-        Size("record, a day", math.ceil(events), "GB", "batch events, and 20 events an incident"),
-    )
-
-
-def compared(run: Callable[[int], Measured], cores: int) -> list[tuple[int, float, float]]:
-    """Workers, rate measured, rate the model says."""
-    found = {workers: run(workers) for workers in CHECKED}
-    work = work_of(found[1])
-    return [(workers, found[workers].rate, rate(work, workers, cores)) for workers in CHECKED]
-
-
-FIGURES = {
-    "alerts": 1_000.0,
-    "derivations": 50.0,
-    "recipients": 2_000.0,
-    "alerts_database": 5_000.0,
-    "bytes_per_recipient": 1_000.0,
-    "recipients_per_event": 500.0,
+PATHS: Mapping[str, tuple[str, Callable[[int, int], Measured]]] = {
+    "commands": ("commands a second", commands),
+    "mails": ("recipients a second", sending.measured),
 }
-"""Rates of one worker on one core, and bytes: replace them by your own, `--figure NAME=NUMBER`."""
+
+
+def run_paths(workers: Sequence[int], size: int, run: Mapping[str, Any] = PATHS) -> dict[str, dict[int, Measured]]:
+    """Every path by every number of processes."""
+    return {name: {number: measure(number, size) for number in workers} for name, (_, measure) in run.items()}
+
+
+def saved_paths(path: Path = FILE) -> tuple[dict[str, dict[int, Measured]], int, float]:
+    """What `--save` kept: every path by numbers of processes, the cores, and the load before."""
+    kept = json.loads(path.read_text("utf-8"))["paths"]
+    found = {
+        name: {int(number): Measured(**one) for number, one in runs.items()} for name, runs in kept["measured"].items()
+    }
+    return found, kept["cores"], kept["load"]
+
+
+def save(found: Mapping[str, Mapping[int, Measured]], load: float, path: Path = FILE) -> None:
+    """Keep the paths, and what one process does by itself as figures."""
+    kept = json.loads(path.read_text("utf-8"))
+    kept["paths"] = {
+        "cores": os.cpu_count(),
+        "load": round(load, 1),
+        "on": datetime.now(UTC).date().isoformat(),
+        "measured": {
+            name: {str(by): {"rate": round(one.rate, 1), "busy": round(one.busy, 6)} for by, one in runs.items()}
+            for name, runs in found.items()
+        },
+    }
+    for name, figure in (("mails", "recipients_a_process"), ("commands", "commands_a_process")):
+        if name in found:
+            kept["figures"][figure] |= {"value": round(found[name][1].rate), "load": round(load, 1)}
+    path.write_text(json.dumps(kept, indent=2) + "\n", "utf-8")
+
+
+def take(report: Path, path: Path = FILE) -> list[str]:
+    """Take figures from a run of all measurements. Returns the names of those that it had."""
+    given, kept = json.loads(report.read_text("utf-8")), json.loads(path.read_text("utf-8"))
+    by_name, taken = {one["name"]: one for one in given["figures"]}, []
+    for figure, (name, value) in TAKEN.items():
+        if name in by_name:
+            load = float(given["machine"].get("load", 0))
+            kept["figures"][figure] |= {"value": round(value(by_name[name])), "load": load}
+            taken.append(figure)
+    path.write_text(json.dumps(kept, indent=2) + "\n", "utf-8")
+    return taken
+
+
+def sections() -> dict[str, str]:
+    """The generated parts of docs/scale.md."""
+    figures = read_figures()
+    values = {name: figure.value for name, figure in figures.items()}
+    wanted = Wanted()
+    sizes = plan(wanted, values)
+    return {
+        "figures": table(
+            ("figure", "", "measured by", "load"),
+            [
+                (one.about, f"{one.value:,.10g} {one.unit}", f"`{one.command}`", f"{one.load:g}")
+                for one in figures.values()
+            ],
+        ),
+        "model": _model_table(),
+        "plan": table(("part", "needs", "", "because"), [_row(size) for size in sizes]),
+        "cost": table(("", "dollars", "", "for"), [_row(size) for size in cost(wanted, sizes, Prices())]),
+    }
+
+
+def write_docs(path: Path = DOCS) -> None:
+    """Put the generated parts in their places."""
+    text = path.read_text("utf-8")
+    for name, section in sections().items():
+        before, rest = text.split(f"<!-- made by bench.scale: {name} -->", 1)
+        _, after = rest.split("<!-- end -->", 1)
+        text = f"{before}<!-- made by bench.scale: {name} -->\n\n{section}\n\n<!-- end -->{after}"
+    path.write_text(text, "utf-8")
+
+
+def _model_table() -> str:
+    found, cores, load = saved_paths()
+    rows = [
+        (PATHS[name][0], one.workers, f"{one.measured:,.0f}", f"{one.model:,.0f}", f"{one.off:+.0%}")
+        for name, runs in found.items()
+        for one in check(runs, cores)
+    ]
+    made = table(("", "processes", "measured", "model", "off"), rows)
+    if load <= QUIET:
+        return made
+    return (
+        f"{made}\n\nTaken on {cores} cores whose load average was {load:g} before: other programs had most of them, so "
+        "this shows the form of the table and says nothing about the model."
+    )
+
+
+def _row(size: Size) -> tuple[str, str, str, str]:
+    return size.part, f"{size.needs:,}", size.of, size.because
 
 
 def main() -> int:
-    """Measure and compare, or plan."""
+    """Measure and compare, plan, or write."""
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
-    parser.add_argument("--events", type=int, default=EVENTS, help="commands of each measurement")
+    parser.add_argument("--events", type=int, default=EVENTS, help="commands, and mails, of each measurement")
+    parser.add_argument("--workers", type=int, nargs="+", default=list(WORKERS))
+    parser.add_argument("--save", action="store_true", help="keep what is measured in figures.json")
+    parser.add_argument("--take", type=Path, metavar="FILE", help="take figures of `python -m bench --json FILE`")
+    parser.add_argument("--docs", action="store_true", help="write the tables of docs/scale.md; alone: measure nothing")
     parser.add_argument("--plan", action="store_true", help="size an installation instead")
-    parser.add_argument("--recipients", type=int, default=100_000_000)
-    parser.add_argument("--hours", type=float, default=24.0, help="within which all recipients are tried once")
-    parser.add_argument("--alerts", type=float, default=50_000.0, help="a second")
-    parser.add_argument("--incidents-share", type=float, default=1e-4, help="of alerts that declare an incident")
-    parser.add_argument("--figure", action="append", default=[], metavar="NAME=NUMBER", help=", ".join(FIGURES))
+    for name, value in asdict(Wanted()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    parser.add_argument("--figure", action="append", default=[], metavar="NAME=NUMBER", help="instead of the measured")
     given = parser.parse_args()
+    if given.take:
+        print(f"taken: {', '.join(take(given.take))}")
+    good = True
     if given.plan:
         _print_plan(given)
-        return 0
-    cores = os.cpu_count() or 1
-    print(f"PostgreSQL, commands a second, {cores} cores\n\n{'processes':>10}{'measured':>12}{'model':>12}")
-    for workers, seen, said in compared(lambda workers: measured(workers, given.events), cores):
-        print(f"{workers:>10}{seen:>12,.0f}{said:>12,.0f}")
-    return 0
+    elif given.save or not (given.take or given.docs):
+        good = _measure(given)
+    if given.docs:
+        write_docs()
+    return 0 if good else 1
+
+
+def _measure(given: argparse.Namespace) -> bool:
+    cores, load = os.cpu_count() or 1, os.getloadavg()[0]
+    found = run_paths(given.workers, given.events)
+    good = True
+    for name, runs in found.items():
+        checked: list[Checked] = check(runs, cores)
+        good = good and is_good(checked)
+        print(f"\n{PATHS[name][0]}, PostgreSQL, {cores} cores, load before {load:.1f}\n")
+        print(f"{'processes':>10}{'measured':>12}{'model':>12}{'off':>8}")
+        for one in checked:
+            print(f"{one.workers:>10}{one.measured:>12,.0f}{one.model:>12,.0f}{one.off:>+8.0%}")
+    if given.save:
+        save(found, load)
+    return good or load > QUIET
 
 
 def _print_plan(given: argparse.Namespace) -> None:
-    figures = {**FIGURES, **{name: float(number) for name, _, number in (one.partition("=") for one in given.figure)}}
-    sizes = plan(
-        recipients=given.recipients,
-        hours=given.hours,
-        alerts=given.alerts,
-        incidents_share=given.incidents_share,
-        figures=figures,
-    )
-    for size in sizes:
-        print(f"{size.part:20}{size.needs:>10,} {size.of:14} {size.because}")
+    measured = {name: figure.value for name, figure in read_figures().items()}
+    replaced = {name: float(number) for name, _, number in (one.partition("=") for one in given.figure)}
+    if unknown := replaced.keys() - measured.keys():
+        raise SystemExit(f"There is no figure {', '.join(sorted(unknown))}; there are {', '.join(measured)}.")
+    wanted = Wanted(**{name: getattr(given, name) for name in asdict(Wanted())})
+    sizes = plan(wanted, {**measured, **replaced})
+    for size in (*sizes, *cost(wanted, sizes, Prices())):
+        print(f"{size.part:20}{size.needs:>12,} {size.of:16} {size.because}")
 
 
 if __name__ == "__main__":

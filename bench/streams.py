@@ -12,17 +12,14 @@ from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate as BareAggregate
 from eventsourcing.domain import event as bare_event
 
-from incidents.alerts import events as alert_events
 from incidents.clock import ManualClock
 from incidents.incident import events as incident
 from incidents.incident.incident import Incident
-from incidents.record import Context, Record, Registry, open_record
-from notifier.campaigns import events as campaigns
-from playbooks.duties import events as duties
-from playbooks.runs import events as runs
+from incidents.record import Context, Record, open_record
+from tocsin.services import registry
 
 START = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
-REGISTRY = Registry([*incident.EVENTS, *alert_events.EVENTS, *duties.EVENTS, *runs.EVENTS, *campaigns.EVENTS])
+REGISTRY = registry()
 
 
 def our_record(path: str) -> Record:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -29,11 +29,42 @@ REGIONS = ("CN", "VN")
 _SHORT = 80
 """Longest text that is remembered, in characters."""
 
-_SUSPECT = re.compile(r"@|\d(?:[ .()/-]{0,2}\d){7}")
-"""Nothing is masked in a text without this: most texts leave after one scan."""
+_SMALLEST_NUMBER = 1_000_000
+"""Nothing smaller is masked. Of larger numbers with a fraction we do not know how they will be written."""
 
-_STILL_SUSPECT = re.compile(r"@|\d(?:[ .()/-]{0,2}\d){6}")
-"""Nothing is masked in a text without this outside of what must stay."""
+_BETWEEN = r"[ .()/-]{0,2}"
+"""What stands between two digits of one number."""
+
+_SHAPE: dict[int, str | None] = {
+    **dict.fromkeys(range(128), "x"),
+    **dict.fromkeys(map(ord, "0123456789"), "0"),
+    **dict.fromkeys(map(ord, " .()/-")),  # taken out
+    ord("+"): "+",
+}
+_SHAPES = ("0" * 9, "+" + "0" * 7)
+"""One of these is in the shape of every text with a run (below): most leave by this, which costs next to nothing."""
+
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+_ALL_STAYS = (
+    rf"(?<!\.\d)(?:(?:(?<=2)(?:5[0-5]|[0-4]\d)|(?<=1)\d\d|\d)?(?:\.{_OCTET}){{3}}|(?<=[12])\d{{9}}\.\d+)"
+    rf"(?!{_BETWEEN}\d)"
+)
+"""After its first digit: an IPv4 address or a time of `_KEEP` and nothing else."""
+
+_RUN = re.compile(
+    r"[+(\d](?<![0-9A-Za-z_][+(\d])"
+    rf"(?:(?<=\d)(?=(?:{_BETWEEN}\d){{8}})(?<!\d\.\d)(?![0-9]{{20}}|{_ALL_STAYS})"
+    rf"|(?<=\+)\d(?:{_BETWEEN}\d){{6}}|(?<=\()\d(?:{_BETWEEN}\d){{8}})"
+    rf"(?:{_BETWEEN}\d)*"
+)
+"""Digits that belong together, as many as the shortest number has. Every number that is masked begins in one and ends
+in it (an `X` may follow), so that most texts leave after one scan, and of the others little is looked at closely."""
+
+_LONGEST = 64
+"""No number that is masked has more characters."""
+
+_LONGEST_TIME = 40
+"""What must stay has no space inside, but for a time, which is no longer than this."""
 
 _PLAIN = str.maketrans(
     "０１２３４５６７８９＋＠．－（）"
@@ -58,14 +89,14 @@ _KEEP = re.compile(
     "(?:"
     + "|".join(
         (
-            rf"{_START}[0-9A-Fa-f]{{8}}(?:-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}{_END}",  # UUID
-            r"\bS-1-\d{1,3}(?:-\d+)+",  # Windows security identifier
-            rf"{_START}[0-9A-Fa-f]{{2}}(?:[:-][0-9A-Fa-f]{{2}}){{5,}}{_END}",  # MAC address, fingerprint
-            r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?!\d|\.\d)",  # IPv4
-            r"\b(?:CVE|CNVD|CNNVD|RHSA|RHBA|USN)-\d{4}[-:]\d+",
-            r"(?<!\d)(?:19|20)\d{2}[-/](?:0\d|1[0-2])[-/][0-3]\d"
-            r"(?:[T ][0-2]\d:[0-5]\d(?::[0-6]\d(?:[.,]\d{1,9})?)?(?: ?[+-]\d{2}:?\d{2})?)?(?!\d)",  # date, time
-            r"(?<![\d.])[12]\d{9}\.\d+",  # seconds since 1970 with a fraction, Wazuh's alert ids
+            rf"{_START}(?:[0-9A-Fa-f]{{8}}(?:-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}"  # UUID
+            rf"|[0-9A-Fa-f]{{2}}(?:[:-][0-9A-Fa-f]{{2}}){{5,}}){_END}",  # MAC address, fingerprint
+            r"\b(?:S-1-\d{1,3}(?:-\d+)+"  # Windows security identifier
+            r"|(?:CVE|CNVD|CNNVD|RHSA|RHBA|USN)-\d{4}[-:]\d+)",
+            rf"(?<!\d)(?:(?<!\.)(?:{_OCTET}\.){{3}}{_OCTET}(?!\d|\.\d)"  # IPv4
+            r"|(?:19|20)\d{2}[-/](?:0\d|1[0-2])[-/][0-3]\d"
+            r"(?:[T ][0-2]\d:[0-5]\d(?::[0-6]\d(?:[.,]\d{1,9})?)?(?: ?[+-]\d{2}:?\d{2})?)?(?!\d)"  # date, time
+            r"|(?<!\.)[12]\d{9}\.\d+)",  # seconds since 1970 with a fraction, Wazuh's alert ids
         )
     )
     + ")"
@@ -156,8 +187,8 @@ _KINDS: tuple[_Kind, ...] = (
 )
 """In order of precedence. Candidates that fail their check hide nothing: the search goes on one character later."""
 
-_WITHOUT_AT = tuple(kind for kind in _KINDS if "@" not in kind.pattern.pattern)
-"""Those that can be in a text without an `@`."""
+_ADDRESSES = tuple(kind for kind in _KINDS if "@" in kind.pattern.pattern)
+_NUMBERS = tuple(kind for kind in _KINDS if "@" not in kind.pattern.pattern)
 
 _CARD_LENGTHS: tuple[tuple[str, frozenset[int]], ...] = (
     ("4", frozenset({16, 19})),
@@ -200,13 +231,47 @@ def _masked(text: str) -> str:
     return "".join((*parts, text[done:])) if parts else text
 
 
-_masked_again = lru_cache(maxsize=16_384)(_masked)
+_masked_again = lru_cache(maxsize=4_096)(_masked)
 """Most short texts come again and again: names of fields, hosts, rules and addresses of machines."""
 
 
 def find_contacts(text: str) -> tuple[str, ...]:
     """The types of contact data in a text (`email`, `phone`, `id-number`, `card`), each once, in order of type."""
     return tuple(sorted({kind for _, _, kind in _find(text)}))
+
+
+def has_contacts(text: str) -> bool:
+    """Whether masking would change anything in a JSON value that is written out, however its numbers are written once
+    they are texts."""
+    parts = _split(text)
+    between = '"'.join(parts[::2])
+    if _WORTH_A_LOOK.search(between) and any(map(_is_suspect, _NUMBER.findall(between))):
+        return True
+    # Most texts were seen before, in an alert of the same kind.
+    return any(_find(_plain(literal)) for literal in _clean.unseen(parts[1::2]))
+
+
+def _is_suspect(number: str) -> bool:
+    if number.lstrip("-").isdigit():
+        return bool(_find(number))
+    return abs(float(number)) >= _SMALLEST_NUMBER  # it may be written with all its digits one day
+
+
+class _Clean:
+    """Remembers literals without contacts. May forget all of them at any time."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: set[str] = set()
+
+    def unseen(self, literals: Iterable[str]) -> Iterator[str]:
+        """Those that are not known; whoever takes the next one has found the one before it clean."""
+        for literal in set(literals).difference(self._known):
+            yield literal
+            if len(literal) <= _SHORT:
+                if len(self._known) >= self._most:
+                    self._known = set()
+                self._known.add(literal)
 
 
 def refuse_contacts(text: str, field: str) -> str:
@@ -247,14 +312,20 @@ def mask_tree(value: Any) -> Any:
 
 def mask_json(text: str) -> str:
     """`mask_tree` for a JSON value that is written out (without spaces): most of it is copied without being read."""
-    if "\\" in text:  # neither of the two control characters can be in a JSON text
-        text = text.replace("\\\\", "\x00").replace('\\"', "\x01")
-    parts = text.split('"')
+    parts = _split(text)
     for place, between in enumerate(parts[::2]):
         if len(between) > _LONGEST_SMALL_NUMBER:
             parts[2 * place] = _LARGE_NUMBER.sub(_mask_number, between)
     parts[1::2] = map(_masked_literal, parts[1::2])
     return '"'.join(parts)
+
+
+def _split(text: str) -> list[str]:
+    """A JSON text by its quotes: every second part is a literal, with its own backslashes and quotes as control
+    characters, neither of which can be in a JSON text."""
+    if "\\" in text:
+        text = text.replace("\\\\", "\x00").replace('\\"', "\x01")
+    return text.split('"')
 
 
 def _mask_number(found: re.Match[str]) -> str:
@@ -263,16 +334,27 @@ def _mask_number(found: re.Match[str]) -> str:
 
 
 def _mask_literal(literal: str) -> str:
-    """What stands between two quotes of a JSON text, its own backslashes and quotes as `mask_json` writes them."""
-    if "\\" not in literal and "\x00" not in literal and "\x01" not in literal:
-        return mask_contacts(literal)
-    escaped = literal.replace("\x01", '\\"').replace("\x00", "\\\\")
-    plain = json.loads(f'"{escaped}"')
+    """A literal as `_split` leaves it, masked and as it was."""
+    plain = _plain(literal)
     masked = mask_contacts(plain)
-    return escaped if masked == plain else json.dumps(masked)[1:-1]
+    if masked != plain:
+        return json.dumps(masked)[1:-1]
+    return literal.replace("\x01", '\\"').replace("\x00", "\\\\")
+
+
+def _plain(literal: str) -> str:
+    """What a literal says."""
+    if "\\" not in literal and "\x00" not in literal and "\x01" not in literal:
+        return literal
+    escaped = literal.replace("\x01", '\\"').replace("\x00", "\\\\")
+    text: str = json.loads(f'"{escaped}"')
+    return text
 
 
 _masked_literal = lru_cache(maxsize=16_384)(_mask_literal)
+_clean = _Clean(most=4_096)
+_WORTH_A_LOOK = re.compile(r"\d{7}|\d[.eE]")
+_NUMBER = re.compile(r"-?\d[\d.eE+-]*")
 _LONGEST_SMALL_NUMBER = 10
 _LARGE_NUMBER = re.compile(r"(?<![\d.eE+-])\d{11,}(?![\d.eE])")
 """Whole numbers above 9,999,999,999."""
@@ -288,28 +370,52 @@ _WORDS = {
 def _find(text: str) -> list[tuple[int, int, str]]:
     """Where contacts are: start, end and type, in order, none overlapping another."""
     plain, places = (text, None) if text.isascii() else _seen(text)
-    if _SUSPECT.search(plain) is None:
+    has_address = "@" in plain
+    shape = plain.translate(_SHAPE) if plain.isascii() else None
+    first = _RUN.search(plain) if shape is None or any(one in shape for one in _SHAPES) else None
+    if first is None and not has_address:
         return []
     taken = bytearray(len(plain))
-    rest = plain
-    for keep in _KEEP.finditer(plain):
+    begin = 0 if has_address or first is None else plain.rfind(" ", 0, max(0, first.start() - _LONGEST_TIME)) + 1
+    rest = _take_what_stays(plain, begin, taken)
+    found: list[tuple[int, int, str]] = []
+    if has_address:
+        for kind in _ADDRESSES:
+            found += _search(kind, plain, (0, len(plain), len(plain)), taken)
+    for run in _RUN.finditer(rest, first.start()) if first is not None else ():
+        start, end = run.span()
+        # What stays and follows at once belongs to a number that is none for that reason: it must be seen.
+        until = end + (_LONGEST if 1 in taken[end : end + 3] else 3)
+        for kind in _NUMBERS:
+            found += _search(kind, plain, (start, end, until), taken)
+    if places is not None:
+        found = [(places[start], places[end - 1] + 1, name) for start, end, name in found]
+    return sorted(found)
+
+
+def _take_what_stays(plain: str, begin: int, taken: bytearray) -> str:
+    """Mark what must stay from `begin` on. Returns the text without it, as long as before."""
+    parts: list[str] = []
+    done = 0
+    for keep in _KEEP.finditer(plain, begin):
         start, end = keep.span()
         taken[start:end] = b"\1" * (end - start)
-        rest = f"{rest[:start]}{'_' * (end - start)}{rest[end:]}"
-    if _STILL_SUSPECT.search(rest) is None:
-        return []
-    found: list[tuple[int, int, str]] = []
-    for kind in _KINDS if "@" in plain else _WITHOUT_AT:
-        at = 0
-        while (match := kind.pattern.search(plain, at)) is not None:
-            start, end = match.span()
-            at = start + 1
-            if 1 in taken[start:end] or (name := kind.check(match[0])) is None:
-                continue
-            found.append((start, end, name) if places is None else (places[start], places[end - 1] + 1, name))
-            taken[start:end] = b"\1" * (end - start)
-            at = end
-    return sorted(found)
+        parts += (plain[done:start], "_" * (end - start))
+        done = end
+    return "".join((*parts, plain[done:])) if parts else plain
+
+
+def _search(kind: _Kind, plain: str, window: tuple[int, int, int], taken: bytearray) -> Iterator[tuple[int, int, str]]:
+    """Contacts of a kind that begin in the window (its start and end, and the end of what is looked at), marked."""
+    at, last, until = window
+    while (match := kind.pattern.search(plain, at, until)) is not None and match.start() < last:
+        start, end = match.span()
+        at = start + 1
+        if 1 in taken[start:end] or (name := kind.check(match[0])) is None:
+            continue
+        yield start, end, name
+        taken[start:end] = b"\1" * (end - start)
+        at = end
 
 
 def _seen(text: str) -> tuple[str, Sequence[int] | None]:

@@ -9,17 +9,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from incidents.alerts.events import EVENTS as ALERT_EVENTS
-from incidents.assets.events import EVENTS as ASSET_EVENTS
 from incidents.clock import ManualClock
-from incidents.incident.events import EVENTS as INCIDENT_EVENTS
 from incidents.record import Context, Record, Registry, open_record
-from notifier.campaigns.events import EVENTS as CAMPAIGN_EVENTS
-from playbooks.duties.events import EVENTS as DUTY_EVENTS
-from playbooks.filings.events import EVENTS as FILING_EVENTS
-from playbooks.parties.events import EVENTS as PARTY_EVENTS
-from playbooks.runs.events import EVENTS as RUN_EVENTS
 from tests.servers import BACKENDS, fresh_database
+from tocsin.services import registry as every_event
 
 THROUGH_SERVERS = (
     "notifier/standins/",
@@ -28,6 +21,7 @@ THROUGH_SERVERS = (
     "notifier/test_email_channel.py",
     "notifier/test_receipts.py",
     "notifier/test_claims.py",
+    "notifier/test_pace_book.py",
     "tocsin/api/",
     "tocsin/console/",
     "tocsin/test_background.py",
@@ -53,17 +47,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def registry() -> Registry:
-    rooms = (
-        INCIDENT_EVENTS,
-        ALERT_EVENTS,
-        ASSET_EVENTS,
-        DUTY_EVENTS,
-        FILING_EVENTS,
-        RUN_EVENTS,
-        PARTY_EVENTS,
-        CAMPAIGN_EVENTS,
-    )
-    return Registry([event for events in rooms for event in events])
+    return every_event()
 
 
 ON_BOTH = (

@@ -93,8 +93,7 @@ def _read(message: Any) -> Relayed:
 def assert_relayed_completely(record: Record, bootstrap: str, topic: str, *, patience: float = 60.0) -> int:
     """Every event of the record is in the topic: each once or more, none missing, none besides, in order per key.
 
-    Waits up to `patience` seconds for the relay to come so far (nobody may write meanwhile). Returns the number of
-    repeats.
+    Waits up to `patience` seconds for the relay to come so far. Returns the number of repeats.
     """
     wanted = _wanted(record)
     deadline = time.monotonic() + patience
@@ -102,7 +101,7 @@ def assert_relayed_completely(record: Record, bootstrap: str, topic: str, *, pat
         found = reader.read()
         while {one.id for one in found} != wanted.keys() and time.monotonic() < deadline:
             time.sleep(0.2)
-            found = reader.read()
+            found, wanted = reader.read(), _wanted(record)
     there = {one.id for one in found}
     missing = [name for name in wanted if name not in there]
     assert not missing, f"{len(missing)} of {len(wanted)} events are not in {topic}, first {missing[0]}"

@@ -23,6 +23,7 @@ from tocsin.intake.offsets import Offsets
 from tocsin.kafka import Kafka
 from tocsin.observability.metrics import Metrics
 from tocsin.settings import Settings
+from tocsin.workers import FAILURES_IN_A_ROW
 
 log = structlog.get_logger(__name__)
 
@@ -84,9 +85,13 @@ class AlertConsumerWorker:
             self._consumer.close()
 
     def _succeeded(self) -> None:
+        self._fault = self._consumer.fault()
+        if self._fault is not None:
+            self.failures = FAILURES_IN_A_ROW  # it does not mend by itself: readiness is to say so at once
+            return
         if self.failures:
             log.info("alerts.consumer-goes-on", after_failures=self.failures)
-        self.failures, self._fault = 0, None
+        self.failures = 0
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1

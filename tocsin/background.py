@@ -12,6 +12,7 @@ from uuid import uuid4
 import structlog
 
 from incidents.clock import AnchoredClock
+from incidents.errors import FieldFault
 from incidents.record import Follower
 from incidents.record.leases import Leases
 from incidents.record.partitioned import Divisions, PartitionedFollower
@@ -22,6 +23,7 @@ from tocsin.bounces import intake_of, mailbox_of
 from tocsin.bridges import CampaignBridge
 from tocsin.keeper import Keeper
 from tocsin.observability.gauges import Extra, Gauges
+from tocsin.public_notice_bridge import PublicNoticeBridge
 from tocsin.roles import EVERYTHING, Role
 from tocsin.services import Services
 from tocsin.staff_warnings import open_staff_warnings
@@ -40,6 +42,8 @@ GAUGE_SECONDS = 10.0
 """Between two measurements for `/metrics`."""
 MEMORY_SECONDS = 3600.0
 """Between two looks for remembered answers that are too old."""
+ROWS_SECONDS = 60.0
+"""Between two looks at the rows of full and of finished campaigns."""
 CLOCK_SECONDS = 15.0
 """Between two questions to the database what time it is."""
 
@@ -54,10 +58,12 @@ WATCHDOG = "watchdog"
 UPKEEP = "upkeep"
 DELIVERY_RELAY = "delivery-relay"
 EVENT_RELAY = "event-relay"
+DELIVERY_ROWS = "delivery-rows"
 BOUNCES = "bounces"
 BOUNCE_MAILBOX = "bounce-mailbox"
 """What one process at a time does, beside following."""
 ALERT_CONSUMER = "alert-consumer"
+DELIVERY_HINTS = "delivery-hints"
 
 
 class ProjectionWorker:
@@ -96,6 +102,7 @@ class Background:
         self._automation = automation_of(services)
         self.automation = self._automation.follower(self._divisions)
         self._bridge = _bridge(services)
+        self._notices = _followers_of_public_notices(services)
         self._revised_assets = RevisedAssets(
             services.engine, services.record, services.assets, services.projections, services.clock
         )
@@ -104,6 +111,7 @@ class Background:
             self._bridge,
             services.notifier.follower,
             services.notifier.suppression_follower,
+            *self._notices,
         ]
         self._lease = timedelta(seconds=services.settings.workers.lease_seconds)
         self._keeper = None if process is None else self._open_keeper(process)
@@ -153,14 +161,25 @@ class Background:
         if dead := self.workers.dead():
             return f"these workers have ended: {', '.join(dead)}"
         if failing := [name for name in self.workers.failing() if self._counts(name)]:
-            return f"these workers fail again and again, see the log: {', '.join(failing)}"
+            told = ((name, self.workers.told_by(name)) for name in failing)
+            named = ", ".join(f"{name} ({said})" if said else name for name, said in told)
+            return f"these workers fail again and again, see the log: {named}"
         if self._keeper is not None and self._keeper.failures >= FAILURES_IN_A_ROW:
             return "leases cannot be renewed, see the log"
         return None
 
+    def notes(self) -> list[FieldFault]:
+        """What does not go well and leaves the process fit for its work all the same."""
+        return [
+            FieldFault(name, self.workers.told_by(name) or "fails again and again, see the log")
+            for name in self.workers.failing()
+            if not self._counts(name)
+        ]
+
     def _counts(self, worker: str) -> bool:
-        """Whether a process is unfit while a worker of it fails. A door without Kafka still answers."""
-        return Role.API not in self._roles or worker not in (EVENT_RELAY, ALERT_CONSUMER)
+        """Whether a process is unfit while a worker of it fails. A door without Kafka still answers, and whoever sends
+        finds batches without hints."""
+        return worker != DELIVERY_HINTS and (Role.API not in self._roles or worker not in (EVENT_RELAY, ALERT_CONSUMER))
 
     def is_settled(self) -> bool:
         """Whether everything that follows by itself from what is recorded has been recorded too."""
@@ -176,13 +195,14 @@ class Background:
                 self._bridge.name,
                 services.notifier.follower.name,
                 services.notifier.suppression_follower.name,
+                *(follower.name for follower in self._notices),
                 self._revised_assets.follower.name,
                 UPKEEP,
                 ALARMS,
                 STAFF_WARNINGS,
                 WATCHDOG,
             ),
-            Role.NOTIFIER: (DELIVERY_RELAY, BOUNCES, BOUNCE_MAILBOX),
+            Role.NOTIFIER: (DELIVERY_RELAY, DELIVERY_ROWS, BOUNCES, BOUNCE_MAILBOX),
             Role.PROJECTIONS: tuple(services.projections.names()),
             Role.RELAY: (EVENT_RELAY,),
         }
@@ -246,6 +266,7 @@ class Background:
             self._following(self._bridge),
             self._following(services.notifier.follower),
             self._following(services.notifier.suppression_follower),
+            *(self._following(follower) for follower in self._notices),
             self._repeat(
                 self._revised_assets.follower.name,
                 held(self._revised_assets.follower.name, self._revised_assets.run_once),
@@ -292,8 +313,10 @@ class Background:
     def _for_notifier(self) -> list[Worker]:
         services, sending = self._services, self._services.notifier
         relay = self._held_work(Role.NOTIFIER, DELIVERY_RELAY, sending.relay.run_once)
+        rows = self._held_work(Role.NOTIFIER, DELIVERY_ROWS, partial(sending.rows.look_after, self._goes_on))
         return [
             self._repeat(DELIVERY_RELAY, relay),
+            self._repeat(DELIVERY_ROWS, Paced(rows, ROWS_SECONDS)),
             AsyncWorker(
                 "sender",
                 self._send,
@@ -303,7 +326,19 @@ class Background:
                 poll_seconds=0.5,
             ),
             *self._for_bounces(),
+            *self._for_hints(),
         ]
+
+    def _for_hints(self) -> list[Worker]:
+        services = self._services
+        if not services.settings.kafka.is_set:
+            return []
+        from tocsin.delivery_hints import DeliveryHints, open_hint_carrier  # as for alerts
+
+        hints = services.notifier.hints
+        if not isinstance(hints, DeliveryHints):
+            return []
+        return [open_hint_carrier(hints, services.settings.kafka, services.metrics, process=self._process)]
 
     def _for_bounces(self) -> list[Worker]:
         services, settings = self._services, self._services.settings.bounces
@@ -390,6 +425,23 @@ def automation_of(services: Services) -> Automation:
         playbooks=services.playbooks,
         clock=services.clock,
     )
+
+
+def _followers_of_public_notices(services: Services) -> list[Follower]:
+    """What hangs public notices out and suggests them, where a public address is known; and what enters letters."""
+    notices, letters = services.notifier.to_public, services.notifier.letters.follower()
+    if notices is None:
+        return [letters]
+    bridge = PublicNoticeBridge(
+        services.record,
+        notices=notices,
+        duties=services.duties,
+        runs=services.runs,
+        law=lambda: services.law,
+        clock=services.clock,
+        own_share=services.settings.public_notice.unreached_share,
+    )
+    return [notices.follower(), bridge.follower(), letters]
 
 
 def _bridge(services: Services) -> Follower:

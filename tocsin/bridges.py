@@ -6,7 +6,7 @@ Every command carries its cause, so a bridge killed between a command and its po
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -62,6 +62,15 @@ def demand_of(duties: DutyService, incident_id: UUID) -> Demand:
         duties=tuple(sorted(duty.duty_id for duty in due)),
         items=tuple(sorted({item for duty in due for item in duty.contents})),
     )
+
+
+def deadline_of(duties: DutyService, incident_id: UUID, names: Sequence[str]) -> datetime | None:
+    """By when the people have to be told: the first deadline among these duties, of those that are still open. Where a
+    notice is sent for no duty yet, of all that are due to people."""
+    told = duties.register(incident_id).open_duties(recipient_kinds=("individuals",))
+    wanted = [state.duty for name, state in told.items() if not names or name in names]
+    ends = [duty.strict_due for duty in wanted if duty.status == "due" and duty.strict_due is not None]
+    return min(ends, default=None)
 
 
 def campaign_of_step(record: Record, run_id: UUID, draft_step: str) -> UUID | None:
@@ -201,8 +210,12 @@ class CampaignBridge:
     def _fulfil(self, campaign: Campaign, event: CampaignFinished, context: Context) -> None:
         """The notice went out: the duties it was sent for are fulfilled, at the time the campaign finished.
 
-        A campaign that reached nobody fulfils nothing: its duties stay open and go on being called out.
+        A campaign that reached nobody, or was cancelled, fulfils nothing: its duties stay open and go on being called
+        out.
         """
+        if campaign.cancellation_reason is not None:
+            log.error("bridge.cancelled", campaign_id=str(campaign.id), outcomes=event.outcomes)
+            return
         told = sum(event.outcomes.get(outcome, 0) for outcome in TOLD)
         if not told:
             log.error("bridge.nobody-told", campaign_id=str(campaign.id), outcomes=event.outcomes)

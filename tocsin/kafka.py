@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from kafka.net.compat import KafkaNetClient
 
 from incidents.errors import FieldFault, InvalidInput
 from tocsin.settings_kafka import KafkaSettings
 
-__all__ = ["Headers", "Kafka", "KafkaError", "Topics", "topic_id_of"]
+__all__ = ["Headers", "Kafka", "KafkaError", "Topics", "place_in_hand", "topic_id_of"]
 
 Made = TypeVar("Made")
 Headers = list[tuple[str, bytes]]
@@ -187,6 +187,16 @@ def _made(client: Callable[..., Made], arguments: dict[str, Any]) -> Made:
         for one in nets:
             one.close()
         raise
+
+
+def place_in_hand(consumer: KafkaConsumer) -> TopicPartition | None:
+    """The partition that a consumer was taking messages out of when its poll failed, None when it was at none.
+
+    A consumer that failed in the middle of a partition's messages must be closed: kafka-python would take on from where
+    it failed, find nothing, and try again without end.
+    """
+    in_hand = consumer._fetcher._next_partition_records  # it has no public name
+    return None if in_hand is None else in_hand.topic_partition
 
 
 def topic_id_of(consumer: KafkaConsumer, topic: str) -> str:

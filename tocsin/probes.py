@@ -25,8 +25,12 @@ STARTING = 10.0
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
-def create_probes(faults: Faults, metrics: Callable[[], bytes], *, before_the_door: bool = False) -> Starlette:
+def create_probes(
+    faults: Faults, metrics: Callable[[], bytes], *, notes: Faults = list, before_the_door: bool = False
+) -> Starlette:
     """The three pages. Nothing personal is on them, and no key is asked for: they listen where nobody else is.
+
+    `notes` are what does not go well and leaves the process fit.
 
     `before_the_door`: the API will answer here soon, so everything else is 503 and not unknown.
     """
@@ -37,9 +41,9 @@ def create_probes(faults: Faults, metrics: Callable[[], bytes], *, before_the_do
     async def readyz(_request: Request) -> Response:
         found = await run_in_threadpool(faults)
         if not found:
-            return JSONResponse({"status": "ready"})
-        reasons = [{"part": fault.field, "reason": fault.reason} for fault in found]
-        return JSONResponse({"status": "not ready", "reasons": reasons}, 503, {"Retry-After": "5"})
+            noted = _plain(await run_in_threadpool(notes))
+            return JSONResponse({"status": "ready", **({"notes": noted} if noted else {})})
+        return JSONResponse({"status": "not ready", "reasons": _plain(found)}, 503, {"Retry-After": "5"})
 
     async def show(_request: Request) -> Response:
         await run_in_threadpool(faults)  # one of the metrics says whether there are any
@@ -52,6 +56,10 @@ def create_probes(faults: Faults, metrics: Callable[[], bytes], *, before_the_do
     if before_the_door:
         routes.append(Route("/{path:path}", not_yet, methods=METHODS))
     return Starlette(routes=routes)
+
+
+def _plain(found: Sequence[FieldFault]) -> list[dict[str, str]]:
+    return [{"part": fault.field, "reason": fault.reason} for fault in found]
 
 
 class ProbeServer:

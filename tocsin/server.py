@@ -132,7 +132,8 @@ def work(services: Services, background: Background, sockets: Sequence[socket.so
         return found
 
     host, port = sockets[0].getsockname()[:2]
-    with working(services, background), ProbeServer(create_probes(faults, services.metrics.render), sockets):
+    probes = create_probes(faults, services.metrics.render, notes=background.notes)
+    with working(services, background), ProbeServer(probes, sockets):
         log.info("worker.started", workers=[worker.name for worker in background.workers], probes=f"{host}:{port}")
         stop.wait()
         background.ask_to_stop()
@@ -153,7 +154,8 @@ def serve(
 
     settings = services.settings
     sockets = sockets or listening(settings.host, settings.port)
-    app = create_app(services, extra_routers=extra_routers, probes={"workers": background.fault})
+    probes = {"workers": background.fault}
+    app = create_app(services, extra_routers=extra_routers, probes=probes, notes=background.notes)
     server = _Server(
         uvicorn.Config(
             app,

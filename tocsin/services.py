@@ -19,6 +19,11 @@ from incidents.record import Record, Registry
 from notifier.audience import Audiences
 from notifier.campaigns.events import EVENTS as CAMPAIGN_EVENTS
 from notifier.campaigns.service import CampaignService
+from notifier.deliveries.rows_events import EVENTS as ROWS_EVENTS
+from notifier.history import Finder, HistoryAccess
+from notifier.history.events import EVENTS as HISTORY_EVENTS
+from notifier.letters.events import EVENTS as LETTER_EVENTS
+from notifier.public_notice.events import EVENTS as PUBLIC_NOTICE_EVENTS
 from notifier.receipts.twilio import TwilioReceipts
 from notifier.templates import Templates
 from notifier.vault import Vault
@@ -36,6 +41,7 @@ from playbooks.parties.events import EVENTS as PARTY_EVENTS
 from playbooks.parties.service import PartyService
 from playbooks.runs.events import EVENTS as RUN_EVENTS
 from playbooks.runs.service import RunService
+from projections.coverage.history_desk import HistoryDesk
 from projections.runner import Runner
 from tocsin.access.answers import Answers
 from tocsin.access.keys import Keys
@@ -56,6 +62,10 @@ def registry() -> Registry:
             *PARTY_EVENTS,
             *FILING_EVENTS,
             *CAMPAIGN_EVENTS,
+            *PUBLIC_NOTICE_EVENTS,
+            *LETTER_EVENTS,
+            *ROWS_EVENTS,
+            *HISTORY_EVENTS,
         ]
     )
 
@@ -107,6 +117,12 @@ class Services:
     def vault(self) -> Vault:
         """Contact data of affected persons, encrypted."""
         return self.notifier.vault
+
+    @property
+    def history(self) -> HistoryDesk:
+        """What became of single people."""
+        finder = Finder(self.engine, self.vault.keys)
+        return HistoryDesk(self.engine, self.record, self.clock, finder, HistoryAccess(self.record))
 
     @property
     def law(self) -> Law:

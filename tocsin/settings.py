@@ -32,9 +32,25 @@ from pydantic_settings import (
 
 from incidents.errors import FieldFault, InvalidInput
 from notifier.vault import MasterKeys
+from tocsin.settings_channels import (
+    ChannelSettings,
+    ImSettings,
+    LetterSettings,
+    PublicNoticeSettings,
+    VoiceSettings,
+    channel_faults,
+)
+from tocsin.settings_deliveries import DeliverySettings
 from tocsin.settings_kafka import KafkaSettings, RelaySettings, kafka_faults
 from tocsin.settings_notifier import BounceSettings, DkimSettings, ForecastSettings, NoticePageSettings, notifier_faults
 from tocsin.settings_section import Section, is_loopback, with_secrets
+from tocsin.settings_sending import (
+    PacingSettings,
+    QuietHoursSettings,
+    SmsProviderSettings,
+    SmtpProviderSettings,
+    provider_faults,
+)
 
 CONFIG_VARIABLE = "TOCSIN_CONFIG"
 DEFAULT_FILE = "tocsin.toml"
@@ -301,11 +317,17 @@ class Settings(BaseSettings):
     lease_seconds: int = Field(
         20, ge=5, description="How long a process owns deliveries that it claimed, unless it renews the claim."
     )
+    deliveries: DeliverySettings = DeliverySettings()
     sms: SmsSettings = SmsSettings()
+    channels: ChannelSettings = ChannelSettings()
+    voice: VoiceSettings = VoiceSettings()
+    im: ImSettings = ImSettings()
+    letters: LetterSettings = LetterSettings()
     smtp: SmtpSettings = SmtpSettings()
     bounces: BounceSettings = BounceSettings()
     dkim: DkimSettings = DkimSettings()
     notice_pages: NoticePageSettings = NoticePageSettings()
+    public_notice: PublicNoticeSettings = PublicNoticeSettings()
     warnings: WarningSettings = WarningSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
     workers: WorkerSettings = WorkerSettings()
@@ -313,6 +335,14 @@ class Settings(BaseSettings):
     intake: IntakeSettings = IntakeSettings()
     audience: AudienceSettings = AudienceSettings()
     forecast: ForecastSettings = ForecastSettings()
+    pacing: PacingSettings = PacingSettings()
+    quiet_hours: QuietHoursSettings = QuietHoursSettings()
+    sms_providers: tuple[SmsProviderSettings, ...] = Field(
+        (), max_length=10, description="Further accounts for text messages: `[[sms_providers]]`."
+    )
+    smtp_providers: tuple[SmtpProviderSettings, ...] = Field(
+        (), max_length=10, description="Further mail servers: `[[smtp_providers]]`."
+    )
     kafka: KafkaSettings = KafkaSettings()
     relay: RelaySettings = RelaySettings()
     traces: TracesSettings = TracesSettings()
@@ -373,7 +403,8 @@ class Settings(BaseSettings):
         """Whether our own people are mailed about pressing and missed duties."""
         wanted = self.warnings.enabled if self.warnings.enabled is not None else self.smtp.mode is not SmtpMode.NONE
         somebody = bool(self.warnings.email or self.warnings.owners)
-        return wanted and somebody and self.smtp.mode is not SmtpMode.NONE
+        by_mail = wanted and somebody and self.smtp.mode is not SmtpMode.NONE
+        return by_mail or (self.warnings.enabled is not False and bool(self.im.groups.get_secret_value().strip()))
 
     def master_keys(self) -> MasterKeys:
         """The vault's master keys. InvalidInput when they are missing or malformed; `tocsin init` makes one."""
@@ -427,8 +458,19 @@ def faults(settings: Settings) -> list[FieldFault]:
         found.append(
             FieldFault("host", "listening in clear on a public address: listen on loopback or name trusted_proxies")
         )
+    calls_possible = settings.sms.mode is not SmsMode.NONE
+    others = (settings.voice, settings.im, settings.letters)
+    found.extend(channel_faults(*others, sms_sender=settings.sms.sender, calls_possible=calls_possible))
     found.extend(kafka_faults(settings.kafka))
     found.extend(notifier_faults(settings.bounces, settings.dkim, settings.smtp.sender))
+    found.extend(
+        provider_faults(
+            settings.sms_providers,
+            settings.smtp_providers,
+            with_sms=settings.sms.mode is SmsMode.TWILIO,
+            with_smtp=settings.smtp.mode is SmtpMode.SMTP,
+        )
+    )
     return found
 
 

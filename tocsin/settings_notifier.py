@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal, Self
@@ -13,7 +13,12 @@ from incidents.errors import FieldFault, InvalidInput
 from notifier.campaigns.forecast import ANYWHERE, Tariff
 from notifier.channels.dkim import DkimSigner, SigningKey
 from notifier.channels.return_path import ReturnPaths
+from notifier.pacing.limits import Limits
+from notifier.pacing.quiet import QuietHours
 from tocsin.settings_section import Section
+
+UNPACED = 10_000.0
+"""Segments a second where nothing bounds them, as with stand-ins."""
 
 
 class BounceSettings(Section):
@@ -74,18 +79,17 @@ class NoticePageSettings(Section):
 
 
 class ForecastSettings(Section):
-    """What sending costs and how fast it goes, for the forecast that is shown before a notice is approved."""
+    """What sending costs, for the forecast that is shown before a notice is approved. How fast it goes is said by
+    `[pacing]`."""
 
     currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="Currency of the prices (ISO 4217).")
     sms_prices: dict[str, Decimal] = Field(
         {},
         description="Price of one segment of a text message by country, such as `CN = 0.04`; `*`: any other country.",
     )
-    sms_segments_per_second: float = Field(
-        1.0, gt=0, le=10_000, description="Segments a second that one sender passes: 1 for a long number."
+    emails_per_second: float = Field(
+        100.0, gt=0, le=100_000, description="Mails a second that the mail server takes, if `[pacing]` sets no limit."
     )
-    sms_senders: int = Field(1, ge=1, le=10_000, description="Senders that share the text messages.")
-    emails_per_second: float = Field(100.0, gt=0, le=100_000, description="Mails a second that the mail server takes.")
 
     @field_validator("sms_prices")
     @classmethod
@@ -97,14 +101,21 @@ class ForecastSettings(Section):
                 raise ValueError(f"the price for {country} must be 0 or more")
         return given
 
-    def tariff(self) -> Tariff:
-        """The same, as the notifier takes it."""
+    def tariff(self, sms: Sequence[Limits], senders: int, email: Sequence[Limits], quiet: QuietHours) -> Tariff:
+        """The same with the limits that are kept, as the notifier takes it. `sms` and `email`: those of each provider;
+        `senders`: how many numbers the text messages go out from."""
+        passed = [limits.per_second for limits in sms]
+        each = sum(rate for rate in passed if rate is not None) / senders if None not in passed else None
+        mails = [limits.per_second for limits in email if limits.per_second is not None]
         return Tariff(
             currency=self.currency,
             sms_prices=self.sms_prices,
-            sms_segments_per_second=self.sms_segments_per_second,
-            sms_senders=self.sms_senders,
-            emails_per_second=self.emails_per_second,
+            sms_segments_per_second=each or UNPACED,
+            sms_senders=senders,
+            sms_by_country=sms[0].by_country if len(sms) == 1 else {},
+            emails_per_second=sum(mails) if mails and len(mails) == len(email) else self.emails_per_second,
+            quiet=quiet.by_channel.get("sms"),
+            home=quiet.home,
         )
 
 

@@ -6,6 +6,7 @@ the instant the step was recorded, so a service that slept sends one mail and no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import uuid4
 
@@ -23,7 +24,7 @@ from projections.timeline.sentences import in_language
 from tocsin.owners import Owned, Owners
 from tocsin.sending import email_channel
 from tocsin.services import Services
-from tocsin.settings import WarningSettings
+from tocsin.settings import SmtpMode, WarningSettings
 
 
 class WarningsWorker:
@@ -33,15 +34,20 @@ class WarningsWorker:
         self,
         engine: Engine,
         duties: DutyService,
-        sender: StaffWarnings,
+        sender: StaffWarnings | None,
         clock: Clock,
         *,
         settings: WarningSettings,
         public_url: str,
+        to_groups: StaffWarnings | None = None,
+        groups: Sequence[Addressee] = (),
     ) -> None:
+        """`sender` mails, where mail is set up; `to_groups` writes to `groups` of our own people."""
         self._engine = engine
         self._duties = duties
         self._sender = sender
+        self._to_groups = to_groups
+        self._groups = tuple(groups)
         self._clock = clock
         self._settings = settings
         self._owners = Owners(settings)
@@ -53,7 +59,8 @@ class WarningsWorker:
 
     async def close(self) -> None:
         """Let go of connections."""
-        await self._sender.close()
+        for sender in filter(None, (self._sender, self._to_groups)):
+            await sender.close()
 
     async def run_once(self) -> int:
         """Mail what is due. Always 0: the next look is after the pause."""
@@ -67,23 +74,28 @@ class WarningsWorker:
         """Tell the owner; after some repeats, and where there is none, the desk. Each in the language it reads."""
         number = max(0, (self._clock.now() - called_out.at) // self._repeat)
         owner = self._owners.of(owned(state, called_out.incident_assignee))
+        if self._to_groups is not None:
+            await self._send(self._to_groups, called_out, state, number, self._groups, owner=owner.name)
+        if self._sender is None:
+            return
         desk = [Addressee(address, self._settings.language) for address in self._settings.email]
         escalated = bool(owner.id) and number >= self._settings.escalate_after
         if owner.id:
             named = self._owners.named(owner.id)
             language = named.language or self._settings.language
             mine = [Addressee(address, language) for address in named.email]
-            await self._send(called_out, state, number, mine, owner=owner.name)
+            await self._send(self._sender, called_out, state, number, mine, owner=owner.name)
             told = set(named.email)
             desk = [one for one in desk if one.address not in told] if escalated else []
-        await self._send(called_out, state, number, desk, owner=owner.name, escalated=escalated)
+        await self._send(self._sender, called_out, state, number, desk, owner=owner.name, escalated=escalated)
 
     async def _send(
         self,
+        sender: StaffWarnings,
         called_out: CalledOut,
         state: DutyState,
         number: int,
-        addressees: list[Addressee],
+        addressees: Sequence[Addressee],
         *,
         owner: str,
         escalated: bool = False,
@@ -91,7 +103,7 @@ class WarningsWorker:
         for language in dict.fromkeys(one.language for one in addressees):
             warning = self._warning(called_out, state, number, language)
             told = warning.model_copy(update={"owner": owner, "escalated": escalated})
-            await self._sender.send(told, [one for one in addressees if one.language == language])
+            await sender.send(told, [one for one in addressees if one.language == language])
 
     def _warning(self, called_out: CalledOut, state: DutyState, number: int, language: StaffLanguage) -> StaffWarning:
         duty = state.duty
@@ -130,12 +142,12 @@ def owned(state: DutyState, incident_assignee: str | None) -> Owned:
 def open_staff_warnings(services: Services) -> WarningsWorker:
     """The worker over these services, with a mail connection of its own. No connection is opened before a mail."""
     settings = services.settings
-    channel = email_channel(settings, services.clock, services.profile, connections=1)
-    sender = StaffWarnings(
-        WarningBook(services.engine, services.clock, uuid4),
-        channel,
-        services.clock,
-    )
+    book = WarningBook(services.engine, services.clock, uuid4)
+    sender = None
+    if settings.smtp.mode is not SmtpMode.NONE:
+        channel = email_channel(settings, services.clock, services.profile, connections=1)
+        sender = StaffWarnings(book, channel, services.clock)
+    groups = settings.im.of_groups()
     return WarningsWorker(
         services.engine,
         services.duties,
@@ -143,4 +155,6 @@ def open_staff_warnings(services: Services) -> WarningsWorker:
         services.clock,
         settings=settings.warnings,
         public_url=settings.public_url,
+        to_groups=StaffWarnings(book, settings.im.channel(groups), services.clock) if groups else None,
+        groups=[Addressee(f"{name}:", settings.im.group_language) for name in groups],
     )

@@ -36,9 +36,10 @@ from projections.runner import Runner
 from tocsin.access.answers import Answers
 from tocsin.access.keys import Keys
 from tocsin.backup.hold import SendingHold
-from tocsin.bridges import demand_of
+from tocsin.bridges import deadline_of, demand_of
 from tocsin.migrations.run import upgrade
 from tocsin.observability.metrics import Metrics
+from tocsin.public_notice_bridge import public_demand_of
 from tocsin.sending import open_notifier
 from tocsin.services import Services, registry
 from tocsin.settings import Settings
@@ -87,6 +88,8 @@ def open_services(
             timing=timing,
             simulated_numbers=simulated_numbers,
             demand=partial(demand_of, duties),
+            deadline=partial(deadline_of, duties),
+            public_demand=partial(public_demand_of, duties),
         )
         parties = PartyService(record, PartyContacts(engine, settings.master_keys(), clock))
         directory = load_directory(*([settings.directory] if settings.directory else ()))

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import structlog
 
@@ -98,6 +98,15 @@ class RepeatingWorker:
                 stop.wait(BACK_OFF_SECONDS)
 
 
+def fast_loop() -> asyncio.AbstractEventLoop:
+    """An event loop on libuv where that is installed, else Python's own: mail goes out faster by half."""
+    try:
+        import uvloop
+    except ImportError:  # not on Windows, not on PyPy
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
 class AsyncWorker:
     """The same for asynchronous work, in a loop of its own; `begin` runs before the first turn, `close` at the end."""
 
@@ -129,7 +138,8 @@ class AsyncWorker:
                 self._loop.call_soon_threadsafe(self._something_new.set)
 
     def run(self, stop: threading.Event) -> None:
-        asyncio.run(self._run(stop))
+        with asyncio.Runner(loop_factory=fast_loop) as runner:
+            runner.run(self._run(stop))
 
     async def _run(self, stop: threading.Event) -> None:
         with self._lock:
@@ -162,6 +172,15 @@ class AsyncWorker:
             return
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(something_new.wait(), self._poll_seconds)
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A worker that can say what keeps it from its work."""
+
+    def fault(self) -> str | None:
+        """None when nothing does. Nothing in it that must stay in the house: readiness shows it."""
+        ...
 
 
 class Workers:
@@ -215,6 +234,10 @@ class Workers:
     def failing(self) -> list[str]:
         """Names of workers that fail again and again."""
         return [worker.name for worker in self._workers if worker.failures >= FAILURES_IN_A_ROW]
+
+    def told_by(self, name: str) -> str | None:
+        """What a worker says that keeps it from its work; None when its log alone says it."""
+        return next((w.fault() for w in self._workers if w.name == name and isinstance(w, Telling)), None)
 
     @property
     def stopping(self) -> bool:

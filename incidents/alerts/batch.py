@@ -15,7 +15,8 @@ from incidents.alerts.alert import Alert
 from incidents.alerts.correlation import CorrelationStream
 from incidents.alerts.decision import Decider, MergedTooOften, ReadAlert, Receipt
 from incidents.alerts.dialects import parse
-from incidents.alerts.tables import FindingRow, finding_text, save_findings
+from incidents.alerts.finding import Kept
+from incidents.alerts.tables import FindingRow, save_findings
 from incidents.errors import NotFound
 from incidents.incident.incident import Incident
 from incidents.record import Context
@@ -39,8 +40,7 @@ class PreparedAlert:
     """An alert for which everything is done that needs no database."""
 
     read: ReadAlert
-    finding: str
-    """The finding as it will be kept: JSON, contacts masked."""
+    kept: Kept
 
 
 class BatchIntake:
@@ -52,8 +52,8 @@ class BatchIntake:
 
     def prepare(self, dialect: str, raw: bytes) -> PreparedAlert:
         """Read one alert. NotFound, TooLarge and InvalidInput as `AlertIntake.receive`."""
-        finding = parse(dialect, raw, self._decider.settings.limits)
-        return PreparedAlert(self._decider.understand(dialect, raw, finding), finding_text(finding))
+        parsed = parse(dialect, raw, self._decider.settings.limits)
+        return PreparedAlert(self._decider.understand(dialect, raw, parsed.finding), parsed.kept)
 
     def take(self, alerts: Sequence[PreparedAlert], contexts: Sequence[Context], work: Transaction) -> list[Receipt]:
         """Decide all of them, in their order, and let the transaction save it. One receipt for each.
@@ -83,7 +83,7 @@ class BatchIntake:
                         read.summary.digest,
                         read.summary.dialect,
                         context.recorded_at,
-                        prepared.finding,
+                        *prepared.kept,
                     )
                 )
             if decided.incident is not None:

@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from incidents.alerts.dialects.reading import refuse
 from incidents.alerts.events import CorrelationOpened
-from incidents.alerts.finding import DetectionFinding
+from incidents.alerts.finding import Finding
 from incidents.errors import InvalidInput
 from incidents.facts.strict_yaml import load_yaml
 from incidents.record import Aggregate, Context, Model, folds, stable_id
@@ -36,13 +36,13 @@ class When(Model):
     rule: tuple[str, ...] = ()
     type: tuple[str, ...] = ()
 
-    def fits(self, dialect: str, finding: DetectionFinding) -> bool:
+    def fits(self, dialect: str, finding: Finding) -> bool:
         """Whether an alert is meant."""
         return (
             (not self.dialect or _any_fits(self.dialect, (dialect,)))
             and (not self.source or _any_fits(self.source, (finding.source,)))
             and (not self.rule or _any_fits(self.rule, (finding.rule,)))
-            and (not self.type or _any_fits(self.type, finding.finding_info.types or ()))
+            and (not self.type or _any_fits(self.type, finding.types))
         )
 
 
@@ -53,11 +53,7 @@ class Entry(Model):
     when: When = When()
     by: tuple[Attribute, ...] = Field(min_length=1)
     window_hours: float = Field(gt=0, le=24 * 366)
-
-    @property
-    def window(self) -> timedelta:
-        """How long after its first alert an incident takes in further ones."""
-        return timedelta(hours=self.window_hours)
+    """How long after its first alert an incident takes in further ones."""
 
 
 class Correlation(Model):
@@ -81,16 +77,17 @@ class CorrelationTable(Model):
             raise ValueError("two entries have the same name")
         return self
 
-    def correlate(self, dialect: str, finding: DetectionFinding) -> Correlation:
+    def correlate(self, dialect: str, finding: Finding) -> Correlation:
         """The key that all alerts of one incident share."""
         entry = next(entry for entry in self.entries if entry.when.fits(dialect, finding))
-        return _correlation(entry, "\x1f".join(_READERS[name](finding) or "" for name in entry.by))
+        values = "\x1f".join([_READERS[name](finding) or "" for name in entry.by])
+        return _correlation(entry.name, entry.by, entry.window_hours, values)
 
 
 @lru_cache(maxsize=8_192)
-def _correlation(entry: Entry, values: str) -> Correlation:
-    digest = hashlib.sha256(f"{','.join(entry.by)}\x1e{values}".encode()).hexdigest()[:32]
-    return Correlation(key=f"{entry.name}:{digest}", window=entry.window)
+def _correlation(name: str, by: tuple[str, ...], window_hours: float, values: str) -> Correlation:
+    digest = hashlib.sha256(f"{','.join(by)}\x1e{values}".encode()).hexdigest()[:32]
+    return Correlation(key=f"{name}:{digest}", window=timedelta(hours=window_hours))
 
 
 def read_correlation_table(text: str) -> CorrelationTable:
@@ -145,32 +142,12 @@ def _any_fits(patterns: tuple[str, ...], values: tuple[str, ...]) -> bool:
     return any(fits(value) is not None for value in values)
 
 
-def _src_ip(finding: DetectionFinding) -> str | None:
-    if finding.src_endpoint and finding.src_endpoint.ip:
-        return finding.src_endpoint.ip
-    ends = (evidence.src_endpoint for evidence in finding.evidences or ())
-    return next((end.ip for end in ends if end and end.ip), None)
-
-
-def _user(finding: DetectionFinding) -> str | None:
-    users = (evidence.user for evidence in finding.evidences or ())
-    return next((user.name or user.uid for user in users if user), None)
-
-
-def _tactic(finding: DetectionFinding) -> str | None:
-    for attack in finding.finding_info.attacks or ():
-        for tactic in (attack.tactic, *(attack.tactics or ())):
-            if tactic and (tactic.name or tactic.uid):
-                return tactic.name or tactic.uid
-    return None
-
-
-_READERS: dict[str, Callable[[DetectionFinding], str | None]] = {
+_READERS: dict[str, Callable[[Finding], str | None]] = {
     "source": lambda finding: finding.source,
     "rule": lambda finding: finding.rule,
     "asset": lambda finding: finding.asset,
-    "user": _user,
-    "src_ip": _src_ip,
-    "type": lambda finding: (finding.finding_info.types or (None,))[0],
-    "tactic": _tactic,
+    "user": lambda finding: finding.user,
+    "src_ip": lambda finding: finding.src_ip,
+    "type": lambda finding: next(iter(finding.types), None),
+    "tactic": lambda finding: finding.tactic,
 }

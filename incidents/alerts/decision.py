@@ -20,7 +20,7 @@ from incidents.alerts.correlation import (
 )
 from incidents.alerts.dialects import LIMITS, Limits
 from incidents.alerts.events import Outcome
-from incidents.alerts.finding import SEVERITIES, DetectionFinding, clean_line
+from incidents.alerts.finding import SEVERITIES, Finding, clean_line
 from incidents.alerts.identity import alert_id_of, incident_id_of, raw_digest
 from incidents.alerts.suggested_facts import suggested_facts
 from incidents.errors import Conflict
@@ -97,7 +97,7 @@ class Decider:
     def __init__(self, settings: IntakeSettings) -> None:
         self.settings = settings
 
-    def understand(self, dialect: str, raw: bytes, finding: DetectionFinding) -> ReadAlert:
+    def understand(self, dialect: str, raw: bytes, finding: Finding) -> ReadAlert:
         """Who the alert is, and which alerts it belongs with."""
         correlation = self.settings.correlation.correlate(dialect, finding)
         stream_id = CorrelationStream.id_of(correlation.key)
@@ -166,7 +166,7 @@ def _declare(read: ReadAlert, context: Context) -> Incident:
     return incident
 
 
-def summarise(dialect: str, raw: bytes, finding: DetectionFinding) -> AlertSummary:
+def summarise(dialect: str, raw: bytes, finding: Finding) -> AlertSummary:
     """What the record keeps of an alert, contacts masked."""
     return AlertSummary(
         alert_id=alert_id_of(finding),

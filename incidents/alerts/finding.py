@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -197,6 +197,48 @@ class Evidence(OcsfObject):
     user: User | None = None
 
 
+class Kept(NamedTuple):
+    """What is kept of an alert besides its summary. No contacts are in it."""
+
+    text: str
+    """JSON: the alert as it was received, or its Detection Finding, contacts masked."""
+    as_received: bool
+
+
+class Finding(Protocol):
+    """What intake looks at of a Detection Finding. It is built in full only for those who read it."""
+
+    @property
+    def uid(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def rule(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def types(self) -> tuple[str, ...]: ...
+    @property
+    def asset(self) -> str | None: ...
+    @property
+    def asset_name(self) -> str | None: ...
+    @property
+    def user(self) -> str | None: ...
+    @property
+    def src_ip(self) -> str | None: ...
+    @property
+    def tactic(self) -> str | None: ...
+    @property
+    def severity_id(self) -> int: ...
+    @property
+    def detected_at(self) -> datetime: ...
+    @property
+    def is_over(self) -> bool: ...
+    def ocsf_json(self) -> str:
+        """The whole finding as compact OCSF JSON, contacts included."""
+        ...
+
+
 class DetectionFinding(OcsfObject):
     """An OCSF Detection Finding. All times are milliseconds since 1970 in UTC."""
 
@@ -225,6 +267,16 @@ class DetectionFinding(OcsfObject):
     evidences: tuple[Evidence, ...] | None = None
     raw_data: str | None = None
     unmapped: dict[str, Any] | None = Field(default=None)
+
+    @property
+    def uid(self) -> str:
+        """The source's own id of it."""
+        return self.finding_info.uid
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """What kinds of finding it is, by the source's names."""
+        return self.finding_info.types or ()
 
     @property
     def source(self) -> str:
@@ -275,6 +327,29 @@ class DetectionFinding(OcsfObject):
         return clean_line(self.finding_info.title or "") or clean_line(self.message or "") or self.rule
 
     @property
+    def user(self) -> str | None:
+        """The first account in the evidence."""
+        users = (evidence.user for evidence in self.evidences or ())
+        return next((user.name or user.uid for user in users if user), None)
+
+    @property
+    def src_ip(self) -> str | None:
+        """Where it came from: the address of the source, else the first one in the evidence."""
+        if self.src_endpoint and self.src_endpoint.ip:
+            return self.src_endpoint.ip
+        ends = (evidence.src_endpoint for evidence in self.evidences or ())
+        return next((end.ip for end in ends if end and end.ip), None)
+
+    @property
+    def tactic(self) -> str | None:
+        """The first MITRE ATT&CK tactic."""
+        for attack in self.finding_info.attacks or ():
+            for tactic in (attack.tactic, *(attack.tactics or ())):
+                if tactic and (tactic.name or tactic.uid):
+                    return tactic.name or tactic.uid
+        return None
+
+    @property
     def detected_at(self) -> datetime:
         """When the detector made the finding (not when the last update of it was sent)."""
         return datetime.fromtimestamp((self.finding_info.created_time or self.time) / 1000, UTC)
@@ -287,6 +362,10 @@ class DetectionFinding(OcsfObject):
             or self.status_id in _ENDED_STATUSES
             or (self.status_code or "").upper() in {"PASS", "PASSED"}
         )
+
+    def ocsf_json(self) -> str:
+        """The whole finding as compact OCSF JSON, contacts included."""
+        return self.model_dump_json(exclude_none=True)
 
 
 @lru_cache(maxsize=4_096)

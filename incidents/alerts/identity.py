@@ -11,7 +11,7 @@ import json
 from typing import Any
 from uuid import UUID
 
-from incidents.alerts.finding import DetectionFinding
+from incidents.alerts.finding import Finding
 from incidents.record import stable_id
 
 
@@ -26,9 +26,9 @@ def raw_digest(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def alert_id_of(finding: DetectionFinding) -> UUID:
+def alert_id_of(finding: Finding) -> UUID:
     """The alert's id, and the id of its stream in the record."""
-    return stable_id("alert", finding.source, finding.finding_info.uid)
+    return stable_id("alert", finding.source, finding.uid)
 
 
 def incident_id_of(alert_id: UUID) -> UUID:

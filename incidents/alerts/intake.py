@@ -15,8 +15,8 @@ import structlog
 from incidents.alerts.alert import Alert
 from incidents.alerts.correlation import CorrelationStream
 from incidents.alerts.decision import Decider, IntakeSettings, ReadAlert, Receipt, summarise
-from incidents.alerts.dialects import parse, parse_many
-from incidents.alerts.finding import DetectionFinding
+from incidents.alerts.dialects import Parsed, parse, parse_many
+from incidents.alerts.finding import Kept
 from incidents.alerts.tables import FindingsStore
 from incidents.alerts.traces import trace_receipts
 from incidents.clock import Clock
@@ -92,9 +92,9 @@ class AlertIntake:
         NotFound for an unknown dialect, TooLarge and InvalidInput for a bad body: nothing is changed then.
         Conflict when other writers were faster every time: nothing was changed, send it again.
         """
-        finding = parse(dialect, raw, self._limits)
+        parsed = parse(dialect, raw, self._limits)
         with span("alert.intake", {"tocsin.dialect": dialect}):
-            receipt = self._take(dialect, raw, finding, context)
+            receipt = self._take(dialect, raw, parsed, context)
             trace_receipts([receipt])
         return receipt
 
@@ -105,9 +105,9 @@ class AlertIntake:
         with span("alert.intake", {"tocsin.dialect": dialect}):
             for item in items:
                 try:
-                    if item.finding is None:
+                    if item.parsed is None:
                         raise item.error or TocsinError("The alert could not be read.")
-                    receipt = self._take(dialect, item.raw, item.finding, _of_item(context, item.index))
+                    receipt = self._take(dialect, item.raw, item.parsed, _of_item(context, item.index))
                     receipts.append(BatchReceipt(index=item.index, receipt=receipt))
                 except TocsinError as error:
                     receipts.append(
@@ -116,11 +116,11 @@ class AlertIntake:
             trace_receipts(one.receipt for one in receipts if one.receipt is not None)
         return receipts
 
-    def _take(self, dialect: str, raw: bytes, finding: DetectionFinding, context: Context) -> Receipt:
-        read = self.decider.understand(dialect, raw, finding)
+    def _take(self, dialect: str, raw: bytes, parsed: Parsed, context: Context) -> Receipt:
+        read = self.decider.understand(dialect, raw, parsed.finding)
         stripe = self._stripes[read.stream_id.int % _STRIPES]
         with stripe.lock:
-            receipt = retrying(lambda: self._decide(read, finding, context, stripe), attempts=_ATTEMPTS)
+            receipt = retrying(lambda: self._decide(read, parsed.kept, context, stripe), attempts=_ATTEMPTS)
         log.info(
             "alert.received",
             alert_id=str(receipt.alert_id),
@@ -130,14 +130,14 @@ class AlertIntake:
         )
         return receipt
 
-    def _decide(self, read: ReadAlert, finding: DetectionFinding, context: Context, stripe: _Stripe) -> Receipt:
+    def _decide(self, read: ReadAlert, kept: Kept, context: Context, stripe: _Stripe) -> Receipt:
         summary = read.summary
         alert = self._record.find(Alert, summary.alert_id) or Alert(summary.alert_id)
         stream = self._record.find(CorrelationStream, read.stream_id) or CorrelationStream(read.stream_id)
         decided = self.decider.decide(read, context, alert, stream, stripe.load)
         if decided.is_news:
             # The finding goes first: a crash in between leaves a finding nobody refers to, never the other way round.
-            self._findings.save(summary.alert_id, summary.digest, summary.dialect, self._clock.now(), finding)
+            self._findings.save(summary.alert_id, summary.digest, summary.dialect, self._clock.now(), kept)
             self._record.commit(alert, stream, decided.incident)
             if decided.incident is not None:
                 stripe.keep(decided.incident)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from incidents.errors import InvalidInput
 from notifier.audience.records import ImportLimits, Record, counted, read_lines
-from notifier.audience.row import COLUMNS
+from notifier.audience.row import COLUMNS, MORE_COLUMNS
 
 
 def read_csv(source: BinaryIO, limits: ImportLimits) -> Iterator[Record]:
@@ -34,10 +34,11 @@ def read_csv(source: BinaryIO, limits: ImportLimits) -> Iterator[Record]:
 def _columns(header: str) -> list[str]:
     """The column order. The header is not repeated in errors: without one, it is somebody's contact."""
     names = [name.strip().lower() for name in _cells(header) or []]
-    if sorted(names) != sorted(COLUMNS):
+    if not set(COLUMNS) <= set(names) <= {*COLUMNS, *MORE_COLUMNS} or len(set(names)) != len(names):
         hint = " It seems to be separated by semicolons; use commas." if header.count(";") >= 4 else ""
         raise InvalidInput(
-            f"The first line must be the header {','.join(COLUMNS)}, with all five columns once and no others.{hint}",
+            f"The first line must be the header {','.join(COLUMNS)}, with all five columns once, and "
+            f"{' or '.join(MORE_COLUMNS)} besides if you have them.{hint}",
             field="header",
         )
     return names

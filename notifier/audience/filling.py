@@ -26,13 +26,25 @@ from notifier.audience.records import Record
 from notifier.audience.row import Person, RowChecker, RowFault
 from notifier.audience.tables import audience_members, audience_row_reports, audiences
 from notifier.vault import Contact, Vault
+from notifier.vault.marks import PURPOSE as MARKS
 
 BATCH = 2000
 """Rows to a transaction."""
 
 _INSERT_MEMBERS = BulkInsert(
     audience_members,
-    ("audience_id", "position", "recipient_id", "language", "country", "has_sms", "has_email", "leaf"),
+    (
+        "audience_id",
+        "position",
+        "recipient_id",
+        "language",
+        "country",
+        "has_sms",
+        "has_email",
+        "has_im",
+        "has_post",
+        "leaf",
+    ),
 )
 
 _COUNTERS = ("by_language", "by_channel", "by_country", "sms_places")
@@ -139,7 +151,7 @@ class Filling:
         self._max_faults = max_faults
         self._job = job
         self._tally = tally
-        self._folding_key = vault.keys.derive("audience-folding")
+        self._folding_key = vault.keys.derive(MARKS)
         self._freezer = Freezer(vault.keys)
         self._reading = blake2b(key=vault.keys.derive("audience-reading"), digest_size=32)
 
@@ -216,7 +228,14 @@ class Filling:
                 self._merge(row, found, person, batch)
                 continue
             member = Member(
-                found.position, uuid4(), person.language, person.country, bool(person.phone), bool(person.email)
+                found.position,
+                uuid4(),
+                person.language,
+                person.country,
+                has_sms=bool(person.phone),
+                has_email=bool(person.email),
+                has_im=bool(person.im),
+                has_post=bool(person.postal),
             )
             batch.people[found.position] = (member, person)
             tally.by_language[member.language] += 1
@@ -240,7 +259,13 @@ class Filling:
         if position in batch.people:
             member, earlier = batch.people[position]
             joined = _joined(earlier, person)
-            grown = replace(member, has_sms=bool(joined.phone), has_email=bool(joined.email))
+            grown = replace(
+                member,
+                has_sms=bool(joined.phone),
+                has_email=bool(joined.email),
+                has_im=bool(joined.im),
+                has_post=bool(joined.postal),
+            )
             batch.people[position] = (grown, joined)
             self._count_place(member.country, member.language, gained=grown.has_sms and not member.has_sms)
         else:
@@ -269,6 +294,8 @@ class Filling:
                         member.country,
                         member.has_sms,
                         member.has_email,
+                        member.has_im,
+                        member.has_post,
                         self._leaf(member, contacts[member.recipient_id]),
                     )
                     for member, _ in batch.people.values()
@@ -292,15 +319,28 @@ class Filling:
         before = self._vault.read_many([row.recipient_id for row in rows], connection)
         for row in rows:
             old, gain = before[row.recipient_id], gains[row.position]
-            contact = Contact(name=old.name, phone=old.phone or gain.phone, email=old.email or gain.email)
+            contact = Contact(
+                name=old.name,
+                phone=old.phone or gain.phone,
+                email=old.email or gain.email,
+                im=old.im or gain.im,
+                postal=old.postal or gain.postal,
+            )
             self._vault.replace(row.recipient_id, contact, connection)
             self._count_place(row.country, row.language, gained=bool(contact.phone) and not old.phone)
             leaf = self._freezer.leaf(row.recipient_id, contact, row.language, row.country)
-            changes.append({"at": row.position, "sms": bool(contact.phone), "mail": bool(contact.email), "hash": leaf})
+            has = {"sms": contact.phone, "mail": contact.email, "chat": contact.im, "post": contact.postal}
+            changes.append({"at": row.position, "hash": leaf, **{name: bool(value) for name, value in has.items()}})
         connection.execute(
             update(table)
             .where(table.c.audience_id == self._job.audience_id, table.c.position == bindparam("at"))
-            .values(has_sms=bindparam("sms"), has_email=bindparam("mail"), leaf=bindparam("hash")),
+            .values(
+                has_sms=bindparam("sms"),
+                has_email=bindparam("mail"),
+                has_im=bindparam("chat"),
+                has_post=bindparam("post"),
+                leaf=bindparam("hash"),
+            ),
             changes,
         )
 
@@ -310,8 +350,16 @@ class Filling:
 
 def _contact(person: Person) -> Contact:
     # Every field was checked: building it without asking again is a tenth of an import's time.
-    return Contact.model_construct(name=person.name, phone=person.phone, email=person.email)
+    return Contact.model_construct(
+        name=person.name, phone=person.phone, email=person.email, im=person.im, postal=person.postal
+    )
 
 
 def _joined(earlier: Person, later: Person) -> Person:
-    return replace(earlier, phone=earlier.phone or later.phone, email=earlier.email or later.email)
+    return replace(
+        earlier,
+        phone=earlier.phone or later.phone,
+        email=earlier.email or later.email,
+        im=earlier.im or later.im,
+        postal=earlier.postal or later.postal,
+    )

@@ -7,9 +7,8 @@ contacts, which lie in the database: an import of millions takes no more memory 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import blake2b
 from operator import itemgetter
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from sqlalchemy import Connection, delete, select
 from incidents.record.bulk import BulkInsert
 from notifier.audience.row import Person
 from notifier.audience.tables import audience_marks
+from notifier.vault.marks import mark_of
 
 _AT_ONCE = 500
 _INSERT_MARKS = BulkInsert(audience_marks, ("audience_id", "mark", "position", "is_phone", "other", "row"))
@@ -33,10 +33,13 @@ class Member:
     country: str
     has_sms: bool
     has_email: bool
+    has_im: bool = False
+    has_post: bool = False
 
     @property
     def channels(self) -> tuple[str, ...]:
-        return tuple(name for name, has in (("sms", self.has_sms), ("email", self.has_email)) if has)
+        known = (("sms", self.has_sms), ("email", self.has_email), ("im", self.has_im), ("letter", self.has_post))
+        return tuple(name for name, has in known if has)
 
 
 @dataclass(slots=True, eq=False)
@@ -142,19 +145,7 @@ class Folding:
         known = self._marked.get(person)
         if known is None:
             known = self._marked[person] = (
-                self._mark("p", person.phone) if person.phone else None,
-                self._mark("e", person.email.lower()) if person.email else None,
+                mark_of(self._key, "phone", person.phone) if person.phone else None,
+                mark_of(self._key, "email", person.email) if person.email else None,
             )
         return known
-
-    def _mark(self, kind: str, value: str) -> bytes:
-        return blake2b(f"{kind}{value}".encode(), key=self._key, digest_size=16).digest()
-
-
-def forget_marks(audience_id: UUID, marks: Sequence[bytes], connection: Connection) -> None:
-    """Remove marks of an audience."""
-    for start in range(0, len(marks), _AT_ONCE):
-        page = marks[start : start + _AT_ONCE]
-        connection.execute(
-            delete(audience_marks).where(audience_marks.c.audience_id == audience_id, audience_marks.c.mark.in_(page))
-        )

@@ -38,7 +38,10 @@ class Freezer:
 
     def leaf(self, recipient_id: UUID, contact: Contact, language: str, country: str) -> bytes:
         """The leaf hash of one recipient, 32 bytes."""
-        text = "\x1f".join((contact.name, contact.phone or "", contact.email or "", language, country)).encode()
+        told = [contact.name, contact.phone or "", contact.email or "", language, country]
+        if contact.im or contact.postal:  # audiences without them keep the leaves that they had
+            told += [contact.im or "", contact.postal or ""]
+        text = "\x1f".join(told).encode()
         return leaf_hash(recipient_id.bytes + hmac.digest(self._key, text, sha256))
 
     def digest(self, root: bytes) -> str:

@@ -21,7 +21,7 @@ from incidents.errors import Conflict, FieldFault, InvalidInput, NotFound
 from incidents.record.database import reading, writing
 from incidents.record.event import Context, Instant, Model, stable_id
 from notifier.audience.filling import Filling, Job, OtherFile, Progress, Tally
-from notifier.audience.folding import Member, forget_marks
+from notifier.audience.folding import Member
 from notifier.audience.frozen import Freezer
 from notifier.audience.merkle import Tree
 from notifier.audience.reading import read_records
@@ -185,7 +185,10 @@ class Audiences:
                 .order_by(table.c.position)
                 .limit(limit)
             ).all()
-        return [Member(r.position, r.recipient_id, r.language, r.country, r.has_sms, r.has_email) for r in rows]
+        return [
+            Member(r.position, r.recipient_id, r.language, r.country, r.has_sms, r.has_email, r.has_im, r.has_post)
+            for r in rows
+        ]
 
     def row_reports(self, audience_id: UUID, *, after_row: int = 0) -> Iterator[RowReport]:
         """Every row behind `after_row` that was rejected or folded, in the order of the file."""
@@ -311,7 +314,6 @@ class Audiences:
                     digest=Freezer(self._vault.keys).digest(tree.root()),
                 )
             )
-        self._drop_marks(job.audience_id)
         counts = {"recipients": tally.recipients, "folded": tally.folded, "faulty": tally.faulty}
         log.info("audience.imported", audience=str(job.audience_id), **counts)
         return self.get(job.audience_id)
@@ -331,18 +333,6 @@ class Audiences:
                 return
             yield page
             after = page[-1].position
-
-    def _drop_marks(self, audience_id: UUID) -> None:
-        """Remove the marks of an import, batch by batch."""
-        while True:
-            with writing(self._engine) as connection:
-                marks = connection.execute(
-                    select(audience_marks.c.mark).where(audience_marks.c.audience_id == audience_id).limit(LEAVES)
-                ).scalars()
-                found = list(marks)
-                forget_marks(audience_id, found, connection)
-            if not found:
-                return
 
     def _discard(self, audience_id: UUID) -> None:
         """Wipe an unfinished audience, batch by batch, the vault's part first."""

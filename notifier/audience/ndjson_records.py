@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from notifier.audience.records import ImportLimits, Record, counted, read_lines
-from notifier.audience.row import COLUMNS
+from notifier.audience.row import COLUMNS, MORE_COLUMNS
 
-_COLUMNS = frozenset(COLUMNS)
+_COLUMNS = frozenset((*COLUMNS, *MORE_COLUMNS))
 
 
 def read_ndjson(source: BinaryIO, limits: ImportLimits) -> Iterator[Record]:
@@ -40,8 +40,9 @@ def record_of(row: int, found: Any) -> Record:
     if not isinstance(found, dict):
         return Record(row, {}, f"is not an object with the keys {', '.join(COLUMNS)}")
     if not found.keys() <= _COLUMNS:
-        return Record(row, {}, f"has other keys than {', '.join(COLUMNS)}")
+        return Record(row, {}, f"has other keys than {', '.join((*COLUMNS, *MORE_COLUMNS))}")
     cells = {name: "" if (value := found.get(name)) is None else value for name in COLUMNS}
+    cells |= {name: found[name] for name in MORE_COLUMNS if found.get(name) is not None}
     wrong = [name for name, value in cells.items() if not isinstance(value, str)]
     if wrong:
         return Record(row, {}, f"holds something that is no text in {', '.join(wrong)}")

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from incidents.errors import InvalidInput, TooLarge
 from notifier.audience.ndjson_records import record_of
 from notifier.audience.records import ImportLimits, Record, counted, too_many_bytes
-from notifier.audience.row import COLUMNS
+from notifier.audience.row import COLUMNS, MORE_COLUMNS
 
 ROWS_AT_ONCE = 1000
 MAX_GROUP_BYTES = 256 * 1024 * 1024
@@ -27,7 +27,7 @@ def read_parquet(source: BinaryIO, limits: ImportLimits) -> Iterator[Record]:
     try:
         file = parquet.ParquetFile(source, pre_buffer=False)
         _check(arrow, file)
-        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=list(COLUMNS), use_threads=False):
+        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=file.schema_arrow.names, use_threads=False):
             for found in batch.to_pylist():
                 row = counted(row, limits)
                 yield record_of(row, found)
@@ -53,8 +53,12 @@ def _library() -> tuple[Any, Any]:
 
 def _check(arrow: Any, file: Any) -> None:
     schema = file.schema_arrow
-    if sorted(schema.names) != sorted(COLUMNS):
-        raise InvalidInput(f"The columns must be {', '.join(COLUMNS)}, each once and no others.", field="header")
+    names = set(schema.names)
+    if not set(COLUMNS) <= names <= {*COLUMNS, *MORE_COLUMNS} or len(names) != len(schema.names):
+        raise InvalidInput(
+            f"The columns must be {', '.join(COLUMNS)}, each once, and {' or '.join(MORE_COLUMNS)} if you have them.",
+            field="header",
+        )
     types = arrow.types
     for field in schema:
         kind = field.type.value_type if types.is_dictionary(field.type) else field.type

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,11 +19,17 @@ from incidents.errors import InvalidInput
 from incidents.record.event import Model
 
 COLUMNS = ("name", "phone", "email", "language", "country")
+MORE_COLUMNS = ("im", "address")
+"""Columns that a file may have besides: where the person is reached by instant message, as `service:identifier`, and
+the postal address, its lines separated by `|`."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _ORDINARY_LOCAL = re.compile(r"[A-Za-z0-9_+-]{1,32}(?:\.[A-Za-z0-9_+-]{1,15}){0,2}")
 """Local parts of an address that need no closer look: at most 64 characters of a dot-atom (RFC 5322 section 3.2.3)."""
 _MAX_EMAIL = 254
+_IM = re.compile(r"[a-z][a-z0-9-]{0,19}:(?!.*\.\.)[A-Za-z0-9@._+=-]{1,120}")
+MAX_ADDRESS_LINES = 7
+"""What fits the window of an envelope."""
 _NOT_COUNTRIES = {"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"}
 _COUNTRIES = {
     code
@@ -49,6 +55,10 @@ class Person:
     email: str | None
     language: str
     country: str
+    im: str | None = None
+    """`service:identifier`."""
+    postal: str | None = None
+    """Lines of the postal address, separated by line feeds."""
 
 
 LanguageChooser = Callable[[str], str | None]
@@ -106,10 +116,12 @@ class RowChecker:
             faults.append(RowFault(row=row, field=field, reason=reason))
 
         clean = {field: _clean(cells[field]) for field in COLUMNS}
+        more = {field: _clean(cells[field]) for field in MORE_COLUMNS if cells.get(field)}
+        clean |= more
         for field, value in clean.items():
             if reason := self._unsafe(field, value):
                 refuse(field, reason)
-        sound = set(COLUMNS) - {fault.field for fault in faults}
+        sound = clean.keys() - {fault.field for fault in faults}
         country = clean["country"].upper() if "country" in sound else ""
         if "country" in sound and country not in _COUNTRIES:
             refuse("country", "is not a country code of two letters (ISO 3166-1), such as CN, VN or DE")
@@ -129,11 +141,14 @@ class RowChecker:
             email = _email(clean["email"])
             if email is None:
                 refuse("email", "is not an email address")
-        if not clean["phone"] and not clean["email"]:
+        im, postal = more.get("im"), _postal(more.get("address", ""))
+        for field, reason in _more_faults(im if "im" in sound else None, postal if "address" in sound else None):
+            refuse(field, reason)
+        if not (clean["phone"] or clean["email"] or im or postal):
             refuse("phone", "is empty and so is email: nobody can be told without one of them")
         if faults or language is None:
             return faults
-        return Person(name, phone, email, language, country)
+        return Person(name, phone, email, language, country, im, postal)
 
     def _unsafe(self, field: str, value: str) -> str | None:
         if len(value) > self._max_field:
@@ -159,6 +174,25 @@ class RowChecker:
         if phonenumbers.is_valid_number(number) or any(known.fullmatch(e164) for known in self._extra_numbers):
             return e164
         return None
+
+
+def _more_faults(im: str | None, postal: str | None) -> Iterator[tuple[str, str]]:
+    if im is not None and not _IM.fullmatch(im):
+        yield "im", "is not <service>:<identifier>, such as telegram:123456789"
+    if postal is not None and (reason := _postal_fault(postal)):
+        yield "address", reason
+
+
+def _postal(value: str) -> str | None:
+    lines = [" ".join(line.split()) for line in value.split("|")]
+    return "\n".join(line for line in lines if line) or None
+
+
+def _postal_fault(postal: str) -> str | None:
+    lines = postal.split("\n")
+    if len(lines) > MAX_ADDRESS_LINES:
+        return f"has more than {MAX_ADDRESS_LINES} lines"
+    return "has a line of more than 60 characters; separate lines with |" if max(map(len, lines)) > 60 else None
 
 
 def _name_fault(name: str) -> str | None:

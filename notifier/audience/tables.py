@@ -44,6 +44,8 @@ audience_members = Table(
     Column("country", String(2), nullable=False),
     Column("has_sms", Boolean, nullable=False),
     Column("has_email", Boolean, nullable=False),
+    Column("has_im", Boolean, nullable=False, default=False, server_default=false()),
+    Column("has_post", Boolean, nullable=False, default=False, server_default=false()),
     Column("leaf", LargeBinary(32)),
 )
 """`position` counts from 1 in the order of the file; planning walks along it. `leaf`: the recipient's hash in the
@@ -60,7 +62,8 @@ audience_marks = Table(
     Column("row", Integer, nullable=False),
     sqlite_with_rowid=False,
 )
-"""Keyed hashes of the contacts that an import has taken in so far, to know a repeat by; gone when it is done. `other`:
+"""Keyed hashes of the contacts that an import has taken in, to know a repeat by; afterwards a person is looked up by
+them (`notifier.history`), and an erased person has none. `other`:
 the mark of the same member's other contact. `row`: where in the file the member was first."""
 
 audience_row_reports = Table(

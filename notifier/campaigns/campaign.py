@@ -15,9 +15,12 @@ from notifier.campaigns.events import (
     ApprovalRequested,
     AudienceAttached,
     CampaignApproved,
+    CampaignCancelled,
     CampaignDrafted,
     CampaignFinished,
+    CampaignPaused,
     CampaignRejected,
+    CampaignResumed,
     CampaignStarted,
     CampaignTextRevised,
     DeliveryPolicy,
@@ -49,8 +52,16 @@ class CampaignStatus(StrEnum):
     """The second person said no. Changing text or audience makes it a draft again."""
     STARTED = "started"
     """Going out; nothing can change any more."""
+    PAUSED = "paused"
+    """Started, and stopped by a person until somebody resumes it."""
+    CANCELLED = "cancelled"
+    """Called off by a person for good; what was on the wire by then is still being settled."""
     FINISHED = "finished"
     """Nobody is left to try."""
+
+
+BEGUN = frozenset({CampaignStatus.STARTED, CampaignStatus.PAUSED, CampaignStatus.CANCELLED, CampaignStatus.FINISHED})
+"""From the start on nothing of a campaign can change."""
 
 
 class Campaign(Aggregate):
@@ -84,6 +95,8 @@ class Campaign(Aggregate):
         self.rejection: str | None = None
         self.suppression_override: str | None = None
         self.started_reference: str | None = None
+        self.pause_reason: str | None = None
+        self.cancellation_reason: str | None = None
         self.outcomes: dict[str, int] = {}
 
     def draft(
@@ -228,10 +241,38 @@ class Campaign(Aggregate):
             raise IllegalTransition("The template's words changed since the approval. Ask for approval again.")
         self.emit(CampaignStarted, context, incident_id=self.incident_id, recipients=self.recipients)
 
+    def pause(self, context: Context, *, reason: str) -> None:
+        """Stop the sending until somebody resumes it."""
+        if self.status is not CampaignStatus.STARTED:
+            raise IllegalTransition(f"Only a campaign that is being sent can be paused; this one is {self._standing}.")
+        _must_be_person(context, "pause")
+        self.emit(CampaignPaused, context, incident_id=self.incident_id, reason=_reason(reason, "reason"))
+
+    def resume(self, context: Context, *, reason: str) -> None:
+        """Let a paused sending go on."""
+        if self.status is not CampaignStatus.PAUSED:
+            raise IllegalTransition(f"Only a paused campaign can be resumed; this one is {self._standing}.")
+        _must_be_person(context, "resume")
+        self.emit(CampaignResumed, context, incident_id=self.incident_id, reason=_reason(reason, "reason"))
+
+    def cancel(self, context: Context, *, reason: str) -> None:
+        """Call the sending off for good."""
+        if self.status not in {CampaignStatus.STARTED, CampaignStatus.PAUSED}:
+            raise IllegalTransition(
+                f"Only a campaign that was started can be cancelled; this one is {self._standing}. "
+                "Before the start, reject it."
+            )
+        _must_be_person(context, "cancel")
+        self.emit(CampaignCancelled, context, incident_id=self.incident_id, reason=_reason(reason, "reason"))
+
+    @property
+    def _standing(self) -> str:
+        return self.status.value.replace("_", " ")
+
     def override_suppression(self, context: Context, *, reason: str) -> None:
         """Send to those too who opted out or complained: only a notice that the law demands, only before it starts,
         only by a person, with a reason. Addresses that do not exist stay left out."""
-        if self.status in {CampaignStatus.STARTED, CampaignStatus.FINISHED}:
+        if self.status in BEGUN:
             raise IllegalTransition(f"The campaign is {self.status.value}: this has to be decided before it starts.")
         if not context.actor.startswith("user:"):
             raise Forbidden("Only a person may override a suppression.")
@@ -243,19 +284,18 @@ class Campaign(Aggregate):
         """Nobody is left to try. Without effect when it is finished already."""
         if self.status is CampaignStatus.FINISHED:
             return
-        if self.status is not CampaignStatus.STARTED:
+        if self.status not in BEGUN:
             raise IllegalTransition(f"Only a started campaign can finish; this one is {self.status.value}.")
         self.emit(CampaignFinished, context, incident_id=self.incident_id, outcomes=dict(outcomes))
 
     def _must_be_changeable(self, what: str) -> None:
         if not self.version:
             raise IllegalTransition("The campaign was never drafted.")
-        if self.status in {CampaignStatus.STARTED, CampaignStatus.FINISHED}:
+        if self.status in BEGUN:
             raise IllegalTransition(f"The campaign is {self.status.value}: {what} cannot change any more.")
 
     def _must_be_second_person(self, context: Context, verb: str) -> None:
-        if not context.actor.startswith("user:"):
-            raise Forbidden(f"Only a person may {verb} a campaign.")
+        _must_be_person(context, verb)
         if context.actor in self.authors or context.actor == self.requested_by:
             raise Forbidden(f"Whoever wrote the notice or chose its audience may not {verb} it: ask a second person.")
 
@@ -314,6 +354,18 @@ class Campaign(Aggregate):
         self.status = CampaignStatus.STARTED
         self.started_reference = event.reference
 
+    @folds(CampaignPaused)
+    def _paused(self, event: CampaignPaused) -> None:
+        self.status, self.pause_reason = CampaignStatus.PAUSED, event.reason
+
+    @folds(CampaignResumed)
+    def _resumed(self, _event: CampaignResumed) -> None:
+        self.status, self.pause_reason = CampaignStatus.STARTED, None
+
+    @folds(CampaignCancelled)
+    def _cancelled(self, event: CampaignCancelled) -> None:
+        self.status, self.cancellation_reason = CampaignStatus.CANCELLED, event.reason
+
     @folds(SuppressionOverridden)
     def _suppression_overridden(self, event: SuppressionOverridden) -> None:
         self.suppression_override = event.reason
@@ -322,6 +374,11 @@ class Campaign(Aggregate):
     def _finished(self, event: CampaignFinished) -> None:
         self.status = CampaignStatus.FINISHED
         self.outcomes = event.outcomes
+
+
+def _must_be_person(context: Context, verb: str) -> None:
+    if not context.actor.startswith("user:"):
+        raise Forbidden(f"Only a person may {verb} a campaign.")
 
 
 def _reason(text: str, field: str) -> str:

@@ -89,6 +89,27 @@ class CampaignStarted(Event, kind="campaign.started"):
     recipients: int
 
 
+class CampaignPaused(Event, kind="campaign.paused"):
+    """A person stopped the sending. What was on the wire is entered; nobody else is written to until it is resumed."""
+
+    incident_id: UUID
+    reason: str
+
+
+class CampaignResumed(Event, kind="campaign.resumed"):
+    """A person let a paused sending go on from where it stood."""
+
+    incident_id: UUID
+    reason: str
+
+
+class CampaignCancelled(Event, kind="campaign.cancelled"):
+    """A person called the sending off for good. Whoever was not written to by then is not written to any more."""
+
+    incident_id: UUID
+    reason: str
+
+
 class SuppressionOverridden(Event, kind="campaign.suppression-overridden"):
     """A person decided that this notice, which the law demands, goes to those too who opted out or complained.
     Addresses that do not exist stay left out."""
@@ -99,7 +120,7 @@ class SuppressionOverridden(Event, kind="campaign.suppression-overridden"):
 
 class CampaignFinished(Event, kind="campaign.finished"):
     """Nobody is left to try: each recipient has an outcome (`reached`, `accepted`, `failed`, `ambiguous`,
-    `suppressed`)."""
+    `suppressed`, `cancelled`), so that together they are all who were planned."""
 
     incident_id: UUID
     outcomes: dict[str, int]
@@ -113,7 +134,7 @@ class DeliveryMove(Model):
     channel: str
     """`sms` or `email`."""
     state: str
-    """`claimed`, `accepted`, `sent`, `delivered`, `failed`, `undelivered`, `rejected`, `suppressed`,
+    """`claimed`, `accepted`, `sent`, `delivered`, `failed`, `undelivered`, `rejected`, `suppressed`, `cancelled`,
     `ambiguous` or `read` (the person said so on the notice page)."""
     at: Instant
     provider_id: str | None = None
@@ -131,6 +152,20 @@ class DeliveriesRecorded(Event, kind="delivery.recorded"):
     moves: tuple[DeliveryMove, ...]
 
 
+class DeliveriesCancelled(Event, kind="delivery.cancelled"):
+    """Nobody tries these any more, because the campaign was cancelled. `up_to` as in `delivery.recorded`, of whose
+    stream it is a part."""
+
+    incident_id: UUID
+    campaign_id: UUID
+    up_to: int
+    untried: dict[str, int] = {}
+    """How many people nobody had tried yet, by the channel of their first attempt. Who they are follows from the
+    audience: all who have no move on record."""
+    moves: tuple[DeliveryMove, ...] = ()
+    """Attempts that were still to be made, each with the state `cancelled`."""
+
+
 EVENTS: tuple[type[Event], ...] = (
     CampaignDrafted,
     CampaignTextRevised,
@@ -139,7 +174,11 @@ EVENTS: tuple[type[Event], ...] = (
     CampaignApproved,
     CampaignRejected,
     CampaignStarted,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignCancelled,
     SuppressionOverridden,
     CampaignFinished,
     DeliveriesRecorded,
+    DeliveriesCancelled,
 )

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from incidents.errors import IllegalTransition, InvalidInput
 from incidents.record import Context, Model, Record, retrying, stable_id
 from notifier.audience import Audiences
-from notifier.campaigns.campaign import Campaign, CampaignStatus, Demand
+from notifier.campaigns.campaign import BEGUN, Campaign, CampaignStatus, Demand
 from notifier.campaigns.events import DeliveryPolicy
-from notifier.campaigns.forecast import Forecast, Tariff, forecast
-from notifier.templates import CheckAt, RenderedEmail, RenderedSms, Template, Templates, missing_items, text_digest
+from notifier.campaigns.forecast import Forecast, Tariff, Work, forecast, judged
+from notifier.templates import (
+    CheckAt,
+    RenderedEmail,
+    RenderedSms,
+    Template,
+    Templates,
+    is_text,
+    missing_items,
+    text_digest,
+)
 
-_DECIDED = frozenset({CampaignStatus.APPROVED, CampaignStatus.STARTED, CampaignStatus.FINISHED})
+_DECIDED = frozenset({CampaignStatus.APPROVED, *BEGUN})
 
 SAMPLE_REFERENCE = "00000-00000"
 """Stands in previews where each person's own reference will be."""
 
-SAMPLE_NAMES = {"en": "Alex Morgan", "zh-Hans": "张晓明", "vi": "Nguyễn Văn An"}
+SAMPLE_NAMES = {"en": "Alex Morgan", "zh-Hans": "张晓明", "zh-Hant": "陳大文", "vi": "Nguyễn Văn An"}
 """Invented names for previews, which never show a real recipient."""
 
 
@@ -52,6 +63,9 @@ class CampaignView(Model):
     approved_by: str | None
     override_reason: str | None
     rejection: str | None
+    pause_reason: str | None
+    """Why it stands still; None while it does not."""
+    cancellation_reason: str | None
     suppression_override: str | None
     """Why it goes to those too who opted out or complained; None: they are left out."""
     outcomes: dict[str, int]
@@ -65,6 +79,13 @@ class Preview(Model):
     email: RenderedEmail
 
 
+def _work(each: Mapping[str, int], places: Mapping[tuple[str, str], int], mails: int) -> Work:
+    segments: Counter[str] = Counter()
+    for (country, language), count in places.items():
+        segments[country] += count * each[language]
+    return Work(segments=dict(segments), mails=mails)
+
+
 class CampaignService:
     """The application service. Synchronous; each method is one transaction on the record."""
 
@@ -76,13 +97,19 @@ class CampaignService:
         demand: Callable[[UUID], Demand] = lambda _incident_id: Demand(),
         check: Callable[[UUID], CheckAt | None] = lambda _campaign_id: None,
         tariff: Tariff = Tariff(),
+        control: Callable[[Campaign], object] = lambda _campaign: None,
+        deadline: Callable[[Campaign], datetime | None] = lambda _campaign: None,
     ) -> None:
         """`demand` tells what the law wants of a notice about an incident now; it is asked when approval is. `check`
-        tells the code and address by which a campaign's notices can be checked, `tariff` what sending costs."""
+        tells the code and address by which a campaign's notices can be checked, `tariff` what sending costs. `control`
+        tells the workers at once that a campaign was paused, resumed or cancelled; `deadline` by when the law wants
+        its people told."""
         self._record = record
         self._check = check
         self._demand = demand
         self._tariff = tariff
+        self._control = control
+        self._deadline = deadline
         self._audiences = audiences
         self._templates = templates
 
@@ -208,6 +235,24 @@ class CampaignService:
             lambda campaign: campaign.start(context, current_text_digest=self._digest(campaign)),
         )
 
+    def pause(self, context: Context, campaign_id: UUID, *, reason: str) -> CampaignView:
+        """Stop sending, until it is resumed."""
+        return self._steer(context, campaign_id, lambda campaign: campaign.pause(context, reason=reason))
+
+    def resume(self, context: Context, campaign_id: UUID, *, reason: str) -> CampaignView:
+        """Go on with a paused sending."""
+        return self._steer(context, campaign_id, lambda campaign: campaign.resume(context, reason=reason))
+
+    def cancel(self, context: Context, campaign_id: UUID, *, reason: str) -> CampaignView:
+        """Call a sending off for good."""
+        return self._steer(context, campaign_id, lambda campaign: campaign.cancel(context, reason=reason))
+
+    def _steer(self, context: Context, campaign_id: UUID, decide: Callable[[Campaign], None]) -> CampaignView:
+        view = self._change(context, campaign_id, decide)
+        # The event is what counts, and a follower carries it to the workers too, should we die just here.
+        self._control(self._record.load(Campaign, campaign_id))
+        return view
+
     def override_suppression(self, context: Context, campaign_id: UUID, *, reason: str) -> CampaignView:
         """Let a notice that the law demands go to those too who opted out or complained."""
         return self._change(
@@ -241,9 +286,9 @@ class CampaignService:
             ),
         )
 
-    def forecast(self, campaign_id: UUID) -> Forecast:
-        """What sending it will take, from the text and the audience as they stand. IllegalTransition without an
-        audience; InvalidInput names essential values still missing."""
+    def forecast(self, campaign_id: UUID, now: datetime | None = None) -> Forecast:
+        """What sending it will take, from the text and the audience as they stand, and with `now` whether that is in
+        time. IllegalTransition without an audience; InvalidInput names essential values still missing."""
         campaign = self._record.load(Campaign, campaign_id)
         if campaign.audience_id is None:
             raise IllegalTransition("Attach an audience first: its size decides.", field="audience_id")
@@ -252,11 +297,19 @@ class CampaignService:
             raise InvalidInput(f"These values are missing: {', '.join(lacking)}.", field="values")
         check = self._check(campaign_id)
         texts = {name: words.render_sms(name, campaign.values, SAMPLE_REFERENCE, check) for name in campaign.languages}
-        return forecast(
+        each = {name: text.segments for name, text in texts.items()}
+        places = self._audiences.sms_places(campaign.audience_id)
+        found = forecast(self._tariff, each, places, campaign.recipients)
+        if now is None:
+            return found
+        return judged(
+            found,
             self._tariff,
-            {name: text.segments for name, text in texts.items()},
-            self._audiences.sms_places(campaign.audience_id),
-            campaign.recipients,
+            _work(each, places, found.email_recipients),
+            now=now,
+            deadline=self._deadline(campaign),
+            with_email=campaign.by_channel.get("email", 0),
+            recipients=campaign.recipients,
         )
 
     def _change(self, context: Context, campaign_id: UUID, decide: Callable[[Campaign], None]) -> CampaignView:
@@ -279,7 +332,11 @@ class CampaignService:
         return words
 
     def _digest(self, campaign: Campaign) -> str:
-        return text_digest(self._templates.get(campaign.template), campaign.values, campaign.languages)
+        """Of the text as it stands: the one that approval was asked for, as long as its words are the same."""
+        words, asked = self._templates.get(campaign.template), campaign.requested_digests
+        if asked is not None and is_text(words, campaign.values, campaign.languages, asked[0]):
+            return asked[0]
+        return text_digest(words, campaign.values, campaign.languages)
 
     def _demand_of(self, campaign: Campaign) -> Demand:
         """A drill is sent for no duty, but shows what a real notice would have to say."""
@@ -317,6 +374,8 @@ class CampaignService:
             approved_by=campaign.approved_by,
             override_reason=campaign.override_reason,
             rejection=campaign.rejection,
+            pause_reason=campaign.pause_reason,
+            cancellation_reason=campaign.cancellation_reason,
             suppression_override=campaign.suppression_override,
             outcomes=campaign.outcomes,
         )

@@ -1,4 +1,4 @@
-"""What the delivery engine asks of a channel. Two exist: SMS by Twilio and email by SMTP.
+"""What the delivery engine asks of a channel. SMS and calls by Twilio, email by SMTP, instant messages.
 
 A channel never raises for what a provider or network does; it returns an `Outcome`. Just before the instant from
 which a message may be on its way it awaits `about_to_write`, which makes that known durably. If that raises, the
@@ -15,7 +15,7 @@ from uuid import UUID
 
 from notifier.channels.outcome import DeliveryState, Outcome
 from notifier.channels.personal import PersonalEmail
-from notifier.templates import RenderedEmail, RenderedSms
+from notifier.templates import RenderedEmail, RenderedSms, RenderedVoice
 
 AboutToWrite = Callable[[], Awaitable[None]]
 
@@ -31,7 +31,7 @@ class Outgoing:
     campaign_id: UUID
     message_key: UUID
     address: str = field(repr=False)
-    content: RenderedSms | RenderedEmail | PersonalEmail = field(repr=False)
+    content: RenderedSms | RenderedEmail | RenderedVoice | PersonalEmail = field(repr=False)
     language: str
     marker: str = field(repr=False)
     unsubscribe: str | None = field(default=None, repr=False)

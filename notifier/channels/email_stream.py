@@ -90,7 +90,7 @@ class EmailStream:
             stream.settle(parcel, outcome)
         else:  # waiting for a connection is nobody's failed try
             log.warning("email.not-connected", code=outcome.code)
-            stream.give_back(parcel)
+            stream.give_back(parcel, failure=outcome)
 
     async def _send(self, client: aiosmtplib.SMTP, stream: Stream, first: Parcel) -> bool:
         """Use a connection up. False when it served for nothing."""

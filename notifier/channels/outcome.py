@@ -23,8 +23,17 @@ DeliveryState = Literal[
     "failed",
     "rejected",
     "suppressed",
+    "cancelled",
     "read",
 ]
+
+
+_OF_THE_NOTICE = frozenset({"no-notice", "conflict", "returned", "address"})
+"""Words of ours that say nothing about a provider."""
+
+
+HEARD_SECONDS = 10
+"""A call that ended sooner was not heard: it counts as passed on, not as arrived."""
 
 
 class Verdict(StrEnum):
@@ -60,6 +69,8 @@ class OutcomeTable(Model):
     smtp_enhanced: dict[str, Verdict]
     smtp_passing: tuple[str, ...]
     suppress: dict[str, dict[str, Literal["hard-bounce", "stop"]]]
+    throttle: dict[str, float]
+    provider: tuple[str, ...]
 
     def of_twilio_error(self, http_status: int, code: int | None) -> Verdict:
         """The meaning of an error answer. 429 and 5xx decide by themselves; else the code, else the status."""
@@ -68,10 +79,36 @@ class OutcomeTable(Model):
             return by_status or Verdict.AMBIGUOUS
         return self.twilio_code.get(str(code)) or by_status or Verdict.AMBIGUOUS
 
+    def call_word(self, status: str, answered_by: str, seconds: int | None) -> str:
+        """One word for how far a call is, a key of `twilio_status`. A completed one was heard, unless a machine
+        answered or it is known to have been too short."""
+        if status != "completed":
+            return f"call-{status}"
+        if answered_by.startswith(("machine", "fax")):
+            return "call-machine"
+        return "call-short" if seconds is not None and seconds < HEARD_SECONDS else "call-heard"
+
+    def of_call(self, status: str, answered_by: str, seconds: int | None) -> tuple[DeliveryState | None, str | None]:
+        """The state of a call, and a code where it reached nobody; None for a status that is not known."""
+        state = self.twilio_status.get(self.call_word(status, answered_by, seconds))
+        return state, status if state in {"undelivered", "failed"} else None
+
     def suppresses(self, channel: str, code: str | None) -> Literal["hard-bounce", "stop"] | None:
         """Why an address is not to be written to again after this code; None where the code does not say so."""
         codes = self.suppress.get(channel, {})
         return next((codes[part] for part in (code or "").split() if part in codes), None)
+
+    def throttles(self, code: str | None) -> float | None:
+        """Seconds for which whoever answered with this code is to be left alone; None where it does not ask for it."""
+        word = (code or "").partition(" ")[0]
+        return self.throttle.get(word)
+
+    def is_of_provider(self, code: str | None) -> bool:
+        """Whether a fault is the provider's, or that of our account there, so that another provider may do better. A
+        word of ours (a time limit, a lost connection) always is; a number if the table says so."""
+        if not code or not code[0].isdigit():
+            return code not in _OF_THE_NOTICE
+        return any(part in self.provider for part in code.split())
 
     def is_temporary(self, code: str | None) -> bool:
         """Whether what a delivery ended with may pass by itself: a code of Twilio's, or reply and enhanced code of a

@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus, urlencode
@@ -30,6 +31,8 @@ CLOCK_SKEW = timedelta(minutes=10)
 """How far the provider's clock may be off ours when messages are matched by time."""
 
 MAX_SID = 64
+MOST_RETRY_AFTER = 900.0
+"""Seconds of rest that an answer can ask for at most."""
 _ORDINARY = re.compile(r"[A-Za-z0-9_.~+:/?=&-]*")
 _ESCAPES = tuple((sign, f"%{ord(sign):02X}") for sign in "+:/?=&")
 _FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
@@ -93,7 +96,7 @@ class SmsChannel:
         except TwilioTransportError as error:
             ambiguous = error.phase is SendPhase.AMBIGUOUS
             return Outcome(Verdict.AMBIGUOUS if ambiguous else Verdict.TEMPORARY, code=error.reason[:40])
-        return self._outcome(answer.status_code, answer.text)
+        return self._outcome(answer.status_code, answer.text, retry_after(answer.headers))
 
     @property
     def _account(self) -> tuple[str, str]:
@@ -112,7 +115,7 @@ class SmsChannel:
             fields += [b"&Body=", _encoded(text)]
         return b"".join(fields)
 
-    def _outcome(self, status: int, text: str) -> Outcome:
+    def _outcome(self, status: int, text: str, wait: float | None = None) -> Outcome:
         try:
             answer = json.loads(text)
         except ValueError:
@@ -123,7 +126,7 @@ class SmsChannel:
             # The provider's own text repeats the number; only the codes may go further.
             known = answer.get("code")
             code = known if isinstance(known, int) else None
-            return Outcome(self._table.of_twilio_error(status, code), code=str(code or status))
+            return Outcome(self._table.of_twilio_error(status, code), code=str(code or status), retry_after=wait)
         found = self._read(answer.get("sid"), answer.get("status"), answer.get("error_code"))
         if found is None:  # answered, but not as Twilio answers: a message may exist
             return Outcome(Verdict.AMBIGUOUS, code="no-sid")
@@ -166,6 +169,19 @@ class SmsChannel:
         if state is None:
             log.warning("sms.unknown-status", status=str(status)[:32])
         return Found(sid, state or "accepted", str(error_code) if error_code else None)
+
+
+def retry_after(headers: Any) -> float | None:
+    """Seconds for which an answer asks to be left alone (RFC 9110 section 10.2.3): a number of them, or an instant,
+    which is compared with the answer's own date."""
+    said, sent = (str((headers or {}).get(name) or "").strip() for name in ("Retry-After", "Date"))
+    if said.isdigit():
+        return min(float(said), MOST_RETRY_AFTER)
+    try:
+        seconds = (parsedate_to_datetime(said) - parsedate_to_datetime(sent)).total_seconds()
+    except (ValueError, TypeError):
+        return None
+    return min(max(seconds, 0.0), MOST_RETRY_AFTER)
 
 
 def _quoted(text: str) -> bytes:

@@ -40,9 +40,9 @@ class Stream(Protocol):
     def park(self, wake: Callable[[], None]) -> None:
         """Call `wake` once, soon after there may be something to take or the stream has closed."""
 
-    def give_back(self, parcel: Parcel, *, counted: bool = False) -> None:
+    def give_back(self, parcel: Parcel, *, counted: bool = False, failure: Outcome | None = None) -> None:
         """It was not tried, through no fault of its own; somebody takes it again. `counted`: perhaps it had a part in
-        it, so that it is not taken for ever."""
+        it, so that it is not taken for ever. `failure`: why the provider could not be given it."""
 
     def settle(self, parcel: Parcel, outcome: Outcome) -> None:
         """What came of it. Once for each that was taken and not given back."""

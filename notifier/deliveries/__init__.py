@@ -2,12 +2,13 @@
 
 from notifier.deliveries.batches import BatchBook
 from notifier.deliveries.book import Claim, DeliveryBook
+from notifier.deliveries.control import SendingControl, sending_follower
 from notifier.deliveries.engine import DeliveryEngine
 from notifier.deliveries.finishing import Finisher, counters
 from notifier.deliveries.hints import BatchHints, BatchRef
 from notifier.deliveries.letters import Letters
 from notifier.deliveries.notices import Notices
-from notifier.deliveries.planning import Planner, sending_follower
+from notifier.deliveries.planning import Planner
 from notifier.deliveries.relay import DeliveryRelay, waiting_moves
 from notifier.deliveries.timing import Timing
 
@@ -23,6 +24,7 @@ __all__ = [
     "Letters",
     "Notices",
     "Planner",
+    "SendingControl",
     "Timing",
     "counters",
     "sending_follower",

@@ -7,16 +7,16 @@ the batch, so that two who believe they have it cannot both send it and count it
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, Row, Select, and_, exists, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, and_, insert, or_, select, text, update
 
 from incidents.clock import uptime
 from incidents.record.bulk import BulkInsert
@@ -24,6 +24,8 @@ from incidents.record.database import reading, writing
 from notifier.audience import Audiences
 from notifier.campaigns.events import DeliveryPolicy
 from notifier.deliveries.book import DeliveryBook
+from notifier.deliveries.claiming import Batch, BatchClaims
+from notifier.deliveries.due import stops_new
 from notifier.deliveries.groups import (
     ATTEMPT_COLUMNS,
     PERSON_COLUMNS,
@@ -36,9 +38,11 @@ from notifier.deliveries.groups import (
 )
 from notifier.deliveries.hints import BatchHints, BatchRef, NoHints
 from notifier.deliveries.moves import Moves, delivery_id, first_ids
+from notifier.deliveries.order import ChannelOrder
 from notifier.deliveries.planning import channels_of, first_channel
 from notifier.deliveries.references import reference_code
 from notifier.deliveries.tables import campaign_recipients, deliveries, delivery_batches, delivery_log, sendings
+from notifier.pacing.quiet import QuietHours
 
 log = structlog.get_logger(__name__)
 
@@ -47,32 +51,10 @@ _READY = text("delivery_batches.state = 'ready'")  # spelled as in the index, so
 _HELD = text("delivery_batches.state = 'held'")
 _IDS_AT_ONCE = 500
 _PAGE = 50
+_KEPT_ORDER = (sendings.c.channel_order, sendings.c.channel_rules)
 
 _insert_persons = BulkInsert(campaign_recipients, PERSON_COLUMNS)
 _insert_attempts = BulkInsert(deliveries, ATTEMPT_COLUMNS)
-
-
-@dataclass(slots=True, eq=False)
-class Batch:
-    """The right to make the first attempt on the people of one batch, until `fence` is outdone."""
-
-    ref: BatchRef
-    channel: str
-    last: int
-    fence: int
-    claimed_at: datetime
-    trusted_until: float
-    """In this machine's uptime: from then on somebody else may have taken it over."""
-    wire_to: int
-    """Nobody beyond this position may be written to."""
-    drill: bool
-    policy: DeliveryPolicy
-    audience_id: UUID
-    order: tuple[str, ...] = field(repr=False)
-
-    @property
-    def campaign_id(self) -> UUID:
-        return self.ref.campaign_id
 
 
 class Answer(StrEnum):
@@ -106,6 +88,7 @@ class BatchBook:
         *,
         reference_key: bytes,
         hints: BatchHints | None = None,
+        quiet: QuietHours = QuietHours(),
         uptime: Callable[[], float] = uptime,
     ) -> None:
         self._book = book
@@ -114,41 +97,38 @@ class BatchBook:
         self._audiences = audiences
         self._reference_key = reference_key
         self._hints = hints or NoHints()
-        self._hinted: defaultdict[tuple[bool, str], deque[BatchRef]] = defaultdict(deque)
         self._uptime = uptime
-        self._look_after = 0.0
+        self._claims = BatchClaims(book, self._hints, quiet, uptime=uptime)
         self.timing = book.timing
 
-    def claim(self, *, drill: bool, channel: str, others: Collection[str] | None = None) -> Batch | None:
+    def claim(
+        self,
+        *,
+        drill: bool,
+        channel: str,
+        others: Collection[str] | None = None,
+        only: UUID | None = None,
+        without: Collection[UUID] = (),
+    ) -> Batch | None:
         """Take the next batch of a lane, of the smallest sending first, so that a few people do not wait behind
-        millions. With `others`, a batch of any channel that is none of these."""
-        lane = _t.channel == channel if others is None else _t.channel.not_in(sorted(others))
-        claimed = self._claim_hinted(drill, channel, lane)
-        if claimed is not None or self._uptime() < self._look_after:
-            return claimed
-        with reading(self._engine) as connection:  # an idle worker takes no lock
-            found = connection.execute(self._sendings(drill, lane)).first()
-        if found is not None:
-            with writing(self._engine) as connection:
-                for sending in connection.execute(self._sendings(drill, lane)).all():
-                    claimed = self._take(connection, sending, lane)
-                    if claimed is not None:
-                        return claimed
-        if not isinstance(self._hints, NoHints):
-            self._look_after = self._uptime() + self.timing.look.total_seconds()
-        return None
+        millions. With `others`, a batch of any channel that is none of these; `only` of one campaign, or of any but
+        those in `without`."""
+        return self._claims.claim(drill=drill, channel=channel, others=others, only=only, without=without)
 
     def seats(self, batch: Batch) -> list[Seat]:
         """Who of the batch has not been written to, by position."""
-        return self._seats(batch.ref, batch.channel, batch.audience_id, batch.order, batch.wire_to, batch.last)
+        return self._seats(
+            batch.ref, batch.channel, batch.audience_id, batch.order, batch.wire_to, batch.last, batch.zone
+        )
 
     def has_work(self) -> bool:
         """Whether it is worth asking for a claim; cheap, for a worker that has nothing to do."""
-        if not isinstance(self._hints, NoHints):
-            return True
+        return self._claims.has_work()
+
+    def stopped(self, campaigns: Collection[UUID]) -> set[UUID]:
+        """Those of these campaigns in which nobody new may be written to now."""
         with reading(self._engine) as connection:
-            ready = select(_t.number).where(_READY, _t.due_at <= self._clock.now()).limit(1)
-            return connection.execute(ready).first() is not None
+            return _resting(connection, campaigns, self._clock.now())
 
     def hold(self, campaign_id: UUID, code: str) -> None:
         """Let a campaign rest whose notice cannot be made."""
@@ -164,7 +144,8 @@ class BatchBook:
         answers: dict[int, Answer] = {}
         asked = self._uptime()
         with self._book.transaction() as moves:
-            resting = self._resting(moves, {change.batch.campaign_id for change in changes if change.wire_to})
+            campaigns = {change.batch.campaign_id for change in changes}
+            resting = _resting(moves.connection, campaigns, moves.now)
             # One order for everybody, so that two workers cannot block each other.
             for change in sorted(changes, key=lambda one: (one.batch.campaign_id.bytes, one.batch.ref.number)):
                 missing = self._without_entered(moves, change) if again else change
@@ -210,77 +191,15 @@ class BatchBook:
             after = page[-1]
         return taken
 
-    def _claim_hinted(self, drill: bool, channel: str, lane: Any) -> Batch | None:
-        while (ref := self._hints.next()) is not None:
-            with reading(self._engine) as connection:
-                row = connection.execute(
-                    select(_t.channel, sendings.c.drill)
-                    .join(sendings, sendings.c.campaign_id == _t.campaign_id)
-                    .where(_t.campaign_id == ref.campaign_id, _t.number == ref.number, _READY)
-                ).first()
-            if row is not None:
-                self._hinted[row.drill, row.channel].append(ref)
-        while self._hinted[drill, channel]:
-            ref = self._hinted[drill, channel].popleft()
-            with writing(self._engine) as connection:
-                sending = connection.execute(
-                    select(sendings).where(sendings.c.campaign_id == ref.campaign_id, self._sends())
-                ).first()
-                claimed = self._take(connection, sending, and_(lane, _t.number == ref.number)) if sending else None
-            if claimed is not None:
-                return claimed
-        return None
-
-    def _sendings(self, drill: bool, lane: Any) -> Select[Any]:
-        """Sendings that may go on and have a batch for the lane: one probe of an index each, whatever their size."""
-        ready = exists().where(_t.campaign_id == sendings.c.campaign_id, _READY, lane, _t.due_at <= self._clock.now())
-        return (
-            select(sendings)
-            .where(sendings.c.finished_at.is_(None), sendings.c.drill.is_(drill), self._sends(), ready)
-            .order_by(sendings.c.open, sendings.c.campaign_id)
-        )
-
-    def _sends(self) -> Any:
-        return or_(sendings.c.held_until.is_(None), sendings.c.held_until <= self._clock.now())
-
-    def _take(self, connection: Connection, sending: Row[Any], lane: Any) -> Batch | None:
-        now, asked = self._clock.now(), self._uptime()
-        row = connection.execute(
-            select(delivery_batches)
-            .where(_t.campaign_id == sending.campaign_id, _READY, lane, _t.due_at <= now)
-            .order_by(_t.number)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        ).first()
-        if row is None:
-            return None
-        connection.execute(
-            update(delivery_batches)
-            .where(_t.campaign_id == row.campaign_id, _t.number == row.number)
-            .values(
-                state="held",
-                owner=self._book.worker,
-                fence=row.fence + 1,
-                lease_until=now + self.timing.lease,
-                claimed_at=now,
-            )
-        )
-        return Batch(
-            ref=BatchRef(row.campaign_id, row.number),
-            channel=row.channel,
-            last=row.last,
-            fence=row.fence + 1,
-            claimed_at=now,
-            trusted_until=asked + self.timing.lease.total_seconds(),
-            wire_to=row.wire_to,
-            drill=sending.drill,
-            policy=cast(DeliveryPolicy, sending.policy),
-            audience_id=sending.audience_id,
-            order=tuple((sending.channel_order or "").split(",")),
-        )
-
     def _seats(
-        self, ref: BatchRef, channel: str, audience_id: UUID, order: tuple[str, ...], after: int, to: int
+        self,
+        ref: BatchRef,
+        channel: str,
+        audience_id: UUID,
+        order: ChannelOrder,
+        after: int,
+        to: int,
+        zone: str | None,
     ) -> list[Seat]:
         if to <= after:
             return []
@@ -295,18 +214,10 @@ class BatchBook:
                 reference_code(self._reference_key, campaign_id, member.recipient_id),
             )
             for member in self._audiences.members(audience_id, after=after, limit=to - after)
-            if member.position <= to and first_channel(member, order) == channel
+            if member.position <= to
+            and (zone is None or member.country == zone)
+            and first_channel(member, order) == channel
         ]
-
-    def _resting(self, moves: Moves, campaigns: Collection[UUID]) -> set[UUID]:
-        if not campaigns:
-            return set()
-        found = moves.connection.execute(
-            select(sendings.c.campaign_id).where(
-                sendings.c.campaign_id.in_(sorted(campaigns)), sendings.c.held_until > moves.now
-            )
-        )
-        return set(found.scalars())
 
     def _change(self, moves: Moves, change: Change, resting: set[UUID]) -> Answer:
         batch = change.batch
@@ -324,6 +235,8 @@ class BatchBook:
             self._enter_late(moves, batch, change.endings)
             return Answer.LOST
         self._insert(moves, batch.ref.campaign_id, batch.channel, batch.policy, batch.claimed_at, change.endings)
+        if any(ending.state == "accepted" for _, ending in change.endings):
+            moves.went_well(batch.campaign_id)
         if faults:
             self._book.hold(moves, batch.campaign_id, faults[0])
         if held.settled == held.recipients:
@@ -369,6 +282,7 @@ class BatchBook:
             claimed_at=claimed_at,
             now=moves.now,
             next_id=lambda recipient, by, repeat: delivery_id(campaign_id, recipient, by, repeat),
+            cancelled=moves.is_cancelled(campaign_id),
         )
         _insert_persons(moves.connection, rows.persons)
         _insert_attempts(moves.connection, rows.attempts)
@@ -382,6 +296,7 @@ class BatchBook:
                     moves=packed(rows.moves),
                 )
             )
+        moves.log_called_off(campaign_id, rows.called_off)
         for outcome, people in Counter(rows.outcomes).items():
             moves.count(campaign_id, "open", outcome, people)
 
@@ -403,7 +318,7 @@ class BatchBook:
             where.append(or_(key[0], and_(key[1], key[2])))
         with reading(self._engine) as connection:
             return connection.execute(
-                select(delivery_batches, sendings.c.audience_id, sendings.c.policy, sendings.c.channel_order)
+                select(delivery_batches, sendings.c.audience_id, sendings.c.policy, *_KEPT_ORDER)
                 .join(sendings, sendings.c.campaign_id == _t.campaign_id)
                 .where(*where)
                 .order_by(_t.campaign_id, _t.number)
@@ -413,8 +328,8 @@ class BatchBook:
     def _take_over(self, row: Row[Any], *, own: bool) -> int:
         """Whoever may have been written to becomes a single delivery that is to be checked; the rest is ready."""
         ref = BatchRef(row.campaign_id, row.number)
-        order = tuple((row.channel_order or "").split(","))
-        seats = self._seats(ref, row.channel, row.audience_id, order, row.first - 1, row.wire_to)
+        order = ChannelOrder.kept(row.channel_order, row.channel_rules)
+        seats = self._seats(ref, row.channel, row.audience_id, order, row.first - 1, row.wire_to, row.zone)
         with self._book.transaction() as moves:
             # As it was read, and still run out: its holder may have renewed it in the meantime.
             gone: Any = _t.lease_until < moves.now
@@ -446,6 +361,15 @@ class BatchBook:
         log.warning("batch.taken-over", campaign=str(row.campaign_id), batch=row.number, unsettled=len(unsettled))
         self._hints.publish([ref])
         return 1
+
+
+def _resting(connection: Connection, campaigns: Collection[UUID], now: datetime) -> set[UUID]:
+    found = connection.execute(
+        select(sendings.c.campaign_id).where(
+            sendings.c.campaign_id.in_(sorted(campaigns)), or_(sendings.c.held_until > now, stops_new())
+        )
+    )
+    return set(found.scalars())
 
 
 def _entered(connection: Connection, campaign_id: UUID, ids: Sequence[UUID]) -> set[UUID]:

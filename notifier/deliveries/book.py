@@ -15,24 +15,23 @@ from typing import Any, Literal, cast
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, Engine, Row, and_, or_, select, text, update
+from sqlalchemy import Connection, Engine, Row, and_, or_, select, update
 
 from incidents.clock import Clock
 from incidents.record.database import reading, writing
 from notifier.campaigns.events import DeliveryPolicy
 from notifier.channels.channel import Found
 from notifier.channels.outcome import DeliveryState, Outcome, OutcomeTable, Verdict, outcome_table
+from notifier.deliveries.due import due_campaigns, due_rows
 from notifier.deliveries.groups import Ending
 from notifier.deliveries.moves import Moves
-from notifier.deliveries.states import FINAL_RANK, RANK, TOLD, Phase
-from notifier.deliveries.tables import campaign_recipients, deliveries, sendings
+from notifier.deliveries.states import ARRIVED, FINAL_RANK, RANK, TOLD, Phase
+from notifier.deliveries.tables import deliveries, sendings
 from notifier.deliveries.timing import Timing
 
 log = structlog.get_logger(__name__)
 
 Work = Literal["send", "check", "poll"]
-OPEN = text("deliveries.phase <> 'done'")
-"""Spelled as in the index of what is not done, so that the index serves it."""
 _WORK: dict[Phase, Work] = {Phase.READY: "send", Phase.CHECKING: "check", Phase.WAITING: "poll"}
 
 
@@ -56,6 +55,9 @@ class Claim:
     policy: DeliveryPolicy
     provider_id: str | None
     written_at: datetime | None
+    provider: str | None = None
+    deadline: datetime | None = None
+    """When the law wants everybody of the campaign told."""
 
 
 class DeliveryBook:
@@ -92,45 +94,19 @@ class DeliveryBook:
             self.timing.max_repeats,
             self.timing.first_backoff,
             self.is_temporary,
+            self.timing.unconfirmed,
         )
 
     def claim(self, limit: int) -> list[Claim]:
-        """Take up to `limit` deliveries that are due, oldest first. Committed before this returns."""
+        """Take up to `limit` deliveries that are due, some of every campaign. Committed before this returns."""
         if limit <= 0:
             return []
-        table = deliveries
-        due = and_(
-            OPEN,
-            table.c.phase.in_([phase.value for phase in _WORK]),
-            table.c.due_at <= self._clock.now(),
-            or_(table.c.lease_until.is_(None), table.c.lease_until < self._clock.now()),
-            or_(sendings.c.held_until.is_(None), sendings.c.held_until <= self._clock.now()),
-        )
-        of_sending = sendings.c.campaign_id == table.c.campaign_id
         with reading(self._engine) as connection:  # an idle worker takes no lock
-            any_due = select(table.c.delivery_id).join(sendings, of_sending).where(due).limit(1)
-            if connection.execute(any_due).first() is None:
-                return []
+            campaigns = due_campaigns(connection, self._clock.now())
+        if not campaigns:
+            return []
         with self.transaction() as moves:
-            rows = moves.connection.execute(
-                select(
-                    table,
-                    campaign_recipients.c.language,
-                    campaign_recipients.c.reference,
-                    sendings.c.drill,
-                    sendings.c.policy,
-                )
-                .join(sendings, of_sending)
-                .join(
-                    campaign_recipients,
-                    (campaign_recipients.c.campaign_id == table.c.campaign_id)
-                    & (campaign_recipients.c.recipient_id == table.c.recipient_id),
-                )
-                .where(due)
-                .order_by(table.c.due_at)
-                .limit(limit)
-                .with_for_update(of=table, skip_locked=True)
-            ).all()
+            rows = due_rows(moves.connection, campaigns, moves.now, limit)
             ready = [row for row in rows if row.phase == Phase.READY]
             self._lease(moves, [row.delivery_id for row in rows])
             self._start_trying(moves, ready)
@@ -167,7 +143,7 @@ class DeliveryBook:
                 elif row is not None and row.phase != Phase.WRITING:
                     moves.set_phase(row.delivery_id, Phase(row.phase), row.due_at)
 
-    def mark_writing(self, moves: Moves, claim: Claim, write_timeout: float) -> bool:
+    def mark_writing(self, moves: Moves, claim: Claim, write_timeout: float, provider: str | None = None) -> bool:
         """Note that from now on the message may be on its way. False: the claim was lost, write nothing."""
         until = moves.now + timedelta(seconds=write_timeout) + self.timing.margin
         sibling = deliveries.alias()
@@ -177,9 +153,18 @@ class DeliveryBook:
                 sibling.c.campaign_id == claim.campaign_id,
                 sibling.c.recipient_id == claim.recipient_id,
                 sibling.c.state.in_(TOLD),
+                # What a provider took and never confirmed keeps nobody from being told by the next channel.
+                or_(
+                    sibling.c.state.in_(ARRIVED),
+                    sibling.c.phase != Phase.DONE.value,
+                    sibling.c.channel.not_in(self.timing.unconfirmed),
+                ),
             )
             .exists()
         )
+        if moves.is_stopped(claim.campaign_id):
+            self._let_go(moves, claim)
+            return False
         marked = moves.connection.execute(
             update(deliveries)
             .where(
@@ -189,16 +174,20 @@ class DeliveryBook:
                 deliveries.c.rank <= RANK["claimed"],
                 ~told_already,
             )
-            .values(phase=Phase.WRITING.value, written_at=moves.now, lease_until=until)
+            .values(phase=Phase.WRITING.value, written_at=moves.now, lease_until=until, provider=provider)
         )
         if marked.rowcount == 1:
             return True
+        self._let_go(moves, claim)
+        return False
+
+    def _let_go(self, moves: Moves, claim: Claim) -> None:
+        """News came in between that the person is told, or the campaign cancelled: following up calls it off. Or it was
+        paused: then it waits."""
         row = self._held(moves, claim)
         if row is not None and row.phase == Phase.CLAIMED:
-            # News came in between that the person is told: let go of the claim, and follow up calls it off.
             moves.set_phase(row.delivery_id, Phase.READY, moves.now)
             moves.follow_up(row.campaign_id, row.recipient_id)
-        return False
 
     def settle(
         self, moves: Moves, claim: Claim, outcome: Outcome, *, share: float, reconciles: bool, receipts: bool
@@ -245,6 +234,7 @@ class DeliveryBook:
     def _accept(
         self, moves: Moves, row: Row[Any], state: DeliveryState, provider_id: str | None, *, receipts: bool
     ) -> None:
+        moves.went_well(row.campaign_id)
         moves.move(row, state, code=None, provider_id=provider_id)
         if row.provider_id is None and provider_id is not None:
             moves.connection.execute(
@@ -254,11 +244,15 @@ class DeliveryBook:
 
     def hold(self, moves: Moves, campaign_id: UUID, code: str | None) -> None:
         """Let a campaign rest after a fault that is ours; it goes on by itself, and loudly not before."""
-        until = moves.now + self.timing.hold
+        mine = sendings.c.campaign_id == campaign_id
+        known = moves.connection.execute(select(sendings.c.holds, sendings.c.held_until).where(mine)).first()
+        if known is None or (known.held_until is not None and known.held_until > moves.now):
+            return  # several messages met the same fault
+        until = moves.now + self.timing.hold_after(known.holds)
         moves.connection.execute(
             update(sendings)
-            .where(sendings.c.campaign_id == campaign_id)
-            .values(held_until=until, held_code=(code or "unknown")[:40])
+            .where(mine)
+            .values(held_until=until, held_code=(code or "unknown")[:40], holds=known.holds + 1)
         )
         log.error("campaign.held", campaign=str(campaign_id), code=code, until=until.isoformat())
 
@@ -305,6 +299,12 @@ class DeliveryBook:
         else:
             moves.set_phase(fresh.delivery_id, Phase.WAITING, moves.now + self.timing.poll_delays[polls], checks=polls)
         moves.follow_up(fresh.campaign_id, fresh.recipient_id)
+
+    def postpone(self, moves: Moves, claim: Claim, until: datetime) -> None:
+        """Give a claim back that is not to be tried before then, through no fault of its own."""
+        row = self._held(moves, claim)
+        if row is not None and row.phase == Phase.CLAIMED:
+            moves.set_phase(row.delivery_id, Phase.READY, until)
 
     def put_off(self, moves: Moves, claim: Claim, delay: timedelta) -> None:
         """The provider could not be asked: ask later, without counting it."""
@@ -460,6 +460,8 @@ class DeliveryBook:
             policy=cast(DeliveryPolicy, row.policy),
             provider_id=row.provider_id,
             written_at=row.written_at,
+            provider=row.provider,
+            deadline=row.deadline,
         )
 
     def is_temporary(self, code: str | None) -> bool:

@@ -10,26 +10,30 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 
 import structlog
 
-from incidents.clock import Clock
-from incidents.errors import TocsinError
-from notifier.channels.channel import Channel, ProviderUnavailable
-from notifier.channels.outcome import Outcome, Verdict
+from incidents.clock import Clock, uptime
+from notifier.channels.channel import Channel
 from notifier.deliveries.batches import BatchBook
 from notifier.deliveries.book import Claim, DeliveryBook
+from notifier.deliveries.cancelling import Cancelling
 from notifier.deliveries.early import enter_early
 from notifier.deliveries.faults import place_of
 from notifier.deliveries.finishing import Finisher
 from notifier.deliveries.journal import Journal
 from notifier.deliveries.lane import Lane
-from notifier.deliveries.letters import Letters, address_of, reason_without_address
+from notifier.deliveries.letters import Letters
+from notifier.deliveries.measuring import Measuring
 from notifier.deliveries.planning import Planner
-from notifier.deliveries.traces import DeliverySpans, say_outcome
-from notifier.vault import Contact, ErasedContact
+from notifier.deliveries.singles import Singles
+from notifier.deliveries.traces import DeliverySpans
+from notifier.pacing.book import PaceBook
+from notifier.pacing.breaker import Change
+from notifier.pacing.provider import Provider, Route, Routes
+from notifier.pacing.quiet import QuietHours
 
 log = structlog.get_logger(__name__)
 
@@ -40,10 +44,6 @@ BREATH = 0.25
 """Seconds between two turns while the lanes are busy and there is nothing else."""
 PLANNING = 0.5
 """Seconds that one turn spends on cutting audiences into batches at most."""
-
-
-class LeaseLost(Exception):
-    """The claim is no longer ours, or the person is told already: nothing may be written."""
 
 
 class DeliveryEngine:
@@ -59,13 +59,22 @@ class DeliveryEngine:
         finisher: Finisher,
         clock: Clock,
         *,
-        channels: Mapping[str, Channel],
+        channels: Mapping[str, Channel | Sequence[Provider]],
         drill_channels: Mapping[str, Channel],
         rng: random.Random,
         batch: int = 64,
+        pace: PaceBook | None = None,
+        quiet: QuietHours = QuietHours(),
+        cancelling: Cancelling | None = None,
+        measuring: Measuring | None = None,
     ) -> None:
-        shared = {id(channel) for channel in channels.values()} & {id(channel) for channel in drill_channels.values()}
-        if shared:
+        """A channel may have several providers. Without `pace` there are no limits."""
+        self._routes: dict[bool, dict[str, Routes]] = {
+            drill: {name: self._routes_of(channel, book, None if drill else pace) for name, channel in group.items()}
+            for drill, group in ((False, channels), (True, drill_channels))
+        }
+        real, drills = ({id(route.channel) for route in self._all(drill)} for drill in (False, True))
+        if real & drills:
             raise ValueError("a drill needs channels of its own: one object is both a real channel and a drill's")
         self._book = book
         self._batches = batches
@@ -73,18 +82,19 @@ class DeliveryEngine:
         self._letters = letters
         self._finisher = finisher
         self._clock = clock
-        self._channels = {False: dict(channels), True: dict(drill_channels)}
-        self._slots = {
-            id(channel): asyncio.Semaphore(channel.concurrency)
-            for group in self._channels.values()
-            for channel in group.values()
-        }
+        self._pace = pace
+        self._cancelling = cancelling or Cancelling(book)
+        self._measuring = measuring
         self._rng = rng
         self._batch = batch
         self._journal = Journal(book)
         self._spans = DeliverySpans()
-        self._lanes = [lane for drill, group in self._channels.items() for lane in self._lanes_of(drill, group)]
+        self._singles = Singles(
+            book, self._journal, letters, clock, routes=self._routes, quiet=quiet, rng=rng, spans=self._spans
+        )
+        self._lanes = [lane for drill, group in self._routes.items() for lane in self._lanes_of(drill, group)]
         self._entered = 0
+        self._said: set[asyncio.Task[None]] = set()
         self._running: dict[asyncio.Task[None], Claim] = {}
         self._stopping = False
         self._renewed = time.monotonic()
@@ -104,6 +114,7 @@ class DeliveryEngine:
         done = await asyncio.to_thread(self._plan)
         done += await asyncio.to_thread(self._reap)
         await self._renew()
+        await self._halt()
         if not self._stopping:
             await self._look()
         free = self._batch - len(self._running)
@@ -121,6 +132,13 @@ class DeliveryEngine:
                 task.cancel()
         return done + news
 
+    async def _halt(self) -> None:
+        """Stop what people have stopped, also where nothing is being committed that would show it."""
+        campaigns = {batch.campaign_id for lane in self._lanes for batch in lane.batches}
+        if campaigns and (stopped := await asyncio.to_thread(self._batches.stopped, campaigns)):
+            for lane in self._lanes:
+                lane.halt(stopped)
+
     async def _look(self) -> None:
         """Let lanes that have nothing to do look for a batch."""
         resting = [one for one in self._lanes if one.idle]
@@ -136,10 +154,41 @@ class DeliveryEngine:
         return planned + page
 
     def _reap(self) -> int:
-        return self._book.reap() + self._batches.reap()
+        if self._measuring is not None:
+            self._measuring.measure()
+        return self._book.reap() + self._batches.reap() + self._cancelling.sweep()
 
-    def _lanes_of(self, drill: bool, group: Mapping[str, Channel]) -> list[Lane]:
-        def lane(name: str, channel: Channel | None, others: Sequence[str] | None = None) -> Lane:
+    def _routes_of(self, given: Channel | Sequence[Provider], book: DeliveryBook, pace: PaceBook | None) -> Routes:
+        providers = given if isinstance(given, Sequence) else (Provider(given.name, given),)
+        rests = book.timing.rests()
+        return Routes([Route(provider, book.table, pace, rests) for provider in providers])
+
+    def _all(self, drill: bool) -> Iterator[Route]:
+        for routes in self._routes[drill].values():
+            yield from routes.all
+
+    def _health(self, route: Route, change: Change) -> None:
+        """A provider began to rest, or works again: say so, for people to see."""
+        rests = change is Change.RESTS
+        seconds = max(route.breaker.rests_until - uptime(), 0.0)
+        until = self._clock.now() + timedelta(seconds=seconds) if rests else None
+        code = route.breaker.code
+        level = log.warning if rests else log.info
+        level(
+            "provider.rests" if rests else "provider.works", provider=route.name, code=code, seconds=round(seconds, 1)
+        )
+        if self._pace is not None:
+            said = asyncio.create_task(asyncio.to_thread(self._pace.rests, route.channel.name, route.name, until, code))
+            self._said.add(said)
+            said.add_done_callback(self._said_so)
+
+    def _said_so(self, said: asyncio.Task[None]) -> None:
+        self._said.discard(said)
+        if not said.cancelled() and (error := said.exception()) is not None:
+            log.warning("provider.not-shown", **place_of(error))
+
+    def _lanes_of(self, drill: bool, group: Mapping[str, Routes]) -> list[Lane]:
+        def lane(name: str, routes: Routes | None, others: Sequence[str] | None = None) -> Lane:
             return Lane(
                 self._batches,
                 self._letters,
@@ -147,14 +196,15 @@ class DeliveryEngine:
                 self._rng,
                 drill=drill,
                 name=name,
-                channel=channel,
+                routes=routes,
                 others=others,
                 is_temporary=self._book.is_temporary,
+                health=lambda route, change: None if drill else self._health(route, change),
                 spans=self._spans,
             )
 
         # The last one takes what this worker has no channel for: those people go on to their next channel.
-        return [*(lane(name, channel) for name, channel in group.items()), lane("none", None, sorted(group))]
+        return [*(lane(name, routes) for name, routes in group.items()), lane("none", None, sorted(group))]
 
     async def _reap_tasks(self) -> int:
         """Wait for tries to end: for the first, then until a new claim is worth its query, but not for long."""
@@ -175,7 +225,7 @@ class DeliveryEngine:
 
     async def close(self, grace: float = 10.0) -> None:
         """Let what is being written finish (up to `grace` seconds), give back what was not begun, hang up."""
-        self._stopping = True
+        self._stopping = self._singles.stopping = True
         lanes = asyncio.gather(*(lane.close(grace) for lane in self._lanes))
         if self._running:
             await asyncio.wait(self._running, timeout=grace)
@@ -187,16 +237,18 @@ class DeliveryEngine:
             await asyncio.to_thread(self._book.give_back, list(self._running.values()))
             self._running.clear()
         await lanes
-        for group in self._channels.values():
-            for channel in group.values():
-                await channel.close()
+        await asyncio.gather(*self._said, return_exceptions=True)
+        for drill in self._routes:
+            for route in self._all(drill):
+                await route.pace.close()
+                await route.channel.close()
 
     async def _begin(self, claims: Sequence[Claim]) -> int:
         if not claims:
             return 0
         contacts = await asyncio.to_thread(self._letters.contacts, [claim.recipient_id for claim in claims])
         for claim in claims:
-            task = asyncio.create_task(self._work(claim, contacts.get(claim.recipient_id)))
+            task = asyncio.create_task(self._singles.work(claim, contacts.get(claim.recipient_id)))
             self._running[task] = claim
         return len(claims)
 
@@ -210,104 +262,3 @@ class DeliveryEngine:
         held = {lane: lane.batches for lane in self._lanes if lane.batches}
         for lane, batches in held.items():
             lane.renewed(await asyncio.to_thread(self._batches.renew, batches))
-
-    async def _work(self, claim: Claim, contact: Contact | ErasedContact | None) -> None:
-        channel = self._channels[claim.drill].get(claim.channel)
-        try:
-            if channel is None:
-                await self._journal.do(lambda moves: self._book.fail(moves, claim, "no-channel"))
-                return
-            async with self._slots[id(channel)]:
-                if claim.work == "send":
-                    await self._send(claim, channel, contact)
-                elif claim.work == "check":
-                    await self._check(claim, channel, contact)
-                else:
-                    await self._poll(claim, channel)
-        except LeaseLost:
-            log.info("delivery.claim-lost", delivery=str(claim.delivery_id))
-        except Exception as error:  # noqa: BLE001 - logged with its place; see there why not with its text
-            # The claim runs out and is taken over as after a kill: nothing is lost, nothing is sent blindly.
-            log.error("delivery.broke-off", delivery=str(claim.delivery_id), **place_of(error))
-
-    async def _send(self, claim: Claim, channel: Channel, contact: Contact | ErasedContact | None) -> None:
-        address = address_of(contact, claim.channel)
-        if contact is None or address is None:
-            code = reason_without_address(contact)
-            await self._journal.do(lambda moves: self._book.fail(moves, claim, code))
-            return
-        writing = False
-
-        async def about_to_write() -> None:
-            nonlocal writing
-            if self._stopping or not await self._journal.do(
-                lambda moves: self._book.mark_writing(moves, claim, channel.write_timeout)
-            ):
-                raise LeaseLost
-            writing = True
-
-        try:
-            notice = await asyncio.to_thread(self._letters.notice, claim.campaign_id)
-            person = claim.recipient_id
-            withheld = await asyncio.to_thread(self._letters.withheld, notice, claim.channel, {person: address})
-            if (why := withheld.get(person)) is not None:
-                await self._journal.do(lambda moves: self._book.fail(moves, claim, why, state="suppressed"))
-                return
-            message = self._letters.write(
-                notice,
-                campaign_id=claim.campaign_id,
-                recipient_id=claim.recipient_id,
-                delivery_id=claim.delivery_id,
-                channel=claim.channel,
-                language=claim.language,
-                reference=claim.reference,
-                name=contact.name,
-                address=address,
-            )
-            with self._spans.around(claim, notice.incident_id):
-                outcome = await channel.send(message, about_to_write)
-                say_outcome(outcome)
-        except LeaseLost:
-            raise
-        except TocsinError as error:
-            # The notice itself cannot be made: everybody's would fail alike.
-            log.error("delivery.no-notice", campaign=str(claim.campaign_id), reason=error.code)
-            outcome = Outcome(Verdict.CAMPAIGN_FAULT, code=error.code)
-        except Exception as error:  # noqa: BLE001 - logged with its place; see there why not with its text
-            log.error("delivery.channel-broke", channel=claim.channel, **place_of(error))
-            outcome = Outcome(Verdict.AMBIGUOUS if writing else Verdict.TEMPORARY, code=type(error).__name__[:40])
-        share = self._rng.random()
-        await self._journal.do(
-            lambda moves: self._book.settle(
-                moves, claim, outcome, share=share, reconciles=channel.reconciles, receipts=channel.has_receipts
-            )
-        )
-
-    async def _check(self, claim: Claim, channel: Channel, contact: Contact | ErasedContact | None) -> None:
-        address = address_of(contact, claim.channel)
-        can_tell = channel.reconciles and address is not None
-        found = []
-        if can_tell and address is not None:
-            try:
-                found = await channel.find(address, claim.reference, claim.written_at or _long_ago(self._clock))
-            except ProviderUnavailable as error:
-                await self._put_off(claim, str(error))
-                return
-        await self._journal.do(lambda moves: self._book.enter_check(moves, claim, found, can_tell=can_tell))
-
-    async def _poll(self, claim: Claim, channel: Channel) -> None:
-        try:
-            found = await channel.look_up(claim.provider_id) if claim.provider_id else None
-        except ProviderUnavailable as error:
-            await self._put_off(claim, str(error))
-            return
-        await self._journal.do(lambda moves: self._book.enter_poll(moves, claim, found))
-
-    async def _put_off(self, claim: Claim, reason: str) -> None:
-        log.warning("delivery.provider-silent", channel=claim.channel, reason=reason)
-        delay = self._book.timing.backoff(3, self._rng.random())
-        await self._journal.do(lambda moves: self._book.put_off(moves, claim, delay))
-
-
-def _long_ago(clock: Clock) -> datetime:
-    return clock.now() - timedelta(days=1)

@@ -14,6 +14,8 @@ from notifier.channels.outcome import DeliveryState, Outcome, Verdict
 from notifier.deliveries.states import FINAL_RANK, RANK, Attempt, Phase, what_next
 from notifier.deliveries.timing import Timing
 
+CAMPAIGN_CANCELLED = "campaign-cancelled"
+"""Code of an attempt called off because its campaign was cancelled."""
 NO_CHANNEL = "none"
 """The lane of people who cannot be reached by any channel there is."""
 
@@ -43,6 +45,8 @@ class Ending(NamedTuple):
     """The provider said yes or no: true whoever holds the batch by now."""
     ours: str | None = None
     """Code of a fault that is not the recipient's but ours: the campaign is to rest."""
+    provider: str | None = None
+    """Who it was handed to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +60,26 @@ class Rules:
     is_temporary: Callable[[str | None], bool]
 
 
-def of_outcome(outcome: Outcome, rules: Rules, now: datetime, share: float) -> Ending:
+def of_outcome(outcome: Outcome, rules: Rules, now: datetime, share: float, provider: str | None = None) -> Ending:
     """The ending of an attempt that was tried. `share` is the random part of a delay."""
     timing = rules.timing
     match outcome.verdict:
         case Verdict.ACCEPTED:
             waits = rules.receipts and RANK[outcome.state] < FINAL_RANK
             phase, due_at = (Phase.WAITING, now + timing.poll_delays[0]) if waits else (Phase.DONE, now)
-            return Ending(outcome.state, phase, due_at, 0, None, outcome.provider_id, True, True)
+            return Ending(outcome.state, phase, due_at, 0, None, outcome.provider_id, True, True, None, provider)
         case Verdict.REJECTED:
-            return Ending("rejected", Phase.DONE, now, 0, outcome.code, certain=True)
+            return Ending("rejected", Phase.DONE, now, 0, outcome.code, certain=True, provider=provider)
         case Verdict.TEMPORARY:
-            again = Ending("claimed", Phase.READY, now + timing.backoff(0, share, outcome.retry_after), 1, outcome.code)
+            due_at = now + timing.backoff(0, share, outcome.retry_after)
+            again = Ending("claimed", Phase.READY, due_at, 1, outcome.code, provider=provider)
             return again if timing.max_tries > 1 else given_up(outcome.code or "temporary", now)
         case Verdict.CAMPAIGN_FAULT:
-            return Ending("claimed", Phase.READY, now + timing.hold, ours=outcome.code or "unknown")
+            return Ending("claimed", Phase.READY, now + timing.hold, ours=outcome.code or "unknown", provider=provider)
         case _:
             state, phase = ("claimed", Phase.CHECKING) if rules.reconciles else ("ambiguous", Phase.DONE)
             due_at = now + timing.check_delays[0] if rules.reconciles else now
-            return Ending(cast(DeliveryState, state), phase, due_at, 0, outcome.code, written=True)
+            return Ending(cast(DeliveryState, state), phase, due_at, 0, outcome.code, written=True, provider=provider)
 
 
 def given_up(code: str, now: datetime) -> Ending:
@@ -97,6 +102,10 @@ def untouched(due_at: datetime) -> Ending:
     return Ending("planned", Phase.READY, due_at)
 
 
+def _called_off(ending: Ending) -> Ending:
+    return ending._replace(state="cancelled", phase=Phase.DONE, code=CAMPAIGN_CANCELLED, tries=0)
+
+
 PERSON_COLUMNS = ("campaign_id", "recipient_id", "position", "language", "channels", "reference", "outcome")
 ATTEMPT_COLUMNS = (
     "delivery_id",
@@ -114,6 +123,7 @@ ATTEMPT_COLUMNS = (
     "written_at",
     "provider_id",
     "code",
+    "provider",
     "changed_at",
 )
 
@@ -125,6 +135,8 @@ class GroupRows(NamedTuple):
     attempts: list[tuple[Any, ...]]
     moves: list[list[Any]]
     outcomes: list[str]
+    called_off: list[tuple[UUID, UUID, str]]
+    """Attempts (recipient, delivery, channel) that will not be made, because the campaign was cancelled."""
 
 
 def rows_of(
@@ -138,13 +150,24 @@ def rows_of(
     claimed_at: datetime,
     now: datetime,
     next_id: Callable[[UUID, str, int], UUID],
+    cancelled: bool = False,
 ) -> GroupRows:
-    """Everything that this group of first attempts, all on one channel, leaves behind."""
-    rows = GroupRows([], [], [], [])
+    """Everything that this group of first attempts, all on one channel, leaves behind. `cancelled`: the campaign is."""
+    rows = GroupRows([], [], [], [], [])
     began = _milliseconds(claimed_at)
-    for seat, ending in endings:
-        attempt = Attempt(seat.delivery_id, channel, 0, ending.state, ending.phase, ending.code)
-        step = what_next([attempt], seat.channels, policy, max_repeats=timing.max_repeats, is_temporary=is_temporary)
+    for seat, came in endings:
+        attempt = Attempt(seat.delivery_id, channel, 0, came.state, came.phase, came.code)
+        step = what_next(
+            [attempt],
+            seat.channels,
+            policy,
+            max_repeats=timing.max_repeats,
+            is_temporary=is_temporary,
+            cancelled=cancelled,
+        )
+        ending = _called_off(came) if step.call_off else came
+        if step.call_off:
+            rows.called_off.append((seat.recipient_id, seat.delivery_id, channel))
         rows.persons.append(
             (
                 campaign_id,
@@ -163,11 +186,13 @@ def rows_of(
         if step.channel is not None:
             due_at = now + timing.first_backoff if step.delayed else now
             again = seat._replace(delivery_id=next_id(seat.recipient_id, step.channel, step.repeat))
-            rows.attempts.append(
-                _attempt_row(campaign_id, again, step.channel, untouched(due_at), None, now, step.repeat)
-            )
+            follows = untouched(due_at)
+            if step.cancelled:
+                follows = _called_off(follows)
+                rows.called_off.append((seat.recipient_id, again.delivery_id, step.channel))
+            rows.attempts.append(_attempt_row(campaign_id, again, step.channel, follows, None, now, step.repeat))
         if ending.state != "planned":
-            settled = None if ending.state == "claimed" else ending.state
+            settled = None if ending.state in {"claimed", "cancelled"} else ending.state
             ids = (seat.recipient_id.hex, seat.delivery_id.hex)
             rows.moves.append([*ids, seat.language, began, settled, ending.code, ending.provider_id])
     return rows
@@ -198,6 +223,7 @@ def _attempt_row(
         written_at,
         ending.provider_id,
         ending.code,
+        ending.provider,
         now,
     )
 

@@ -17,7 +17,7 @@ from notifier.channels.unsubscribe import UnsubscribeUrls
 from notifier.deliveries.notices import KEPT as CAMPAIGNS
 from notifier.deliveries.notices import Notice, Notices
 from notifier.suppression import SuppressionBook
-from notifier.templates import RenderedEmail, RenderedSms
+from notifier.templates import RenderedEmail, RenderedSms, RenderedVoice
 from notifier.vault import Contact, ErasedContact, Vault
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ class Letters:
         self._vault = vault
         self._suppressions = suppressions
         self._unsubscribe = unsubscribe
-        self._words: OrderedDict[tuple[UUID, str, str], SmsWords | EmailWords | None] = OrderedDict()
+        self._words: OrderedDict[tuple[UUID, str, str], SmsWords | EmailWords | RenderedVoice | None] = OrderedDict()
 
     def contacts(self, ids: Sequence[UUID]) -> Contacts:
         """The contacts of these people, without those that cannot be read."""
@@ -98,15 +98,19 @@ class Letters:
 
     def _content(
         self, notice: Notice, campaign_id: UUID, channel: str, language: str, reference: str, name: str
-    ) -> RenderedSms | RenderedEmail | PersonalEmail:
+    ) -> RenderedSms | RenderedEmail | RenderedVoice | PersonalEmail:
         words = self._words_of(notice, campaign_id, channel, language)
+        if isinstance(words, RenderedVoice):
+            return words
         if isinstance(words, SmsWords):
             return words.to(reference)
         if isinstance(words, EmailWords) and is_plain(name):
             return PersonalEmail(words, name, reference)
         return notice.write(language, channel, name, reference)
 
-    def _words_of(self, notice: Notice, campaign_id: UUID, channel: str, language: str) -> SmsWords | EmailWords | None:
+    def _words_of(
+        self, notice: Notice, campaign_id: UUID, channel: str, language: str
+    ) -> SmsWords | EmailWords | RenderedVoice | None:
         """The words rendered once for all; None where each person's are rendered singly."""
         key = (campaign_id, channel, language)
         if key not in self._words:
@@ -116,10 +120,12 @@ class Letters:
         return self._words[key]
 
 
-def _rendered_once(notice: Notice, channel: str, language: str) -> SmsWords | EmailWords | None:
-    words: SmsWords | EmailWords | None = None
-    if channel == "sms":
+def _rendered_once(notice: Notice, channel: str, language: str) -> SmsWords | EmailWords | RenderedVoice | None:
+    words: SmsWords | EmailWords | RenderedVoice | None = None
+    if channel in {"sms", "im"}:
         words = sms_words(lambda reference: cast(RenderedSms, notice.write(language, channel, "", reference)))
+    elif channel == "voice":
+        words = cast(RenderedVoice, notice.write(language, channel, "", ""))
     elif channel == "email":
         words = email_words(
             lambda name, reference: cast(RenderedEmail, notice.write(language, channel, name, reference))
@@ -133,7 +139,16 @@ def address_of(contact: Contact | ErasedContact | None, channel: str) -> str | N
     """Where the channel reaches this person, if it does."""
     if contact is None:
         return None
-    return contact.phone if channel == "sms" else contact.email
+    match channel:
+        case "email":
+            return contact.email
+        case "sms" | "voice":
+            return contact.phone
+        case "im":
+            return contact.im
+        case "letter":
+            return contact.postal
+    return None
 
 
 def reason_without_address(contact: Contact | ErasedContact | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha1
@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from incidents.record.event import NAMESPACE, stable_id
 from notifier.campaigns.events import DeliveryPolicy
 from notifier.channels.outcome import DeliveryState
+from notifier.deliveries.groups import CAMPAIGN_CANCELLED
 from notifier.deliveries.states import RANK, Attempt, Next, Phase, what_next
 from notifier.deliveries.tables import campaign_recipients, deliveries, delivery_log, sendings
 
@@ -54,7 +55,9 @@ class Moves:
     max_repeats: int
     first_backoff: timedelta
     is_temporary: Callable[[str | None], bool]
+    unconfirmed: tuple[str, ...] = ()
     _counts: defaultdict[UUID, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    _sendings: dict[UUID, Any] = field(default_factory=dict)
 
     def lock(self, of: UUID) -> Row[Any] | None:
         """The delivery's row, with its person locked against other transactions."""
@@ -106,35 +109,87 @@ class Moves:
         person = self._lock_person(campaign_id, recipient_id)
         if person is None:
             return
-        sending = self.connection.execute(select(sendings.c.policy).where(sendings.c.campaign_id == campaign_id)).one()
         rows = self.connection.execute(
             select(deliveries).where(deliveries.c.campaign_id == campaign_id, deliveries.c.recipient_id == recipient_id)
         ).all()
         channels = person.channels.split(",")
-        rows = sorted(rows, key=lambda row: (channels.index(row.channel), row.repeat))
+        rows = sorted(rows, key=lambda row: (_place(channels, row.channel), row.repeat))
         step = what_next(
             [Attempt(row.delivery_id, row.channel, row.repeat, row.state, Phase(row.phase), row.code) for row in rows],
             channels,
-            cast(DeliveryPolicy, sending.policy),
+            cast(DeliveryPolicy, self._sending(campaign_id).policy),
             max_repeats=self.max_repeats,
             is_temporary=lambda code: code == SUPERSEDED or self.is_temporary(code),
+            cancelled=self.is_cancelled(campaign_id),
+            unconfirmed=self.unconfirmed,
         )
         for row in rows:
             if row.delivery_id in step.call_off:
-                self.move(row, "rejected", code=SUPERSEDED)
+                if step.cancelled:
+                    self.move(row, "cancelled", code=CAMPAIGN_CANCELLED)
+                else:
+                    self.move(row, "rejected", code=SUPERSEDED)
                 self.set_phase(row.delivery_id, Phase.DONE)
         if step.channel is not None:
             self.add(campaign_id, recipient_id, step)
         self._set_outcome(person, step.outcome)
 
     def add(self, campaign_id: UUID, recipient_id: UUID, step: Next) -> None:
-        """Plan one more attempt."""
+        """Plan one more attempt; in a cancelled campaign, enter that it will not be made."""
+        row = new_delivery(campaign_id, recipient_id, str(step.channel), step.repeat, self.now)
+        if step.cancelled:
+            row |= CALLED_OFF
+            self.log_called_off(campaign_id, [(recipient_id, row["delivery_id"], row["channel"])])
+        elif step.delayed:
+            row["due_at"] = self.now + self.first_backoff
+        self.connection.execute(insert(deliveries).values(**row))
+
+    def is_cancelled(self, campaign_id: UUID) -> bool:
+        """Whether nothing new may be tried. Asked once for a transaction: one that is about to commit may still leave
+        an attempt to be made, which is then called off (`notifier.deliveries.cancelling`)."""
+        return self._sending(campaign_id).cancelled_at is not None
+
+    def is_stopped(self, campaign_id: UUID) -> bool:
+        """Whether nobody new may be written to: it is cancelled, or paused."""
+        return self.is_cancelled(campaign_id) or self._sending(campaign_id).paused_at is not None
+
+    def went_well(self, campaign_id: UUID) -> None:
+        """Somebody was told: what stopped the campaign before is over."""
+        if self._sending(campaign_id).holds:
+            self.connection.execute(
+                update(sendings).where(sendings.c.campaign_id == campaign_id, sendings.c.holds > 0).values(holds=0)
+            )
+
+    def log_called_off(self, campaign_id: UUID, attempts: Iterable[tuple[UUID, UUID, str]]) -> None:
+        """The outbox rows of attempts (recipient, delivery, channel) that will not be made."""
+        rows = [
+            {
+                "campaign_id": campaign_id,
+                "recipient_id": recipient,
+                "delivery_id": delivery,
+                "channel": channel,
+                "state": "cancelled",
+                "at": self.now,
+                "code": CAMPAIGN_CANCELLED,
+            }
+            for recipient, delivery, channel in attempts
+        ]
+        if rows:
+            self.connection.execute(insert(delivery_log), rows)
+
+    def cancel_untried(self, campaign_id: UUID, channel: str, people: int) -> None:
+        """So many people, who would first have been told by this channel, will not be: one outbox row for them all."""
         self.connection.execute(
-            insert(deliveries).values(
-                **new_delivery(campaign_id, recipient_id, str(step.channel), step.repeat, self.now)
-                | ({"due_at": self.now + self.first_backoff} if step.delayed else {})
+            insert(delivery_log).values(
+                campaign_id=campaign_id,
+                channel=channel,
+                state="cancelled",
+                at=self.now,
+                code=CAMPAIGN_CANCELLED,
+                moved=people,
             )
         )
+        self.count(campaign_id, "open", "cancelled", people)
 
     def log_claim(self, row: Row[Any]) -> None:
         """The outbox row of a first claim (claims are updated many at a time)."""
@@ -156,6 +211,15 @@ class Moves:
                     .values({name: sendings.c[name] + by for name, by in change.items()})
                 )
         self._counts.clear()
+
+    def _sending(self, campaign_id: UUID) -> Any:
+        if campaign_id not in self._sendings:
+            self._sendings[campaign_id] = self.connection.execute(
+                select(sendings.c.policy, sendings.c.cancelled_at, sendings.c.paused_at, sendings.c.holds).where(
+                    sendings.c.campaign_id == campaign_id
+                )
+            ).one()
+        return self._sendings[campaign_id]
 
     def _lock_person(self, campaign_id: UUID, recipient_id: UUID) -> Row[Any] | None:
         return self.connection.execute(
@@ -193,6 +257,17 @@ class Moves:
                 code=code,
             )
         )
+
+
+CALLED_OFF: dict[str, Any] = {"state": "cancelled", "rank": RANK["cancelled"], "phase": Phase.DONE.value} | {
+    "code": CAMPAIGN_CANCELLED
+}
+"""What a new attempt is that will not be made."""
+
+
+def _place(channels: list[str], channel: str) -> int:
+    """A letter is in no order: a person decided to write it after all the others."""
+    return channels.index(channel) if channel in channels else len(channels)
 
 
 def new_delivery(campaign_id: UUID, recipient_id: UUID, channel: str, repeat: int, now: datetime) -> dict[str, Any]:

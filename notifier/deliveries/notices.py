@@ -12,7 +12,7 @@ from incidents.errors import Conflict
 from incidents.record import Record
 from notifier.campaigns.campaign import Campaign
 from notifier.public.notices import PublicNotices
-from notifier.templates import CheckAt, Rendered, Template, Templates, render, text_digest
+from notifier.templates import CheckAt, Rendered, Template, Templates, is_text, render
 
 KEPT = 16
 """Campaigns kept in memory; sending touches few at a time."""
@@ -61,7 +61,7 @@ class Notices:
         campaign = self._record.load(Campaign, campaign_id)
         template = self._templates.get(campaign.template)
         approved = campaign.requested_digests
-        if approved is None or text_digest(template, campaign.values, campaign.languages) != approved[0]:
+        if approved is None or not is_text(template, campaign.values, campaign.languages, approved[0]):
             raise Conflict(f"The words of campaign {campaign_id} are not the approved ones: it is not sent.")
         notice = self._kept[campaign_id] = Notice(
             template,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from notifier.channels.stream import Parcel
-from notifier.deliveries.batches import Answer, Batch
+from notifier.deliveries.batches import Answer
+from notifier.deliveries.claiming import Batch
 from notifier.deliveries.groups import Ending, Rules, Seat
 
 
@@ -18,7 +19,7 @@ class OpenBatch:
 
     batch: Batch
     rules: Rules
-    seats: deque[Seat]
+    seats: deque[Seat] = field(default_factory=deque)
     covered: int = 0
     ended: list[tuple[Seat, Ending]] = field(default_factory=list)
     mark: Mark | None = None
@@ -26,8 +27,17 @@ class OpenBatch:
     """No more of it is to be written here; it is given back as soon as nothing of it is under way."""
     left: bool = False
     lost: bool = False
+    loading: bool = True
+    """More of its people are to be made ready."""
     ahead: int = 0
     """Groups that are ready to be marked."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it is under way or to come, and it is given back if it is to be."""
+        if self.release and not (self.left or self.lost):
+            return False
+        return not (self.loading or self.covered or self.ended or self.mark is not None or self.ahead or self.seats)
 
 
 @dataclass(slots=True, eq=False)
@@ -44,6 +54,12 @@ class Place:
     open: OpenBatch
     seat: Seat
     incident_id: UUID | None = None
+    cost: float = 1.0
+    """Units of pace that it takes: segments of a text message, or one."""
+    line: str = ""
+    """The country it goes to, where that matters for its pace."""
+    provider: str | None = None
+    """Who was given it last."""
     number: int = 0
     taken_at: float = 0.0
 

@@ -6,8 +6,8 @@ from the audience, which is frozen, and from the order of channels, which is kep
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,14 +17,16 @@ from sqlalchemy import Engine, Row, insert, select, update
 
 from incidents.clock import Clock
 from incidents.errors import IllegalTransition
-from incidents.record import Aggregate, Follower, Record, Recorded
+from incidents.record import Record
 from incidents.record.database import reading, writing
 from notifier.audience import Audiences, Member
 from notifier.campaigns.campaign import Campaign
-from notifier.campaigns.events import CampaignStarted
 from notifier.deliveries.groups import NO_CHANNEL
 from notifier.deliveries.hints import BatchHints, BatchRef, NoHints
+from notifier.deliveries.order import ChannelOrder
+from notifier.deliveries.partitions import Partitions
 from notifier.deliveries.tables import delivery_batches, sendings
+from notifier.pacing.quiet import QuietHours
 
 log = structlog.get_logger(__name__)
 
@@ -45,15 +47,24 @@ class Planner:
         audiences: Audiences,
         clock: Clock,
         *,
-        channel_order: Sequence[str] = ("sms", "email"),
+        channel_order: ChannelOrder | Sequence[str] = ChannelOrder(),
         batch_size: int = BATCH_SIZE,
         hints: BatchHints | None = None,
+        partitions: Partitions | None = None,
+        quiet: QuietHours = QuietHours(),
+        deadline: Callable[[Campaign], datetime | None] = lambda _campaign: None,
     ) -> None:
+        """`deadline` tells by when the law wants everybody of a campaign told."""
         self._engine = engine
         self._record = record
         self._audiences = audiences
         self._clock = clock
-        self._order = tuple(channel_order)
+        self._partitions = partitions
+        self._quiet = quiet
+        self._deadline = deadline
+        self._order = (
+            channel_order if isinstance(channel_order, ChannelOrder) else ChannelOrder.plain(channel_order)
+        )
         self._batch_size = batch_size
         self._hints = hints or NoHints()
 
@@ -62,6 +73,8 @@ class Planner:
         campaign = self._record.load(Campaign, campaign_id)
         if campaign.audience_id is None or campaign.started_reference is None:
             raise IllegalTransition(f"Campaign {campaign_id} was not started.")
+        if self._partitions is not None:
+            self._partitions.prepare(campaign_id, campaign.recipients)  # before anybody can have a row
         with writing(self._engine) as connection:
             known = connection.execute(
                 select(sendings.c.campaign_id).where(sendings.c.campaign_id == campaign_id)
@@ -77,7 +90,11 @@ class Planner:
                     started_at=self._clock.now(),
                     drill=campaign.drill,
                     policy=campaign.policy,
-                    channel_order=",".join(self._order),
+                    channel_order=self._order.kept_usual,
+                    channel_rules=self._order.kept_rules,
+                    # A drill disturbs nobody, so it waits for no hour.
+                    quiet=None if campaign.drill else ",".join(self._quiet.channels) or None,
+                    deadline=self._deadline(campaign),
                 )
             )
         log.info("campaign.sending", campaign=str(campaign_id), recipients=campaign.recipients, drill=campaign.drill)
@@ -89,7 +106,7 @@ class Planner:
             sending = connection.execute(
                 select(sendings)
                 .where(sendings.c.planned.is_(False), sendings.c.finished_at.is_(None))
-                .order_by(sendings.c.started_at)
+                .order_by(sendings.c.planned_to, sendings.c.started_at)  # a few people do not wait behind millions
                 .limit(1)
             ).first()
         if sending is None:
@@ -97,7 +114,8 @@ class Planner:
         page = self._batch_size * BATCHES_PER_PAGE
         members = self._audiences.members(sending.audience_id, after=sending.planned_to, limit=page)
         # A sending of an earlier version has no order of its own: it gets ours now, before the first batch is cut.
-        order = tuple(sending.channel_order.split(",")) if sending.channel_order else self._order
+        kept = ChannelOrder.kept(sending.channel_order, sending.channel_rules) if sending.channel_order else None
+        order = kept or self._order
         batches = list(self._cut(sending, members, order))
         with writing(self._engine) as connection:
             claimed = connection.execute(
@@ -111,7 +129,8 @@ class Planner:
                     planned=len(members) < page,
                     planned_to=members[-1].position if members else sending.planned_to,
                     batches=sendings.c.batches + len(batches),
-                    channel_order=",".join(order),
+                    channel_order=order.kept_usual,
+                    channel_rules=order.kept_rules,
                     open=sendings.c.open + len(members),
                 )
             )
@@ -122,15 +141,32 @@ class Planner:
             self._hints.publish([BatchRef(sending.campaign_id, batch["number"]) for batch in batches])
         return max(len(members), 1)
 
-    def _cut(self, sending: Row[Any], members: Sequence[Member], order: Sequence[str]) -> Iterator[dict[str, Any]]:
+    def _cut(self, sending: Row[Any], members: Sequence[Member], order: ChannelOrder) -> Iterator[dict[str, Any]]:
+        """Batches of everybody on a page. Where quiet hours are kept, one holds people of one country only, so that
+        it can wait for its morning as a whole."""
         number, now = sending.batches, self._clock.now()
+        quiet = frozenset((sending.quiet or "").split(","))
+        by_zone: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         for start in range(0, len(members), self._batch_size):
             some = members[start : start + self._batch_size]
-            for channel, recipients in sorted(Counter(first_channel(member, order) for member in some).items()):
+            here: Counter[str] = Counter()
+            for member in some:
+                channel = first_channel(member, order)
+                if channel in quiet:
+                    by_zone[channel, member.country].append(member.position)
+                else:
+                    here[channel] += 1
+            for channel, recipients in sorted(here.items()):
                 number += 1
                 yield new_batch(
                     sending.campaign_id, number, channel, some[0].position, some[-1].position, recipients, now
                 )
+        for (channel, country), positions in sorted(by_zone.items()):
+            for start in range(0, len(positions), self._batch_size):
+                few = positions[start : start + self._batch_size]
+                number += 1
+                batch = new_batch(sending.campaign_id, number, channel, few[0], few[-1], len(few), now)
+                yield batch | {"zone": country}
 
 
 def new_batch(
@@ -149,25 +185,20 @@ def new_batch(
         "wire_to": first - 1,
         "settled": 0,
         "fence": 0,
+        "zone": None,
     }
 
 
-def channels_of(member: Member, order: Sequence[str]) -> tuple[str, ...]:
+def channels_of(member: Member, order: ChannelOrder) -> tuple[str, ...]:
     """The person's channels in the order to try them."""
-    return tuple(name for name in order if name in member.channels)
+    return tuple(name for name in order.of(member.language, member.country) if reaches(member, name))
 
 
-def first_channel(member: Member, order: Sequence[str]) -> str:
+def first_channel(member: Member, order: ChannelOrder) -> str:
     """The lane that the person's first attempt goes by."""
-    return next((name for name in order if name in member.channels), NO_CHANNEL)
+    return next(iter(channels_of(member, order)), NO_CHANNEL)
 
 
-def sending_follower(record: Record, planner: Planner) -> Follower:
-    """The follower that opens the sending of every campaign that starts."""
-
-    def handle(recorded: Recorded) -> list[Aggregate]:
-        if isinstance(recorded.event, CampaignStarted):
-            planner.open_sending(recorded.event.originator_id)
-        return []
-
-    return Follower(record, "notifier.sending", handle, kinds=(CampaignStarted.kind,))
+def reaches(member: Member, channel: str) -> bool:
+    """Whether the person can be told by this channel: whoever has a telephone can be called too."""
+    return ("sms" if channel == "voice" else channel) in member.channels

@@ -7,6 +7,7 @@ sequence numbers is relied on: on PostgreSQL they are not handed out in the orde
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 from uuid import UUID
@@ -18,7 +19,7 @@ from incidents.clock import Clock
 from incidents.errors import Conflict
 from incidents.record import Aggregate, Context, Record, stable_id
 from incidents.record.database import reading, writing
-from notifier.campaigns.events import DeliveriesRecorded, DeliveryMove
+from notifier.campaigns.events import DeliveriesCancelled, DeliveriesRecorded, DeliveryMove
 from notifier.deliveries.groups import unpacked
 from notifier.deliveries.tables import campaign_recipients, delivery_log, sendings
 
@@ -115,14 +116,16 @@ class DeliveryRelay:
             recorded_at=self._clock.now(),
             happened_at=rows[-1].at,
         )
-        stream.emit(
-            DeliveriesRecorded,
-            context,
-            incident_id=sending.incident_id,
-            campaign_id=sending.campaign_id,
-            up_to=rows[-1].seq,
-            moves=tuple(move for row in rows for move in _moves_of(row)),
-        )
+        about = {
+            "incident_id": sending.incident_id,
+            "campaign_id": sending.campaign_id,
+            "up_to": rows[-1].seq,
+            "moves": tuple(move for row in rows for move in _moves_of(row)),
+        }
+        if _calls_off(rows[0]):
+            stream.emit(DeliveriesCancelled, context, **about, untried=_untried(rows))
+        else:
+            stream.emit(DeliveriesRecorded, context, **about)
         try:
             self._record.commit(stream)
         except Conflict:
@@ -136,20 +139,35 @@ class DeliveryRelay:
 
 
 def _first_moves(rows: Sequence[Row[Any]], most: int) -> list[Row[Any]]:
-    """The oldest rows that hold so many moves together, or one that holds more by itself."""
+    """The oldest rows that hold so many moves together, or one that holds more by itself; all of one kind of event."""
     total, taken = 0, list[Row[Any]]()
     for row in rows:
-        if taken and total + row.moved > most:
+        moved = 1 if row.moves is None else row.moved
+        if taken and (total + moved > most or _calls_off(row) != _calls_off(taken[0])):
             break
         taken.append(row)
-        total += row.moved
+        total += moved
     return taken
+
+
+def _calls_off(row: Row[Any]) -> bool:
+    return bool(row.state == "cancelled")
+
+
+def _untried(rows: Sequence[Row[Any]]) -> dict[str, int]:
+    untried: Counter[str] = Counter()
+    for row in rows:
+        if row.recipient_id is None:
+            untried[row.channel] += row.moved
+    return dict(sorted(untried.items()))
 
 
 def _moves_of(row: Row[Any]) -> Iterator[DeliveryMove]:
     if row.moves is not None:
         yield from unpacked(row.moves, row.channel, row.at)
         return
+    if row.recipient_id is None:
+        return  # people without an attempt: they are counted, not named
     yield DeliveryMove(
         recipient=row.recipient_id,
         delivery=row.delivery_id,

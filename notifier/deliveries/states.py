@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 from uuid import UUID
 
 from notifier.campaigns.events import DeliveryPolicy
@@ -24,6 +24,7 @@ RANK: MappingProxyType[DeliveryState, int] = MappingProxyType(
         "failed": 5,  # it will not be sent
         "rejected": 5,  # the provider refused it
         "suppressed": 5,  # the address is on the list of those not to be written to
+        "cancelled": 5,  # called off before it was tried: the campaign was cancelled
         "read": 6,  # the person said so on the notice page: certain, whatever was reported before
     }
 )
@@ -33,7 +34,7 @@ the first stays. Only the person's own word, `read`, stands above them."""
 FINAL_RANK = 5
 TOLD: frozenset[str] = frozenset({"accepted", "sent", "delivered", "read"})
 ARRIVED: frozenset[str] = frozenset({"delivered", "read"})
-NOT_TOLD: frozenset[str] = frozenset({"undelivered", "failed", "rejected", "suppressed"})
+NOT_TOLD: frozenset[str] = frozenset({"undelivered", "failed", "rejected", "suppressed", "cancelled"})
 
 
 class Phase(StrEnum):
@@ -53,12 +54,14 @@ class Phase(StrEnum):
     """Nothing more to do (a late receipt may still move the state)."""
 
 
-RecipientOutcome = Literal["open", "reached", "accepted", "failed", "ambiguous", "suppressed"]
+RecipientOutcome = Literal["open", "reached", "accepted", "failed", "ambiguous", "suppressed", "cancelled"]
 """`open` while something is still to be tried or awaited; `reached`: a receipt, or the person, says it arrived;
 `accepted`: a provider took it and says no more; `failed`: no channel is left; `ambiguous`: perhaps told, nobody can
-tell; `suppressed`: no channel was tried, for every address is on the list of those not to be written to."""
+tell; `suppressed`: no channel was tried, for every address is on the list of those not to be written to; `cancelled`:
+more would have been tried, but the campaign was cancelled."""
 
-OUTCOMES: tuple[RecipientOutcome, ...] = ("open", "reached", "accepted", "failed", "ambiguous", "suppressed")
+OUTCOMES: tuple[RecipientOutcome, ...] = get_args(RecipientOutcome)
+"""Each recipient has exactly one of these, so they add up to all who were planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +78,17 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What follows for a person: the outcome as it stands, an attempt to add, attempts to call off."""
+    """What follows for a person: the outcome as it stands, an attempt to add, attempts to call off.
+
+    `cancelled`: the campaign is. What is called off is so for that reason, and the attempt to add is on record only:
+    it would have been the next one."""
 
     outcome: RecipientOutcome
     channel: str | None = None
     repeat: int = 0
     delayed: bool = False
     call_off: tuple[UUID, ...] = ()
+    cancelled: bool = False
 
 
 def what_next(
@@ -91,19 +98,41 @@ def what_next(
     *,
     max_repeats: int,
     is_temporary: Callable[[str | None], bool],
+    cancelled: bool = False,
+    unconfirmed: Collection[str] = (),
 ) -> Next:
-    """Decide from all attempts on one person.
+    """Decide from all attempts on one person. `cancelled`: the campaign is, so nothing new is tried.
 
     Told: nothing new is tried, and what waits to be tried is called off. Not told for certain: the next channel, or,
     where none is left and the fault was temporary, the same one again. Unclear: again, marked, if the policy is
-    `at_least_once`; never if it is `at_most_once`.
+    `at_least_once`; never if it is `at_most_once`. Taken by a channel of `unconfirmed`, and no receipt within the time
+    there is for it: the next channel.
     """
     live = [attempt for attempt in attempts if attempt.phase is not Phase.DONE]
-    if any(attempt.state in TOLD for attempt in attempts):
+    lapsed = [attempt for attempt in attempts if _has_lapsed(attempt, unconfirmed)]
+    if any(attempt.state in TOLD and attempt not in lapsed for attempt in attempts):
         return _once_told(attempts, live)
-    if live:
-        return Next("open")
-    return _not_told(attempts, channels, policy, max_repeats, is_temporary)
+    step = Next("open") if live else _not_told(attempts, channels, policy, max_repeats, is_temporary)
+    if lapsed and (step.outcome != "open" or (cancelled and not live)):
+        return Next("accepted")  # nobody confirmed it, and there is nothing else to try
+    return _cancelled(step, attempts, live) if cancelled else step
+
+
+def _has_lapsed(attempt: Attempt, unconfirmed: Collection[str]) -> bool:
+    """Whether a provider took it and nothing was heard of it for so long that the next channel is tried."""
+    return attempt.phase is Phase.DONE and attempt.state in {"accepted", "sent"} and attempt.channel in unconfirmed
+
+
+def _cancelled(step: Next, attempts: Sequence[Attempt], live: Sequence[Attempt]) -> Next:
+    """The same where nothing may be tried any more: what is under way is let to end, the rest is called off."""
+    waiting = tuple(attempt.delivery_id for attempt in live if attempt.phase is Phase.READY)
+    if len(waiting) < len(live):
+        return Next("open", call_off=waiting, cancelled=True)
+    if not waiting and step.channel is None:
+        return step
+    unclear = any(attempt.state == "ambiguous" for attempt in attempts)
+    outcome: RecipientOutcome = "ambiguous" if unclear else "cancelled"
+    return Next(outcome, step.channel, step.repeat, call_off=waiting, cancelled=True)
 
 
 def _once_told(attempts: Sequence[Attempt], live: Sequence[Attempt]) -> Next:
@@ -123,7 +152,10 @@ def _not_told(
     last = attempts[-1] if attempts else None
     unclear = any(attempt.state == "ambiguous" for attempt in attempts)
     withheld = bool(attempts) and all(attempt.state == "suppressed" for attempt in attempts)
-    exhausted = Next("ambiguous" if unclear else "suppressed" if withheld else "failed")
+    called_off = any(attempt.state == "cancelled" for attempt in attempts)
+    exhausted = Next("ambiguous" if unclear else "cancelled" if called_off else "suppressed" if withheld else "failed")
+    if called_off:
+        return exhausted
     if unclear and policy == "at_most_once":
         return exhausted
     may_repeat = last is not None and last.repeat < max_repeats

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import DDL, BigInteger, Boolean, Column, Index, Integer, String, Table, Text, Uuid, event, text
+from sqlalchemy import DDL, BigInteger, Boolean, Column, Float, Index, Integer, String, Table, Text, Uuid, event, text
 
 from incidents.record.database import UtcDateTime, metadata
 
@@ -27,22 +27,38 @@ sendings = Table(
     Column("planned", Boolean, nullable=False, default=False),
     Column("batches", Integer, nullable=False, default=0, server_default="0"),
     Column("channel_order", String(40)),
+    Column("channel_rules", Text),
     Column("open", Integer, nullable=False, default=0),
     Column("reached", Integer, nullable=False, default=0),
     Column("accepted", Integer, nullable=False, default=0),
     Column("failed", Integer, nullable=False, default=0),
     Column("ambiguous", Integer, nullable=False, default=0),
     Column("suppressed", Integer, nullable=False, default=0, server_default="0"),
+    Column("cancelled", Integer, nullable=False, default=0, server_default="0"),
+    Column("cancelled_at", UtcDateTime),
+    Column("paused_at", UtcDateTime),
+    Column("control_version", Integer, nullable=False, default=0, server_default="0"),
     Column("held_until", UtcDateTime),
     Column("held_code", String(40)),
+    Column("holds", Integer, nullable=False, default=0, server_default="0"),
+    Column("quiet", String(16)),
+    Column("deadline", UtcDateTime),
+    Column("measured_at", UtcDateTime),
+    Column("measured_done", Integer),
+    Column("per_hour", Float),
     Column("relay_batch", Integer, nullable=False, default=0),
     Column("finished_at", UtcDateTime),
     Index("ix_sendings_finished_at", "finished_at"),
 )
-"""One row per started campaign. `open` ... `suppressed` count recipients by outcome and are kept as outcomes change,
-never counted. `planned_to` is the position in the audience up to which batches are cut (`batches` of them);
-`channel_order` the order in which a person's channels are tried, kept because it decides who is in which batch.
-`held_until`: after a fault of ours (account, sender), nothing is claimed until then."""
+"""One row per started campaign. `open` ... `cancelled` count recipients by outcome and are kept as outcomes change,
+never counted. From `cancelled_at` on nothing new is tried; while `paused_at` is set nobody new is written to. Both
+follow from the campaign's events, up to the one of `control_version`. `planned_to` is the position in the audience up
+to which batches are cut (`batches` of them); `channel_order` the order in which a person's channels are tried, kept
+because it decides who is in which batch.
+`held_until`: after a fault of ours (account, sender), nothing is claimed until then; `holds` counts them since somebody
+was last told. `quiet`: channels whose batches are cut by country, because there are hours in which people are not
+disturbed; `deadline`: when the law wants everybody told. `per_hour`: first attempts an hour, as measured at
+`measured_at`, when `measured_done` of them were made."""
 
 delivery_batches = Table(
     "delivery_batches",
@@ -57,6 +73,8 @@ delivery_batches = Table(
     Column("due_at", UtcDateTime, nullable=False),
     Column("wire_to", Integer, nullable=False),
     Column("settled", Integer, nullable=False),
+    Column("zone", String(2)),
+    Column("cancelled", Integer, nullable=False, default=0, server_default="0"),
     Column("owner", String(120)),
     Column("fence", Integer, nullable=False),
     Column("lease_until", UtcDateTime),
@@ -78,11 +96,13 @@ delivery_batches = Table(
     ),
 )
 """The first attempt on everybody, by batches: the recipients in audience positions `first` to `last` whose first
-channel is `channel`. `state`: `ready` to be claimed from `due_at` on, `held` by `owner` until `lease_until`, `done`.
+channel is `channel` and, where `zone` is set, whose country it is. `state`: `ready` to be claimed from `due_at` on,
+`held` by `owner` until `lease_until`, `done`.
 
 Who holds the batch says here, before it writes, up to which position messages may be on the wire (`wire_to`). Whoever
 of the batch has a row in `campaign_recipients` is settled or handed to the single attempts below; of those up to
-`wire_to` without a row nobody knows, if the holder dies. `settled` counts the rows. `fence` grows with every claim:
+`wire_to` without a row nobody knows, if the holder dies. `settled` counts the rows, `cancelled` those who get none
+because the campaign was cancelled before anybody wrote to them. `fence` grows with every claim:
 whoever holds an older one can neither move `wire_to` nor enter an outcome."""
 
 campaign_recipients = Table(
@@ -121,9 +141,11 @@ deliveries = Table(
     Column("written_at", UtcDateTime),
     Column("provider_id", String(120)),
     Column("code", String(40)),
+    Column("provider", String(40)),
     Column("changed_at", UtcDateTime, nullable=False),
     Index(
-        "ix_deliveries_due_at",
+        "ix_deliveries_open",
+        "campaign_id",
         "due_at",
         sqlite_where=text("phase <> 'done'"),
         postgresql_where=text("phase <> 'done'"),
@@ -139,7 +161,7 @@ deliveries = Table(
 )
 """One row per attempt on one channel; the first one of each person comes from a batch. `state` and `rank` are what is
 known of it (forward only); `phase` is what is to be done with it. `lease_fence` grows with every claim: whoever holds
-an older one has lost the right to act."""
+an older one has lost the right to act. `provider`: by which of the channel's providers it was tried last."""
 
 delivery_log = Table(
     "delivery_log",
@@ -174,6 +196,24 @@ early_receipts = Table(
     Index("ix_early_receipts_delivery_id", "delivery_id"),
 )
 """Receipts of deliveries whose first outcome is not entered yet; they are entered right after it."""
+
+campaign_rows = Table(
+    "campaign_rows",
+    metadata,
+    Column("campaign_id", Uuid, primary_key=True),
+    Column("analyzed_at", UtcDateTime),
+    Column("exported_at", UtcDateTime),
+    Column("exported_rows", BigInteger),
+    Column("export_digest", String(64)),
+    Column("removal_asked_at", UtcDateTime),
+    Column("removal_by", String(120)),
+    Column("removal_reason", Text),
+    Column("persons", BigInteger),
+    Column("attempts", BigInteger),
+    Column("removed_at", UtcDateTime),
+)
+"""What became of the rows of a finished campaign: written to a file, taken away (`notifier.deliveries.retention`).
+`removal_asked_at` without `removed_at`: a removal that a kill broke off, and that goes on."""
 
 for _partitioned in (campaign_recipients, deliveries):
     _rest = DDL(f"CREATE TABLE {_partitioned.name}_rest PARTITION OF {_partitioned.name} DEFAULT")  # type: ignore[no-untyped-call]

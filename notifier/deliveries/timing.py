@@ -7,6 +7,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from incidents.record.event import Model
+from notifier.pacing.breaker import Rests
 
 
 class Timing(Model):
@@ -26,10 +27,30 @@ class Timing(Model):
     """Tries of one delivery that the provider surely did not accept."""
     max_repeats: int = Field(default=2, ge=0)
     """New attempts on the same channel after an unclear or temporarily failed one."""
+    unconfirmed: tuple[str, ...] = ()
+    """Channels that report what became of a message: where they do not until after the last of `poll_delays`, the
+    person's next channel is tried."""
     look: timedelta = timedelta(seconds=5)
     """Where batches are announced, look for unannounced ones this often."""
     hold: timedelta = timedelta(minutes=2)
-    """Rest of a campaign after a fault of ours."""
+    """Rest of a campaign after a fault of ours; each that follows without anybody told between is twice as long."""
+    most_hold: timedelta = timedelta(minutes=15)
+    rest_after: int = Field(default=5, ge=1)
+    """Failures of a provider in a row after which it is left alone."""
+    first_rest: timedelta = timedelta(seconds=5)
+    most_rest: timedelta = timedelta(minutes=5)
+    measure: timedelta = timedelta(seconds=20)
+    """Between two measurements of how fast a campaign goes."""
+
+    def rests(self) -> Rests:
+        """When a provider is left alone."""
+        return Rests(self.rest_after, self.first_rest.total_seconds(), self.most_rest.total_seconds())
+
+    def hold_after(self, holds: int) -> timedelta:
+        """The rest of a campaign that had so many already."""
+        longest: timedelta = max(self.hold, self.most_hold)
+        rest: timedelta = min(self.hold * 2 ** min(holds, 10), longest)
+        return rest
 
     def backoff(self, tries: int, share: float, at_least: float | None = None) -> timedelta:
         """The delay after so many failed tries: doubling, with `share` (0 to 1) choosing in its upper half."""

@@ -125,8 +125,7 @@ def _notice(row: Row[Any]) -> PublicNotice:
 def _words(template: Template, values: Mapping[str, Any], check: CheckAt) -> dict[str, PublicWords]:
     """The notice in every language that has what it cannot do without, personal values left out."""
     found = {}
-    for language in template.languages:
-        if not template.missing_essentials(values, [language]):
-            email = template.render_public(language, values, check)
-            found[language] = PublicWords(subject=email.subject, text=email.text)
+    for language in template.written_in(values):
+        email = template.render_public(language, values, check)
+        found[language] = PublicWords(subject=email.subject, text=email.text)
     return found

@@ -13,6 +13,7 @@ from uuid import UUID
 from incidents.errors import InvalidInput
 
 RECEIPT_PATH = "/v1/receipts/twilio"
+KEYPRESS_PATH = f"{RECEIPT_PATH}/keypress"
 _MAC_HEX = 40
 
 
@@ -34,6 +35,11 @@ class CallbackUrls:
         mac = _mac(self._secret, delivery_id)
         # Nothing in it needs escaping: ids and hexadecimal digits.
         return f"{self.public_url}{RECEIPT_PATH}?delivery={delivery_id}&campaign={campaign_id}&mac={mac}"
+
+    def keypress_url_for(self, delivery_id: UUID, campaign_id: UUID, language: str) -> str:
+        """Where a key that was pressed in a call about one delivery is told, and in which language to thank."""
+        address = self.url_for(delivery_id, campaign_id).replace(RECEIPT_PATH, KEYPRESS_PATH, 1)
+        return f"{address}&lang={language}"
 
     def is_ours(self, delivery_id: UUID, mac: str) -> bool:
         """Whether we made the address with this delivery and proof (constant time)."""

@@ -17,6 +17,8 @@ from sqlalchemy import Connection, insert, select
 
 from incidents.errors import Forbidden, InvalidInput
 from notifier.channels.outcome import OutcomeTable, outcome_table
+from notifier.channels.spoken import KEY_CONFIRMS
+from notifier.channels.voice import seconds_of
 from notifier.deliveries.book import DeliveryBook
 from notifier.deliveries.early import keep_early
 from notifier.receipts.callback_url import CallbackUrls
@@ -24,6 +26,9 @@ from notifier.receipts.signature import Parameters, TwilioSignatures, first_of
 from notifier.receipts.tables import receipts
 
 log = structlog.get_logger(__name__)
+
+_WITHOUT_ANSWER = frozenset({"busy", "no-answer", "failed", "canceled"})
+"""Calls that reached nobody; the word is the code of the delivery."""
 
 
 class ReceiptResult(StrEnum):
@@ -72,11 +77,36 @@ class TwilioReceipts:
             self._refuse("signature")
         delivery_id, campaign_id = self._delivery(urlsplit(url).query)
         sid, status = first_of(params, "MessageSid") or first_of(params, "SmsSid"), first_of(params, "MessageStatus")
+        code = first_of(params, "ErrorCode")
+        if not sid:
+            sid, status, code = self._of_call(params)
         if not sid or not status or len(sid) > 64 or len(status) > 32:
-            raise InvalidInput("The body is no message status callback.", field="MessageStatus")
-        result = self._enter(delivery_id, campaign_id, sid, status, first_of(params, "ErrorCode"))
+            raise InvalidInput("The body is no message or call status callback.", field="MessageStatus")
+        result = self._enter(delivery_id, campaign_id, sid, status, code)
         self.counts[result.value] += 1
         return result
+
+    def accept_key(self, url: str, params: Parameters, signature: str | None) -> bool:
+        """Take in that a key was pressed in a call: whether it confirms that the notice was heard. Refuses as above."""
+        if not self._signatures.is_genuine(url, params, signature):
+            self._refuse("signature")
+        delivery_id, campaign_id = self._delivery(urlsplit(url).query)
+        sid = first_of(params, "CallSid")
+        if not sid or len(sid) > 64:
+            raise InvalidInput("The body is not about a call.", field="CallSid")
+        if first_of(params, "Digits") != KEY_CONFIRMS:
+            return False
+        self.counts[self._enter(delivery_id, campaign_id, sid, "call-confirmed", None).value] += 1
+        return True
+
+    def _of_call(self, params: Parameters) -> tuple[str | None, str | None, str | None]:
+        """Id, one word for how far it is, and code of a call's status callback."""
+        status = first_of(params, "CallStatus")
+        if not status or len(status) > 20:
+            return None, None, None
+        seconds = seconds_of(first_of(params, "CallDuration"))
+        word = self._table.call_word(status, first_of(params, "AnsweredBy") or "", seconds)
+        return first_of(params, "CallSid"), word, status if status in _WITHOUT_ANSWER else None
 
     def _enter(
         self, delivery_id: UUID, campaign_id: UUID | None, sid: str, status: str, code: str | None
@@ -85,7 +115,7 @@ class TwilioReceipts:
         if state is None:
             log.warning("receipt.unknown-status", delivery=str(delivery_id), status=status)
             return ReceiptResult.UNKNOWN_STATUS
-        code = code if code and code.isdigit() and len(code) <= 8 else None
+        code = code if code and ((code.isdigit() and len(code) <= 8) or code in _WITHOUT_ANSWER) else None
         with self._book.transaction() as moves:
             if self._is_known(moves.connection, sid, status):
                 return ReceiptResult.DUPLICATE

@@ -146,7 +146,7 @@ class _Pages:
             like=like,
             filtered=filtered,
             states=STATES,
-            totals={name: sum(n for (c, _), n in counts.items() if c == name) for name in ("sms", "email")},
+            totals={name: sum(n for (c, _), n in counts.items() if c == name) for name in get_args(Channel)},
             refusals=[] if filtered or before else self._store.refusals(limit=20),
         )
 

@@ -28,9 +28,10 @@ from sqlalchemy.pool import StaticPool
 from notifier.standins.outbox_tables import CALLBACKS, MESSAGES, METADATA, REFUSALS, TRIES
 from notifier.standins.receipt_plan import FINAL_STATES
 
-Channel = Literal["sms", "email"]
+Channel = Literal["sms", "email", "voice"]
 _PRUNE_EVERY = 256
 EMAIL_FINAL_STATES = frozenset({"delivered", "bounced"})
+CALL_FINAL_STATES = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +275,7 @@ class OutboxStore:
 
     def unfinished(self, channel: Channel) -> list[StoredMessage]:
         """Messages that have not reached their final state, oldest first."""
-        final = FINAL_STATES if channel == "sms" else EMAIL_FINAL_STATES
+        final = {"sms": FINAL_STATES, "voice": CALL_FINAL_STATES}.get(channel, EMAIL_FINAL_STATES)
         statement = (
             select(MESSAGES)
             .where(MESSAGES.c.channel == channel, MESSAGES.c.status.not_in(final))

@@ -18,6 +18,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "any": ("All", "全部"),
     "sms": ("Text messages", "短信"),
     "email": ("Emails", "电子邮件"),
+    "voice": ("Calls", "语音电话"),
     "show": ("Show", "筛选"),
     "reset": ("Clear", "清除"),
     "to": ("To", "收件人"),
@@ -62,6 +63,11 @@ _WORDS: dict[str, tuple[str, str]] = {
     "status_failed": ("failed", "发送失败"),
     "status_canceled": ("canceled", "已取消"),
     "status_bounced": ("bounced", "已退信"),
+    "status_ringing": ("ringing", "振铃中"),
+    "status_in-progress": ("answered", "通话中"),
+    "status_completed": ("completed", "通话结束"),
+    "status_busy": ("busy", "占线"),
+    "status_no-answer": ("no answer", "无人接听"),
 }
 
 STATES = tuple(name.removeprefix("status_") for name in _WORDS if name.startswith("status_"))

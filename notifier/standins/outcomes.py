@@ -167,6 +167,43 @@ MAGIC_NUMBERS: dict[str, SmsOutcome] = {
 """Twilio's own test numbers mean here what they mean to Twilio's test credentials."""
 
 
+@dataclass(frozen=True, slots=True)
+class CallEnd:
+    """How a call to a simulated number ends. ``receipts`` is how often each callback is sent; ``presses`` is the key
+    that is pressed where the TwiML listens for one."""
+
+    digits: str
+    name: str
+    about: str
+    status: str = "completed"
+    answered_by: str = "human"
+    seconds: int = 45
+    presses: str = ""
+    receipts: int = 1
+
+
+HEARD = CallEnd("", "heard", "Answered by a person, heard to the end.")
+CALL_ENDS: tuple[CallEnd, ...] = (
+    CallEnd("21", "confirmed", "Answered; the person presses 1.", presses="1"),
+    CallEnd("22", "busy", "Busy.", "busy", "", 0),
+    CallEnd("23", "no-answer", "Rings out, nobody answers.", "no-answer", "", 0),
+    CallEnd("24", "dead-line", "The call fails.", "failed", "", 0),
+    CallEnd("25", "machine", "An answering machine takes it.", answered_by="machine_end_beep", seconds=60),
+    CallEnd("26", "hung-up", "Answered; hung up after 3 seconds.", seconds=3),
+    CallEnd("27", "wrong-key", "Answered; the person presses 7.", presses="7"),
+    CallEnd("40", "silent-call", "Heard, but no callback is ever sent.", receipts=0),
+    CallEnd("41", "calls-back-twice", "Heard; every callback arrives twice.", receipts=2),
+)
+_CALLS_BY_DIGITS = {end.digits: end for end in CALL_ENDS}
+
+
+def call_end(number: str) -> CallEnd:
+    """How a call to ``number`` ends, once it is accepted."""
+    if any(known.pattern.fullmatch(number) for known in NUMBER_RANGES):
+        return _CALLS_BY_DIGITS.get(number[-2:], HEARD)
+    return HEARD
+
+
 def sms_outcome(number: str) -> SmsOutcome:
     """The fate of a message to ``number`` (E.164, with the plus sign)."""
     if number in MAGIC_NUMBERS:

@@ -14,6 +14,7 @@ from notifier.standins.dropping_http import HttpStandin
 from notifier.standins.outbox_pages import create_outbox_router
 from notifier.standins.outbox_store import OutboxStore
 from notifier.standins.smtp_server import SmtpOptions, SmtpStandin, serve_smtp
+from notifier.standins.twilio_calls import CallFollower
 from notifier.standins.twilio_server import create_twilio_app
 
 DEFAULT_ACCOUNT = "AC" + "0" * 32
@@ -63,6 +64,7 @@ class Standins:
         self._bounce_sink = bounce_sink
         self._random = random
         self._callbacks: CallbackSender | None = None
+        self._calls: CallFollower | None = None
         self._http: HttpStandin | None = None
         self._smtp: SmtpStandin | None = None
 
@@ -103,6 +105,13 @@ class Standins:
             faults=settings.faults,
             random=self._random,
         )
+        self._calls = CallFollower(
+            self.store,
+            account_sid=settings.account_sid,
+            auth_token=settings.auth_token,
+            clock=self._clock,
+            step_delay=settings.step_delay,
+        )
         app = create_twilio_app(
             self.store,
             account_sid=settings.account_sid,
@@ -110,6 +119,7 @@ class Standins:
             clock=self._clock,
             callbacks=self._callbacks,
             slow_seconds=settings.slow_seconds,
+            calls=self._calls,
         )
         app.include_router(create_outbox_router(self.store))
         http = HttpStandin(app, settings.host, settings.twilio_port)
@@ -128,12 +138,15 @@ class Standins:
             await self.stop()
             raise
         self._callbacks.resume()
+        self._calls.resume()
         self._smtp.resume()
 
     async def idle(self) -> None:
         """Wait until every callback and bounce under way has been sent."""
         if self._callbacks is not None:
             await self._callbacks.idle()
+        if self._calls is not None:
+            await self._calls.idle()
         if self._smtp is not None:
             await self._smtp.idle()
 
@@ -145,7 +158,9 @@ class Standins:
             await self._http.stop()
         if self._callbacks is not None:
             await self._callbacks.stop()
-        self._smtp = self._http = self._callbacks = None
+        if self._calls is not None:
+            await self._calls.stop()
+        self._smtp = self._http = self._callbacks = self._calls = None
 
     async def __aenter__(self) -> Standins:
         await self.start()

@@ -18,11 +18,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from notifier.standins.callback_sender import CallbackSender
+from notifier.standins.calls_api import CallsApi
 from notifier.standins.dropping_http import cut_connection
 from notifier.standins.outbox_store import NewMessage, OutboxStore, StoredMessage
 from notifier.standins.outcomes import BUSY_TRIES, Answer, SmsOutcome, sms_outcome
 from notifier.standins.receipt_plan import CANCELABLE_STATES, initial_status
 from notifier.standins.sms_segments import segment_count
+from notifier.standins.twilio_calls import CallFollower
 from notifier.standins.twilio_messages import (
     MessageRequest,
     TwilioProblem,
@@ -47,8 +49,9 @@ def create_twilio_app(
     new_sid: Callable[[], str] | None = None,
     slow_seconds: float = 20.0,
     list_lag: timedelta = timedelta(0),
+    calls: CallFollower | None = None,
 ) -> FastAPI:
-    """The ASGI app: create, fetch, list, update and delete messages of one account.
+    """The ASGI app: create, fetch, list, update and delete messages of one account; with ``calls``, calls too.
 
     ``slow_seconds`` is how long the ``slow`` numbers wait for their answer; ``list_lag`` hides messages
     younger than that from the list, as an index that lags would. Run it under ``HttpStandin``: another
@@ -64,6 +67,16 @@ def create_twilio_app(
         (f"{_BASE}/{{sid}}.json", "DELETE", api.delete),
     ):
         app.add_route(path, handler, methods=[method])
+    if calls is not None:
+        CallsApi(
+            store,
+            account_sid=account_sid,
+            authenticate=api.authenticate,
+            clock=clock,
+            follower=calls,
+            slow_seconds=slow_seconds,
+            list_lag=list_lag,
+        ).add_to(app)
     app.add_exception_handler(TwilioProblem, _answer_problem)
     app.add_exception_handler(HTTPException, _answer_not_found)
     return app
@@ -107,7 +120,7 @@ class _MessagesApi:
         self._list_lag = list_lag
         self._basic = HTTPBasic(auto_error=False)
 
-    async def _authenticate(self, request: Request) -> None:
+    async def authenticate(self, request: Request) -> None:
         try:
             given = await self._basic(request)
         except HTTPException:  # the header is there and cannot be read
@@ -129,7 +142,7 @@ class _MessagesApi:
     # -- create ------------------------------------------------------------------------------------
 
     async def create(self, request: Request) -> Response:
-        await self._authenticate(request)
+        await self.authenticate(request)
         wanted = read_request(await _form(request))
         outcome = sms_outcome(wanted.to)
         match outcome.answer:
@@ -184,11 +197,11 @@ class _MessagesApi:
     # -- one message -------------------------------------------------------------------------------
 
     async def fetch(self, request: Request) -> Response:
-        await self._authenticate(request)
+        await self.authenticate(request)
         return self._resource(self._find(request), 200)
 
     async def update(self, request: Request) -> Response:
-        await self._authenticate(request)
+        await self.authenticate(request)
         message, form = self._find(request), await _form(request)
         if form.get("Status"):
             if form["Status"] != "canceled" or message.status not in CANCELABLE_STATES:
@@ -201,14 +214,14 @@ class _MessagesApi:
         return self._resource(self._find(request), 200)
 
     async def delete(self, request: Request) -> Response:
-        await self._authenticate(request)
+        await self.authenticate(request)
         self._store.delete(self._find(request).sid)
         return Response(status_code=204)
 
     # -- the list ----------------------------------------------------------------------------------
 
     async def list_messages(self, request: Request) -> Response:
-        await self._authenticate(request)
+        await self.authenticate(request)
         query = request.query_params
         size = _number(query, "PageSize", 50, maximum=_MAX_PAGE)
         page = _number(query, "Page", 0, maximum=10_000_000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from incidents.errors import InvalidInput, NotFound
 from notifier.templates import template as words
+from notifier.templates.digests import read_digests
 from notifier.templates.manifest import Manifest
 from notifier.templates.template import Template
 
@@ -55,11 +55,9 @@ def _read(path: Path, environment: SandboxedEnvironment) -> Template:
         for file in _FILES:
             if not (folder / language / file).is_file():
                 raise InvalidInput(f"Template {folder.name} lacks {language}/{file}.", field="template")
-    digest = hashlib.sha256()
-    for file_path in [path, *sorted(folder.rglob("*.j2"))]:
-        content = file_path.read_bytes()
-        digest.update(f"{file_path.relative_to(folder).as_posix()}\x00{len(content)}\x00".encode() + content)
-    return Template(manifest, environment, digest.hexdigest())
+    extra = {f"{language}/{file}" for language in manifest.languages for file in (words.PUBLIC_FILE, words.VOICE_FILE)}
+    present = frozenset(name for name in extra if (folder / name).is_file())
+    return Template(manifest, environment, read_digests(folder, manifest, _FILES), present)
 
 
 def _environment(root: Path) -> SandboxedEnvironment:
@@ -75,6 +73,7 @@ def _environment(root: Path) -> SandboxedEnvironment:
     environment.filters["listed"] = _listed
     environment.filters["clauses"] = _clauses
     environment.filters["paragraphs"] = _paragraphs
+    environment.filters["spelt"] = words.spelt
     return environment
 
 

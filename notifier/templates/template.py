@@ -15,6 +15,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from incidents.errors import InvalidInput
 from incidents.record.event import Model
+from notifier.templates.digests import Digests
 from notifier.templates.manifest import Manifest
 from notifier.templates.segments import plainer, segments
 from notifier.templates.values import check_values, plain_values, value_in
@@ -22,9 +23,14 @@ from notifier.templates.values import check_values, plain_values, value_in
 MAX_SMS_CHARACTERS = 1600
 """Twilio's limit for the Body of one message."""
 
-_FULL_STOP = {"zh-Hans": "。"}
-_COMMA = {"zh-Hans": "、"}
-_SEMICOLON = {"zh-Hans": "；"}
+MAX_VOICE_CHARACTERS = 3000
+"""About four minutes of speech. Twilio takes 4096 in one `<Say>`."""
+PUBLIC_FILE, VOICE_FILE = "public.txt.j2", "voice.txt.j2"
+
+_CHINESE = ("zh-Hans", "zh-Hant")
+_FULL_STOP = dict.fromkeys(_CHINESE, "。")
+_COMMA = dict.fromkeys(_CHINESE, "、")
+_SEMICOLON = dict.fromkeys(_CHINESE, "；")
 
 
 class RenderedSms(Model):
@@ -42,7 +48,21 @@ class RenderedEmail(Model):
     html: str
 
 
-Rendered = RenderedSms | RenderedEmail
+class RenderedVoice(Model):
+    """What is said on the telephone, and the language it is said in."""
+
+    text: str
+    language: str
+
+
+class RenderedPublic(Model):
+    """A notice to the public."""
+
+    subject: str
+    text: str
+
+
+Rendered = RenderedSms | RenderedEmail | RenderedVoice
 
 
 class CheckAt(Model):
@@ -54,11 +74,13 @@ class CheckAt(Model):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A manifest and the words beside it. `files_digest` covers every byte of both."""
+    """A manifest and the words beside it."""
 
     manifest: Manifest
     environment: SandboxedEnvironment
-    files_digest: str
+    digests: Digests
+    extra: frozenset[str] = frozenset()
+    """Files that a set may do without, such as `en/voice.txt.j2`, and that are there."""
 
     @property
     def name(self) -> str:
@@ -86,6 +108,15 @@ class Template:
             if value_in(self.manifest, values, name, language) is None
         )
 
+    def written_in(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """The languages that have what the notice cannot do without in words of their own, none borrowed."""
+        essential = [name for name, rule in self.manifest.values.items() if rule.essential]
+        return tuple(
+            language
+            for language in self.languages
+            if all(value_in(self.manifest, values, name, language, own=True) is not None for name in essential)
+        )
+
     def render_sms(
         self, language: str, values: Mapping[str, Any], reference: str, check: CheckAt | None = None
     ) -> RenderedSms:
@@ -109,6 +140,32 @@ class Template:
     def render_public(self, language: str, values: Mapping[str, Any], check: CheckAt) -> RenderedEmail:
         """The same words as the email's, for everybody to read: no name, no reference."""
         return self._email(language, values, None, None, check)
+
+    def render_to_public(self, language: str, values: Mapping[str, Any], check: CheckAt) -> RenderedPublic:
+        """The notice to the public: words of its own if the set has them, else those of the email. The first line of
+        `public.txt.j2` is the title."""
+        if f"{language}/{PUBLIC_FILE}" not in self.extra:
+            email = self.render_public(language, values, check)
+            return RenderedPublic(subject=email.subject, text=email.text)
+        filled = self._fill(language, PUBLIC_FILE, values, reference=None, check=check).strip()
+        title, _, text = filled.partition("\n")
+        return RenderedPublic(subject=title.strip(), text=re.sub(r"\n{3,}", "\n\n", text).strip() + "\n")
+
+    def render_voice(self, language: str, values: Mapping[str, Any], check: CheckAt | None = None) -> RenderedVoice:
+        """What is said on the telephone: the same for everybody, for nobody knows who picks up. The words of the text
+        message without its link where the set has none for the voice. InvalidInput when it is too long."""
+        if f"{language}/{VOICE_FILE}" in self.extra:
+            filled = self._fill(language, VOICE_FILE, values, reference=None, check=check)
+        else:
+            filled = self._fill(language, "sms.txt.j2", values, reference=None, check=None)
+        text = " ".join(filled.split())
+        if len(text) > MAX_VOICE_CHARACTERS:
+            raise InvalidInput(
+                f"The call in {language} has {len(text)} characters; {MAX_VOICE_CHARACTERS} is the most that can be "
+                "said. Shorten the values.",
+                field=f"values.{language}",
+            )
+        return RenderedVoice(text=text, language=language)
 
     def _email(
         self, language: str, values: Mapping[str, Any], name: str | None, reference: str | None, check: CheckAt | None
@@ -179,30 +236,50 @@ def render(
     reference_code: str,
     check: CheckAt | None = None,
 ) -> Rendered:
-    """The notice for one person by one channel (`sms` or `email`). Only the email greets by name: a text message
-    may be read by whoever holds the phone now."""
+    """The notice for one person by one channel (`sms`, `email`, `voice`, `im`). Only the email greets by name: a text
+    message may be read, and a call be taken, by whoever holds the phone now."""
     if channel == "sms":
         return template.render_sms(language, values, reference_code, check)
     if channel == "email":
         return template.render_email(language, values, person_name, reference_code, check)
-    raise InvalidInput(f"There is no channel {channel[:32]!r}; there are sms and email.", field="channel")
+    if channel == "im":
+        return template.render_sms(language, values, reference_code, check)
+    if channel == "voice":
+        return template.render_voice(language, values, check)
+    raise InvalidInput(f"There is no channel {channel[:32]!r}; there are sms, email, voice and im.", field="channel")
 
 
 def text_digest(template: Template, values: Mapping[str, Any], languages: Sequence[str]) -> str:
-    """SHA-256 over everything that decides the words: template files, values, languages. Same words, same digest."""
+    """SHA-256 over everything that decides the words in these languages. Same words, same digest: a language that the
+    template gets besides changes nothing for a notice that is not written in it."""
+    words = {language: template.digests.words.get(language, "") for language in set(languages)}
+    return f"{_FORM}:{_sha256(template, values, words=words)}"
+
+
+def is_text(template: Template, values: Mapping[str, Any], languages: Sequence[str], digest: str) -> bool:
+    """Whether a digest stands for these words as they are now. Digests given by versions that took one over all files
+    of a set hold as long as what those files said in these languages is unchanged."""
+    if digest == text_digest(template, values, languages):
+        return True
+    now = template.digests.first
+    return any(
+        digest == f"sha256:{_sha256(template, values, files=files, languages=sorted(set(languages)))}"
+        for files, words in template.digests.earlier.items()
+        if all(language in words and words[language] == now.get(language) for language in languages)
+    )
+
+
+_FORM = "words-sha256"
+
+
+def _sha256(template: Template, values: Mapping[str, Any], **words: Any) -> str:
     canonical = json.dumps(
-        {
-            "template": template.name,
-            "version": template.version,
-            "files": template.files_digest,
-            "languages": sorted(set(languages)),
-            "values": values,
-        },
+        {"template": template.name, "version": template.version, "values": values, **words},
         ensure_ascii=False,
         sort_keys=True,
         separators=(",", ":"),
     )
-    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def sentence(language: str, text: str) -> str:
@@ -216,6 +293,11 @@ def sentence(language: str, text: str) -> str:
 def listed(language: str, entries: Sequence[str]) -> str:
     """Entries in a row: with commas, or the Chinese enumeration comma."""
     return (_COMMA.get(language) or ", ").join(entries)
+
+
+def spelt(text: str) -> str:
+    """Digits and letters one by one, so that a voice reads out a code or a number slowly."""
+    return " ".join(sign for sign in text.replace("-", ",") if not sign.isspace())
 
 
 def clauses(language: str, entries: Sequence[str]) -> str:

@@ -31,11 +31,16 @@ def check_values(manifest: Manifest, values: Mapping[str, Any]) -> None:
         raise InvalidInput("Some values of the notice are not right.", errors=faults)
 
 
-def value_in(manifest: Manifest, values: Mapping[str, Any], name: str, language: str) -> Any | None:
-    """The value as one language uses it; None when it is absent or blank. A `line` may be one text for all."""
+def value_in(
+    manifest: Manifest, values: Mapping[str, Any], name: str, language: str, *, own: bool = False
+) -> Any | None:
+    """The value as one language uses it; None when it is absent or blank. A `line` may be one text for all. What is not
+    given in a language is taken from the first of its fallbacks that has it, unless it must be the language's `own`."""
     value = values.get(name)
     if manifest.values[name].by_language and isinstance(value, Mapping):
-        value = value.get(language)
+        borrows = () if own else manifest.fallbacks.get(language, ())
+        given = (value.get(known) for known in (language, *borrows))
+        value = next((text for text in given if text), None)
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, Sequence):

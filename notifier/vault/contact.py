@@ -19,6 +19,10 @@ class Contact(Model):
     name: str = Field(repr=False, max_length=200)
     phone: str | None = Field(default=None, repr=False, max_length=16)
     email: str | None = Field(default=None, repr=False, max_length=254)
+    im: str | None = Field(default=None, repr=False, max_length=160)
+    """`service:identifier`."""
+    postal: str | None = Field(default=None, repr=False, max_length=500)
+    """Lines of the postal address."""
 
     erased: ClassVar[bool] = False
 
@@ -39,4 +43,12 @@ class ErasedContact(Model):
 
     @property
     def email(self) -> None:
+        return None
+
+    @property
+    def im(self) -> None:
+        return None
+
+    @property
+    def postal(self) -> None:
         return None

@@ -23,6 +23,7 @@ from incidents.record.bulk import BulkInsert
 from incidents.record.database import reading, writing
 from notifier.vault.contact import Contact, ErasedContact
 from notifier.vault.keys import MasterKeys
+from notifier.vault.marks import forget_person
 from notifier.vault.tables import vault_contacts
 
 log = structlog.get_logger(__name__)
@@ -122,6 +123,7 @@ class Vault:
         if connection.dialect.name == "sqlite":
             # Otherwise the deleted key stays in the file's free space, where it could be found.
             connection.exec_driver_sql("PRAGMA secure_delete=ON")
+        self._forget_marks(recipient_id, connection)
         changed = connection.execute(
             update(vault_contacts)
             .where(vault_contacts.c.recipient_id == recipient_id, vault_contacts.c.erased_at.is_(None))
@@ -136,6 +138,19 @@ class Vault:
         if known is None:
             raise NotFound(f"The vault holds no recipient {recipient_id}.", field="recipient_id")
         return False
+
+    def _forget_marks(self, recipient_id: UUID, connection: Connection) -> None:
+        """Nobody is to be found by the address of a person who was erased."""
+        row = connection.execute(select(*_OPENED).where(vault_contacts.c.recipient_id == recipient_id)).first()
+        if row is None:
+            return
+        try:
+            contact = self._open(row)
+        except TocsinError as error:  # a contact that nobody can open is erased all the same
+            log.error("vault.marks-not-found", recipient=str(recipient_id), reason=error.code)
+            return
+        if isinstance(contact, Contact):
+            forget_person(connection, self._keys, recipient_id, contact)
 
     def erased(self) -> Iterator[UUID]:
         """The ids of all who were erased, oldest first."""
@@ -194,7 +209,7 @@ class Vault:
     def _seal(self, recipient_id: UUID, contact: Contact) -> dict[str, Any]:
         own_key = AESGCM.generate_key(bit_length=256)
         nonce = os.urandom(NONCE_BYTES)
-        plain = contact.model_dump_json().encode()
+        plain = contact.model_dump_json(exclude_defaults=True).encode()
         return {
             "key_id": self._keys.current,
             "wrapped_key": self._wrap(recipient_id, own_key),

@@ -25,7 +25,7 @@ PositiveTime = Annotated[timedelta, Field(gt=timedelta(0), le=timedelta(days=366
 SCHEMA_VERSION: Literal[1] = 1
 """Raised together with an upcasting function in `stored.py` when stored plans of before would read otherwise."""
 
-StepKind = Literal["task", "facts", "draft_notice", "approval", "notify", "filings"]
+StepKind = Literal["task", "facts", "draft_notice", "approval", "notify", "public_notice", "filings"]
 
 
 class Step(Model):
@@ -47,7 +47,7 @@ class Step(Model):
     template: str | None = None
     """For `draft_notice`: the notice's template set."""
     of: StepId | None = None
-    """For `approval` and `notify`: the draft step they belong to."""
+    """For `approval`, `notify` and `public_notice`: the draft step they belong to."""
     recipient_kinds: tuple[str, ...] = ()
     """For `filings`: which duties it covers."""
     remind_after: PositiveTime | None = None
@@ -60,6 +60,7 @@ class Step(Model):
             "draft_notice": ("template",),
             "approval": ("of",),
             "notify": ("of",),
+            "public_notice": ("of",),
             "filings": ("recipient_kinds",),
         }
         missing = [name for name in needs.get(self.kind, ()) if not getattr(self, name)]

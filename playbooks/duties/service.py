@@ -101,6 +101,16 @@ class DutyService:
         """All requests to wait: this incident's, and those of incidents that became part of it."""
         return tuple(request for part in self._parts(incident_id) for request in self.register(part).delays.values())
 
+    def filed_for_parts(self, incident_id: UUID) -> dict[str, list[tuple[UUID, datetime]]]:
+        """By duty, which incidents that became part of this one had fulfilled it, and when. What was said of a part
+        may not have told of the whole; a person says whether it did, by recording it here with its own time."""
+        found: dict[str, list[tuple[UUID, datetime]]] = {}
+        for part in self._parts(incident_id)[1:]:
+            for duty_id, state in self.register(part).duties.items():
+                if state.fulfilled_at is not None:
+                    found.setdefault(duty_id, []).append((part, state.fulfilled_at))
+        return found
+
     def _parts(self, incident_id: UUID) -> Sequence[UUID]:
         incident = self._record.find(Incident, incident_id)
         return [incident_id, *(parts_of(self._record, incident) if incident is not None else ())]

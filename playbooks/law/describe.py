@@ -161,6 +161,8 @@ def describe(pack: Pack, rule: Rule) -> Iterator[tuple[str, str]]:
         )
     if rule.channels:
         yield "channels", ", ".join(rule.channels)
+    if rule.substitute is not None:
+        yield "public notice instead", both(rule.substitute.how)
     if rule.penalties:
         yield "penalties", rule.penalties
     if rule.party != "operator":

@@ -253,6 +253,28 @@ def _levels() -> Mapping[str, Mapping[str, int]]:
     return {scheme.key: scheme.ranks() for scheme in load_schemes().values()}
 
 
+class Substitute(Frozen):
+    """When the rule has a public notice take the place of notices to single people. Any of the numbers suffices; a
+    person decides."""
+
+    unreached: int | None = Field(None, ge=1)
+    """So many people, or more, cannot be reached."""
+    unreached_share: float | None = Field(None, gt=0, le=1)
+    """Such a share of them, or more, cannot be reached."""
+    affected_over: int | None = Field(None, ge=1)
+    """More people than so many are concerned."""
+    how: Texts
+    """What the rule wants of the public notice, in short."""
+
+    _english = field_validator("how")(english)
+
+    @model_validator(mode="after")
+    def _says_when(self) -> Substitute:
+        if self.unreached is None and self.unreached_share is None and self.affected_over is None:
+            raise ValueError("say how many people a public notice takes the place of telling")
+        return self
+
+
 class Rule(Frozen):
     """One obligation: who, when, whom, what, by when."""
 
@@ -282,6 +304,7 @@ class Rule(Frozen):
     """The words of the rule, short; `quote` languages hold original text, en may be a paraphrase."""
     contents: Contents
     channels: tuple[str, ...] = ()
+    substitute: Substitute | None = None
     penalties: str = ""
     time_zone: str | None = None
     sources: tuple[str, ...] = ()

@@ -32,7 +32,7 @@ SKIPPED = "skipped"
 UNDONE = frozenset({None, "rejected", "voided"})
 """Outcomes after which a step is to be done again."""
 PEOPLE_COMPLETE = frozenset({"task"})
-PEOPLE_SKIP = frozenset({"task", "draft_notice"})
+PEOPLE_SKIP = frozenset({"task", "draft_notice", "public_notice"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,11 @@ class Run(Aggregate):
                 self._complete(step.id, "approved", context)
             elif step.of == draft_step and step.kind == "notify" and what == "finished":
                 self._complete(step.id, "sent", context)
+
+    def public_notice_published(self, step_id: str, context: Context) -> None:
+        """The public notice of a step was published by a second person."""
+        if not self.finished:
+            self._complete_if_open(step_id, "published", context)
 
     def is_waiting_to_send(self, draft_step: str) -> bool:
         """Whether the plan has come to sending the notice of this draft step."""

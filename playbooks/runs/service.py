@@ -53,6 +53,10 @@ class RunService:
         """A campaign that belongs to a run moved."""
         return self._change(run_id, context, lambda run: run.campaign_moved(step, what, context, comment=comment))
 
+    def public_notice_published(self, run_id: UUID, step: str, context: Context) -> Run:
+        """The public notice of a run's step was published."""
+        return self._change(run_id, context, lambda run: run.public_notice_published(step, context))
+
     def fire(self, run_id: UUID, step: str, context: Context) -> Run:
         """The time of a step's timer came."""
         return self._change(run_id, context, lambda run: run.fire(step, context))

@@ -18,15 +18,20 @@ from projections.positions import live_generation
 
 
 class Outcomes(ReadModel):
-    """A partition of recipients: `planned` is the sum of the others."""
+    """A partition of recipients, to the last person:
+    planned = accepted + delivered + failed + suppressed + cancelled + ambiguous + pending."""
 
     planned: int
-    reached: int
-    """A delivery was confirmed."""
-    in_flight: int
+    accepted: int
     """A provider accepted or sent it; nothing later is known."""
+    delivered: int
+    """A receipt, or the person, confirmed that it arrived."""
     failed: int
     """Every delivery so far failed."""
+    suppressed: int
+    """Every address is on the list of those not to be written to."""
+    cancelled: int
+    """The campaign was cancelled before they were told."""
     ambiguous: int
     """It cannot be told whether the provider took it."""
     pending: int
@@ -37,11 +42,19 @@ class Counts(ReadModel):
     """Recipients by outcome within one channel or language. `planned` is what the audience holds of it."""
 
     planned: int
-    reached: int
-    in_flight: int
+    accepted: int
+    delivered: int
     failed: int
+    suppressed: int
+    cancelled: int
     ambiguous: int
     trying: int
+
+
+STORED = {"accepted": "in_flight", "delivered": "reached"} | {
+    name: name for name in ("failed", "suppressed", "cancelled", "ambiguous")
+}
+"""The columns that hold the settled parts of `Outcomes`, by the parts' names."""
 
 
 class CampaignCoverage(ReadModel):
@@ -56,7 +69,8 @@ class CampaignCoverage(ReadModel):
     duties: tuple[str, ...]
     drill: bool
     state: str
-    """`drafted`, `approval_requested`, `approved`, `rejected`, `sending` or `finished`."""
+    """`drafted`, `approval_requested`, `approved`, `rejected`, `sending`, `paused`, `cancelled` (what is on the wire is
+    being settled) or `finished`."""
     outcomes: Outcomes
     by_channel: Mapping[str, Counts]
     """By the channel that decides each recipient's outcome. Planned counts overlap: a person may have several."""
@@ -134,7 +148,7 @@ def _with_cells(connection: Connection, rows: Sequence[RowMapping]) -> list[Camp
 def _campaign(row: RowMapping, cells: Sequence[Any]) -> CampaignCoverage:
     plain = {name: row[name] for name in CampaignCoverage.model_fields if name in row}
     plain["duties"] = tuple(row["duties"] or ())
-    settled = {name: row[name] for name in ("reached", "in_flight", "failed", "ambiguous")}
+    settled = {name: row[column] for name, column in STORED.items()}
     # Should deliveries reach more people than were announced, the announcement is what is wrong.
     planned = max(row["planned"], sum(settled.values()) + row["trying"])
     return CampaignCoverage(
@@ -153,7 +167,8 @@ def _split(part: str, planned: Mapping[str, int], cells: Sequence[Any]) -> dict[
     return {
         name: Counts(
             planned=planned.get(name, 0),
-            **{outcome: some[outcome] for outcome in Counts.model_fields if outcome != "planned"},
+            trying=some["trying"],
+            **{outcome: some[column] for outcome, column in STORED.items()},
         )
         for name, some in sorted(counts.items())
     }

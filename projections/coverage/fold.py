@@ -17,6 +17,7 @@ from projections.projection import Projection, incident_of
 from projections.rows import Row, Rows
 
 REACHED, IN_FLIGHT, AMBIGUOUS, TRYING, FAILED = "reached", "in_flight", "ambiguous", "trying", "failed"
+SUPPRESSED, CANCELLED = "suppressed", "cancelled"
 
 OUTCOME_OF_STATE = {
     "planned": TRYING,
@@ -29,47 +30,59 @@ OUTCOME_OF_STATE = {
     "failed": FAILED,
     "undelivered": FAILED,
     "rejected": FAILED,
-    "suppressed": FAILED,
+    "suppressed": SUPPRESSED,
+    "cancelled": CANCELLED,
 }
 """What a delivery's state means for its recipient."""
 
 _RANK: dict[str, int] = {str(state): rank for state, rank in RANK.items()}
 
-_BEST_FIRST = (REACHED, IN_FLIGHT, AMBIGUOUS, TRYING, FAILED)
-"""With several deliveries to one recipient, the first of these that any of them has is the recipient's outcome."""
+_BEST_FIRST = (REACHED, IN_FLIGHT, AMBIGUOUS, TRYING, CANCELLED, FAILED, SUPPRESSED)
+"""With several deliveries to one recipient, the first of these that any of them has is the recipient's outcome. It is
+what `notifier.deliveries.states.what_next` decides, once nothing is left to be tried."""
 
 Cell = tuple[UUID, str, str, str]
+Moves = dict[UUID, list[tuple[int, campaigns.DeliveryMove]]]
+"""By campaign, with the version of the event that each move is in."""
+
+
+_MOVES = (campaigns.DeliveriesRecorded, campaigns.DeliveriesCancelled)
 
 
 class Coverage(Projection):
     """Who was told, by which channel, and who was not."""
 
     name = NAME
-    version = 1
+    version = 2
     events = campaigns.EVENTS
     tables: ClassVar = (coverage_campaigns, coverage_deliveries, coverage_cells)
-    weights: ClassVar = {campaigns.DeliveriesRecorded.kind: lambda event: len(event.moves)}
+    weights: ClassVar = {event.kind: lambda event: len(event.moves) for event in _MOVES}
 
     def fold(self, connection: Connection, generation: int, batch: Sequence[Recorded]) -> None:
         rows = Rows(connection, coverage_campaigns, generation)
         rows.load({(campaign_of(recorded.event),) for recorded in batch})
-        moves: dict[UUID, list[campaigns.DeliveryMove]] = defaultdict(list)
+        moves: Moves = defaultdict(list)
+        changes: Counter[Cell] = Counter()
         for recorded in batch:
             event = recorded.event
             campaign_id = campaign_of(event)
             values = campaign_values(event)
             rows.put(campaign_id, incident_id=incident_of(event), updated_at=event.recorded_at, **values)
-            if isinstance(event, campaigns.DeliveriesRecorded):
-                moves[campaign_id].extend(event.moves)
+            if isinstance(event, _MOVES):
+                moves[campaign_id].extend((event.originator_version, move) for move in event.moves)
+            if isinstance(event, campaigns.DeliveriesCancelled):
+                for channel, people in event.untried.items():
+                    changes[campaign_id, CANCELLED, channel, ""] += people
         if moves:
-            changes = _move(Rows(connection, coverage_deliveries, generation), moves)
+            changes.update(_move(Rows(connection, coverage_deliveries, generation), moves))
+        if changes:
             _count(rows, Rows(connection, coverage_cells, generation), changes)
         rows.flush()
 
 
 def campaign_of(event: Event) -> UUID:
     """The campaign an event belongs to."""
-    if isinstance(event, campaigns.DeliveriesRecorded):
+    if isinstance(event, _MOVES):
         return event.campaign_id
     return event.originator_id
 
@@ -151,6 +164,10 @@ def _finished(event: Any) -> Row:
     return {"state": "finished", "finished_at": event.recorded_at}
 
 
+def _state(state: str) -> Callable[[Any], Row]:
+    return lambda _event: {"state": state}
+
+
 _FOLDS: dict[type[Event], Callable[[Any], Row]] = {
     campaigns.CampaignDrafted: _drafted,
     campaigns.CampaignTextRevised: _text_revised,
@@ -159,13 +176,16 @@ _FOLDS: dict[type[Event], Callable[[Any], Row]] = {
     campaigns.CampaignApproved: _approved,
     campaigns.CampaignRejected: _rejected,
     campaigns.CampaignStarted: _started,
+    campaigns.CampaignPaused: _state("paused"),
+    campaigns.CampaignResumed: _state("sending"),
+    campaigns.CampaignCancelled: _state("cancelled"),
     campaigns.CampaignFinished: _finished,
 }
 
 
-def _move(deliveries: Rows, moves: dict[UUID, list[campaigns.DeliveryMove]]) -> Counter[Cell]:
+def _move(deliveries: Rows, moves: Moves) -> Counter[Cell]:
     """Apply the moves, and return how many recipients each cell won or lost by them."""
-    touched = {(campaign, move.recipient) for campaign, some in moves.items() for move in some}
+    touched = {(campaign, move.recipient) for campaign, some in moves.items() for _, move in some}
     deliveries.load(touched)
     by_recipient: dict[tuple[UUID, UUID], list[Row]] = {key: [] for key in touched}
     for row in deliveries:
@@ -175,8 +195,8 @@ def _move(deliveries: Rows, moves: dict[UUID, list[campaigns.DeliveryMove]]) -> 
         if (cell := _cell(key[0], mine)) is not None:
             changes[cell] -= 1
     for campaign, some in moves.items():
-        for move in some:
-            _apply(deliveries, campaign, move, by_recipient[campaign, move.recipient])
+        for version, move in some:
+            _apply(deliveries, campaign, version, move, by_recipient[campaign, move.recipient])
     for key, mine in by_recipient.items():
         if (cell := _cell(key[0], mine)) is not None:
             changes[cell] += 1
@@ -184,7 +204,7 @@ def _move(deliveries: Rows, moves: dict[UUID, list[campaigns.DeliveryMove]]) -> 
     return changes
 
 
-def _apply(deliveries: Rows, campaign: UUID, move: campaigns.DeliveryMove, mine: list[Row]) -> None:
+def _apply(deliveries: Rows, campaign: UUID, version: int, move: campaigns.DeliveryMove, mine: list[Row]) -> None:
     before = deliveries.get(campaign, move.recipient, move.delivery)
     if before is None:
         row = deliveries.put(
@@ -195,16 +215,29 @@ def _apply(deliveries: Rows, campaign: UUID, move: campaigns.DeliveryMove, mine:
             state=move.state,
             language=move.language or "",
             moved_at=int(move.at.timestamp() * 1000),
+            code=move.code,
+            versions=str(version),
         )
         mine.append(row)
-    elif _RANK[move.state] > _RANK[before["state"]]:
+        return
+    if str(version) not in (before["versions"] or "").split(",")[-1:]:
+        versions = ",".join(filter(None, (before["versions"], str(version))))
+        deliveries.put(campaign, move.recipient, move.delivery, versions=versions)
+    if _RANK[move.state] > _RANK[before["state"]]:
         deliveries.put(
             campaign,
             move.recipient,
             move.delivery,
             state=move.state,
             moved_at=int(move.at.timestamp() * 1000),
+            code=move.code,
         )
+
+
+def outcome_of(mine: Iterable[Row]) -> str | None:
+    """Which of the parts a person with these deliveries counts to; None without any."""
+    cell = _cell(UUID(int=0), mine)
+    return None if cell is None else cell[1]
 
 
 def _cell(campaign: UUID, mine: Iterable[Row]) -> Cell | None:

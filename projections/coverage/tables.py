@@ -29,6 +29,8 @@ coverage_campaigns = Table(
     Column("in_flight", Integer, nullable=False, default=0),
     Column("failed", Integer, nullable=False, default=0),
     Column("ambiguous", Integer, nullable=False, default=0),
+    Column("suppressed", Integer, nullable=False, default=0, server_default="0"),
+    Column("cancelled", Integer, nullable=False, default=0, server_default="0"),
     Column("trying", Integer, nullable=False, default=0),
     Column("audience_id", Uuid),
     Column("audience_digest", Text),
@@ -61,7 +63,11 @@ coverage_deliveries = Table(
     Column("language", Text, nullable=False, default=""),
     Column("state", String(16), nullable=False),
     Column("moved_at", BigInteger, nullable=False),
+    Column("code", String(40)),
+    Column("versions", Text, nullable=False, default="", server_default=""),
 )
+"""`versions`: of the events in the stream of the campaign's deliveries that hold this delivery's moves, so that the
+whole history of a person is found without reading that of the others."""
 
 coverage_cells = Table(
     "coverage_cells",

@@ -10,7 +10,8 @@ from projections.positions import live_generation
 
 
 def deliveries_by_channel(engine: Engine) -> dict[tuple[str, str], int]:
-    """People by channel and state of the delivery that counts for them (`reached`, `in_flight`, `failed`, `ambiguous`).
+    """People by channel and state of the delivery that counts for them (`reached`, `in_flight`, `failed`, `suppressed`,
+    `cancelled`, `ambiguous`).
 
     Read from counts that are kept as campaigns go on: a few rows for each campaign, whatever its size.
     """

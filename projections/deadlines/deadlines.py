@@ -104,6 +104,9 @@ class Deadline(ReadModel):
     incident_assignee: str | None
     owner: Mapping[str, Any] | None = None
     """Who is warned: `id`, `name` and `by` (`assignment`, `rule`, `incident` or `default`). Filled in at the door."""
+    filed_for_parts: tuple[Mapping[str, Any], ...] = ()
+    """Submissions of the same duty by incidents that became part of this one: `reference` and `submitted_at` of each.
+    They fulfil nothing here until somebody says that they told of the whole. Filled in at the door."""
     waived_by: str | None
     waived_at: datetime | None
     waiver_reason: str | None

@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Any, Literal, cast
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Select, exists, func, select
+from sqlalchemy import Connection, Engine, Integer, Select, exists, func, literal, select
 
 from incidents.errors import InvalidInput, NotFound
 from incidents.record.database import reading
 from incidents.reference import parse_reference
+from projections.coverage.coverage import STORED, Outcomes
 from projections.coverage.tables import NAME as COVERAGE
 from projections.coverage.tables import coverage_campaigns
 from projections.paging import (
@@ -62,16 +63,10 @@ class NextDuty(ReadModel):
     """The strict deadline."""
 
 
-class CampaignProgress(ReadModel):
+class CampaignProgress(Outcomes):
     """All campaigns of an incident together, in recipients (drills left out)."""
 
     campaigns: int
-    planned: int
-    reached: int
-    in_flight: int
-    failed: int
-    ambiguous: int
-    pending: int
 
 
 class BoardEntry(ReadModel):
@@ -214,7 +209,7 @@ def _entries(connection: Connection, rows: Sequence[dict[str, Any]]) -> list[Boa
     ids = [row["incident_id"] for row in rows]
     grades = _grades_of(connection, ids)
     campaigns = _campaigns_of(connection, ids)
-    none = CampaignProgress(campaigns=0, planned=0, reached=0, in_flight=0, failed=0, ambiguous=0, pending=0)
+    none = CampaignProgress(**dict.fromkeys(CampaignProgress.model_fields, 0))
     return [
         BoardEntry(
             **{name: row[name] for name in _PLAIN},
@@ -271,16 +266,13 @@ def _grades_of(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[G
 
 def _campaigns_of(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, CampaignProgress]:
     k = coverage_campaigns.c
-    settled = k.reached + k.in_flight + k.failed + k.ambiguous
+    settled = sum((k[column] for column in STORED.values()), start=literal(0, Integer))
     statement = (
         select(
             k.incident_id,
             func.count().label("campaigns"),
             func.sum(k.planned).label("planned"),
-            func.sum(k.reached).label("reached"),
-            func.sum(k.in_flight).label("in_flight"),
-            func.sum(k.failed).label("failed"),
-            func.sum(k.ambiguous).label("ambiguous"),
+            *(func.sum(k[column]).label(name) for name, column in STORED.items()),
             func.sum(k.planned - settled).label("pending"),
         )
         .where(k.generation == live_generation(COVERAGE), k.incident_id.in_(ids), k.drill.is_(False))

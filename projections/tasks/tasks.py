@@ -25,7 +25,7 @@ from projections.paging import (
 from projections.positions import live_generation
 from projections.tasks.tables import NAME, task_runs, task_steps
 
-FOR_PEOPLE = ("task", "facts", "draft_notice", "approval", "filing")
+FOR_PEOPLE = ("task", "facts", "draft_notice", "approval", "public_notice", "filing")
 """Step kinds that wait for a person; the others complete by themselves."""
 
 
@@ -40,7 +40,7 @@ class Task(ReadModel):
     drill: bool
     step: str
     step_kind: str
-    """`task`, `facts`, `draft_notice`, `approval`, `filing`, or one that needs nobody (`notify`, `filings`)."""
+    """`task`, `facts`, `draft_notice`, `approval`, `public_notice`, `filing`, or one that needs nobody (`notify`, `filings`)."""
     title: Mapping[str, str]
     """Language tag to text."""
     details: Mapping[str, Any]

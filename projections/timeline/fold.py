@@ -15,6 +15,10 @@ from incidents.incident import events as incident
 from incidents.record import Event, Recorded
 from incidents.reference import reference_of
 from notifier.campaigns import events as campaigns
+from notifier.deliveries import rows_events as rows
+from notifier.history import events as history
+from notifier.letters import events as letters
+from notifier.public_notice import events as public
 from playbooks.duties import events as duties
 from playbooks.filings import events as filings
 from playbooks.parties import events as parties
@@ -35,6 +39,9 @@ MINOR: frozenset[type[Event]] = frozenset(
         runs.TimerSet,
         runs.TimerCancelled,
         campaigns.DeliveriesRecorded,
+        campaigns.DeliveriesCancelled,
+        rows.DeliveryRowsRemoved,
+        history.HistoryRead,
     }
 )
 """Events that a reader who wants the story leaves out."""
@@ -45,7 +52,18 @@ class Timeline(Projection):
 
     name = NAME
     version = 2
-    events = (*incident.EVENTS, *alerts.EVENTS, *duties.EVENTS, *filings.EVENTS, *runs.EVENTS, *campaigns.EVENTS)
+    events = (
+        *incident.EVENTS,
+        *alerts.EVENTS,
+        *duties.EVENTS,
+        *filings.EVENTS,
+        *runs.EVENTS,
+        *campaigns.EVENTS,
+        *rows.EVENTS,
+        *history.EVENTS,
+        *public.EVENTS,
+        *letters.EVENTS,
+    )
     tables: ClassVar = (timeline_entries,)
 
     def fold(self, connection: Connection, generation: int, batch: Sequence[Recorded]) -> None:
@@ -55,7 +73,7 @@ class Timeline(Projection):
 
 
 def _has_incident(event: Event) -> bool:
-    return not isinstance(event, alerts.AlertReceived) or event.incident_id is not None
+    return not isinstance(event, alerts.AlertReceived | history.HistoryRead) or event.incident_id is not None
 
 
 def _entry(recorded: Recorded) -> dict[str, Any]:
@@ -121,6 +139,32 @@ def _facts(event: Any) -> dict[str, Any]:
         "revised": list(event.revised),
         "source": event.source[:MAX_TEXT],
     }
+
+
+def _published(event: Any) -> dict[str, Any]:
+    """Without the words, which everybody can read where they hang."""
+    return {
+        "number": event.number,
+        "languages": sorted(event.words),
+        "override_reason": event.override_reason,
+        "code": event.code,
+    }
+
+
+def _corrected(event: Any) -> dict[str, Any]:
+    return {"correction": next(iter(event.correction.values()), "")[:MAX_TEXT]}
+
+
+def _drafted_in_public(event: Any) -> dict[str, Any]:
+    return {"template": event.template, "drill": event.drill}
+
+
+def _exported(event: Any) -> dict[str, Any]:
+    return {"outcome": event.part, "letters": event.letters, "left_out": event.left_out, "sha256": event.sha256}
+
+
+def _stated(event: Any) -> dict[str, Any]:
+    return {"outcome": event.state, "reference": event.their_reference}
 
 
 def _asset(event: Any) -> dict[str, Any]:
@@ -206,7 +250,21 @@ def _deliveries(event: Any) -> dict[str, Any]:
     }
 
 
+def _called_off(event: Any) -> dict[str, Any]:
+    return {
+        "campaign_id": str(event.campaign_id),
+        "people": sum(event.untried.values()),
+        "attempts": len(event.moves),
+        "by_channel": dict(sorted(event.untried.items())),
+    }
+
+
 _SPECIAL: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
+    public.PublicNoticeDrafted: _drafted_in_public,
+    public.PublicNoticeRevised: _corrected,
+    public.PublicNoticePublished: _published,
+    letters.LetterBatchExported: _exported,
+    letters.LetterBatchStated: _stated,
     incident.AlertLinked: _alert,
     alerts.AlertReceived: _alert,
     alerts.AlertRaised: _alert,
@@ -225,4 +283,5 @@ _SPECIAL: dict[type[Event], Callable[[Any], dict[str, Any]]] = {
     campaigns.CampaignDrafted: _drafted,
     campaigns.CampaignTextRevised: _revised,
     campaigns.DeliveriesRecorded: _deliveries,
+    campaigns.DeliveriesCancelled: _called_off,
 }

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os
 import re
+import subprocess
 import tomllib
 from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
 
 from tests.deploy.files import ROOT, command_fault
 
 WORDS = {"FROM", "RUN", "COPY", "ENV", "LABEL", "USER", "WORKDIR", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK"} | {
+    "ARG",
     "ENTRYPOINT",
     "CMD",
 }
@@ -90,6 +96,24 @@ def test_only_what_is_locked_is_installed_and_nothing_is_compiled() -> None:
     assert "--no-index" in installs[1]
     assert "pip uninstall --yes setuptools pip" in installs[1]
     assert not any(re.search(r"apt|curl|wget|gcc|build-essential", step.rest) for step in steps() if step.word == "RUN")
+
+
+@pytest.mark.parametrize("out", ["", "pyarrow", "pyarrow opentelemetry-sdk", "arrow"])
+def test_packages_that_are_left_out_are_left_out_whole(tmp_path: Path, out: str) -> None:
+    (install,) = [s.rest for s in stages()[0] if s.word == "RUN" and "--require-hashes" in s.rest]
+    folder = tmp_path / "requirements"
+    folder.mkdir()
+    locked = (ROOT / "requirements" / "runtime.txt").read_text("utf-8")
+    (folder / "runtime.txt").write_text(locked, "utf-8")
+    awk = install.split(" && ")[0]
+    subprocess.run(["sh", "-c", awk], cwd=tmp_path, check=True, env={"LEAVE_OUT": out, "PATH": os.environ["PATH"]})
+    left = (folder / "image.txt").read_text("utf-8")
+
+    before, after = (
+        dict(re.findall(r"^([a-z0-9][^\n=]*)==(.*?)(?=^[a-z0-9]|\Z)", t, re.S | re.M)) for t in (locked, left)
+    )
+    assert before.keys() - after.keys() == set(out.split()) & before.keys()
+    assert all(before[name].strip() == text.strip() for name, text in after.items())
 
 
 def test_the_last_stage_is_small_and_has_no_rights() -> None:

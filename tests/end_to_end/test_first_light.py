@@ -143,7 +143,7 @@ def test_everybody_who_can_be_told_is_told_once(house: House, campaign: str) -> 
         lambda c: (
             c
             if c["state"] == "finished"
-            and c["outcomes"]["reached"] == CHINESE + VIETNAMESE + 17 - 1
+            and c["outcomes"]["delivered"] == CHINESE + VIETNAMESE + 17 - 1
             and c["outcomes"]["failed"] == 1
             else None
         ),
@@ -155,7 +155,7 @@ def test_everybody_who_can_be_told_is_told_once(house: House, campaign: str) -> 
     outcomes = coverage["outcomes"]
     assert outcomes["planned"] == 212
     assert outcomes["failed"] == 1
-    parts = ("reached", "in_flight", "failed", "ambiguous", "pending")
+    parts = ("accepted", "delivered", "failed", "suppressed", "cancelled", "ambiguous", "pending")
     assert sum(outcomes[part] for part in parts) == outcomes["planned"]
     told = house.world.told()
     assert len(told) == 211

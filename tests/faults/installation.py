@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 
@@ -24,6 +25,7 @@ from notifier.standins.runner import DEFAULT_ACCOUNT
 from tests.faults.proxy import Proxy
 from tests.world import World, free_port, wait_for
 from tocsin.access.keys import Keys
+from tocsin.kafka import Topics
 from tocsin.migrations.run import upgrade
 from tocsin.services import registry
 from tocsin.settings import DEMO_TWILIO_TOKEN
@@ -31,6 +33,7 @@ from tocsin.wiring import clock_of
 
 ROOT = Path(__file__).parents[2]
 LEASE_SECONDS = 2
+MOST_AWAY = 2
 STARTING = 240.0
 """How long a machine with much else to do may take to start a process."""
 KEY = "k1:BwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAhIiMkJSY="
@@ -127,6 +130,12 @@ class Installation:
         self.folder = folder
         self.world = world
         self.database_url = database_url
+        self.bootstrap = ""
+        """Kafka's address; empty where the installation has none."""
+        self.prefix = f"t{uuid4().hex[:12]}"
+        """Of its topics and groups."""
+        self.provider: Proxy | None = None
+        """What stands before the SMS provider, where it was asked to be slow."""
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._settings: dict[str, Any] = {
@@ -157,6 +166,16 @@ class Installation:
         }
         self.processes: dict[str, Process] = {}
         self.keys: dict[str, str] = {}
+
+    def with_kafka(self, bootstrap: str) -> None:
+        """Let processes that are added from now on use these brokers, with topics of their own there."""
+        self.bootstrap = bootstrap
+        names = {"topic_prefix": self.prefix, "group_prefix": self.prefix}
+        self._settings["kafka"] = {"bootstrap_servers": [bootstrap], "partitions": 4, **names}
+
+    @property
+    def topics(self) -> Topics:
+        return Topics(self.prefix)
 
     def add(self, name: str, *roles: str, **settings: Any) -> Process:
         """A process, not started. `settings` go before those of the installation."""
@@ -197,18 +216,25 @@ class Installation:
 
 
 @contextmanager
-def installation(folder: Path, database_url: str, *, slow_by: float = 0.0, **settings: Any) -> Iterator[Installation]:
-    """An installation without processes yet. `slow_by`: seconds that each answer of the SMS provider takes longer."""
+def installation(
+    folder: Path, database_url: str, *, slow_by: float = 0.0, bootstrap: str = "", **settings: Any
+) -> Iterator[Installation]:
+    """An installation without processes yet. `slow_by`: seconds that each answer of the SMS provider takes longer;
+    `bootstrap`: where its Kafka is."""
     folder.mkdir(parents=True, exist_ok=True)
     world = World(folder)
     with ExitStack() as stack:
         stack.callback(world.close)
+        proxy = None
         if slow_by:
             provider = urlsplit(world.twilio_url)
             proxy = stack.enter_context(Proxy(provider.hostname or "", provider.port or 0, delay=slow_by))
             world.twilio_url = f"http://127.0.0.1:{proxy.port}"
         opened = Installation(folder, database_url, world, **settings)
+        opened.provider = proxy
         stack.callback(opened.close)
+        if bootstrap:
+            opened.with_kafka(bootstrap)
         opened.prepare()
         yield opened
 
@@ -216,7 +242,9 @@ def installation(folder: Path, database_url: str, *, slow_by: float = 0.0, **set
 class Reaper:
     """Kills one process every few seconds and starts it again, in a thread, until the block ends.
 
-    It takes those that are at work, whatever at: one that is killed while it still starts does nothing worth killing.
+    It takes those that are at work, whatever at: one that is killed while it still starts does nothing worth killing;
+    and of these one that was killed least often. No more than two are away at a time, however slow the machine: where
+    nobody gets to work nothing is tried.
     """
 
     def __init__(self, processes: Sequence[Process], rng: random.Random, *, every: tuple[float, float]) -> None:
@@ -226,6 +254,10 @@ class Reaper:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
         self.killed: list[str] = []
+
+    def has_killed_all(self) -> bool | None:
+        """Whether each was killed at least once; None when not."""
+        return {process.name for process in self._processes} <= set(self.killed) or None
 
     def __enter__(self) -> Reaper:
         self._thread.start()
@@ -238,9 +270,10 @@ class Reaper:
     def _run(self) -> None:
         while not self._stop.wait(self._rng.uniform(*self._every)):
             at_work = [process for process in self._processes if (process.readiness() or (0, ""))[0] == 200]
-            if not at_work:
+            if not at_work or len(at_work) <= len(self._processes) - MOST_AWAY:
                 continue
-            process = self._rng.choice(at_work)
+            least = min(self.killed.count(process.name) for process in at_work)
+            process = self._rng.choice([one for one in at_work if self.killed.count(one.name) == least])
             process.kill()
             self.killed.append(process.name)
             process.start()

@@ -29,7 +29,10 @@ from notifier.standins.outcomes import ordinary_numbers
 from playbooks.automation import MOVES_BY
 from playbooks.automation import NAME as AUTOMATION
 from playbooks.duties.register import DutyRegister
+from playbooks.runs.run import Run
+from tests.faults.detector import Detector
 from tests.faults.installation import Installation
+from tests.relayed import assert_relayed_completely
 from tests.world import wait_for
 from tocsin.story.people import BOUNCING, CHINESE, ENGLISH, VIETNAMESE, Person, people
 
@@ -71,12 +74,20 @@ class Night:
         self.marked = 0
         """How many are marked as told or not, nobody knows; after `check`."""
 
-    def declare(self) -> None:
-        """The alert, twice; triage; the facts."""
+    def declare(self, detector: Detector | None = None) -> None:
+        """The alert, twice, by HTTP or from a detector by Kafka; triage; the facts."""
         alert = files("tocsin.story").joinpath("alert.wazuh.json").read_bytes()
-        receipt = self.command("siem", "POST", "/v1/alerts/wazuh", content=alert)
-        assert self.command("siem", "POST", "/v1/alerts/wazuh", content=alert)["outcome"] == "duplicate"
-        self.incident_id = receipt["incident_id"]
+        if detector is None:
+            receipt = self.command("siem", "POST", "/v1/alerts/wazuh", content=alert)
+            assert self.command("siem", "POST", "/v1/alerts/wazuh", content=alert)["outcome"] == "duplicate"
+            self.incident_id = receipt["incident_id"]
+        else:
+            detector.send([alert, alert])
+            self.incident_id = self.eventually(
+                "/v1/incidents",
+                lambda page: page["items"][0]["incident_id"] if page["items"] else None,
+                "the incident",
+            )
         here = f"/v1/incidents/{self.incident_id}"
         self.command("analyst", "POST", f"{here}/transitions", json={"transition": "triage", "comment": "Real."})
         facts = {**FACTS, "persons_affected": len(self.people)}
@@ -124,9 +135,7 @@ class Night:
 
         def is_over(coverage: dict[str, Any]) -> dict[str, Any] | None:
             last.update(coverage)
-            return (
-                coverage if coverage["state"] == "finished" and coverage["outcomes"]["in_flight"] <= BY_MAIL else None
-            )
+            return coverage if coverage["state"] == "finished" and coverage["outcomes"]["accepted"] <= BY_MAIL else None
 
         try:
             over: dict[str, Any] = self.eventually(path, is_over, "the campaign to finish")
@@ -174,17 +183,40 @@ class Night:
 
     def check(self) -> None:
         """What must hold, whatever happened: coverage adds up, everybody was told once or it is marked, and the record
-        says the same as the tables and the world."""
+        says the same as the tables and the world. Where a relay takes part: its topic has every event, in order."""
         coverage = self.wait_until_over()
         outcomes = coverage["outcomes"]
         assert outcomes["planned"] == len(self.people)
-        parts = ("reached", "in_flight", "failed", "ambiguous", "pending")
+        parts = ("accepted", "delivered", "failed", "suppressed", "cancelled", "ambiguous", "pending")
         assert sum(outcomes[part] for part in parts) == outcomes["planned"], outcomes
         with self.installation.record() as record:
             wait_for(lambda: True if automation_is_done(self.installation.database_url, record) else None, "automation")
             self._check_record(record)
             self.marked = len(self.marked_in(record))
+            if self.installation.bootstrap:
+                topic = self.installation.topics.events
+                assert_relayed_completely(record, self.installation.bootstrap, topic, patience=PATIENCE)
         self._check_world(self.marked)
+
+    def how_it_ended(self, record: Record) -> dict[str, object]:
+        """All that an auditor would compare between two nights: the incident, each duty, each step, the outcomes."""
+        incident = record.load(Incident, UUID(self.incident_id))
+        register = record.load(DutyRegister, DutyRegister.id_for(incident.id))
+        run = record.load(Run, Run.id_for(incident.id, "personal-data-breach"))
+        campaign = record.load(Campaign, UUID(self.campaign_id))
+        return {
+            "phase": incident.phase,
+            "facts": sorted(incident.facts),
+            "grades": {scheme: grade.level for scheme, grade in incident.grades.items()},
+            "duties": sorted(
+                (state.duty.rule, str(state.duty.status), state.is_open, state.missed, state.lifted)
+                for state in register.duties.values()
+            ),
+            "steps": {step: (state.open, state.outcome) for step, state in run.steps.items()},
+            "campaign": campaign.status,
+            "told": sum(count for outcome, count in campaign.outcomes.items() if outcome != "failed"),
+            "failed": campaign.outcomes["failed"],
+        }
 
     def marked_in(self, record: Record) -> set[UUID]:
         """Those of whom the record says that nobody can know whether they were told."""

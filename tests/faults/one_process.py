@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 from importlib.resources import files
 
+import tocsin.sending
 from incidents.facts import OrganisationProfile
 from notifier.deliveries import Timing
 from notifier.standins.outcomes import NUMBER_RANGES
@@ -30,7 +31,13 @@ TIMING = Timing(
 """The simulated world answers at once, so it is asked sooner than a real provider."""
 
 
+ANSWER_SECONDS = 10.0
+"""So it takes a message, too: who dies while it waits for that is not waited for as long as for a real server."""
+
+
 def main(settings_json: str, roles: list[str]) -> None:
+    sending = vars(tocsin.sending)
+    sending["EmailSettings"] = partial(sending["EmailSettings"], content_timeout=ANSWER_SECONDS)
     settings = load_settings(**json.loads(settings_json))
     set_up_logs(settings.log_level)
     opens = partial(

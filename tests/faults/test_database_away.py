@@ -14,19 +14,22 @@ from tests.faults.installation import installation
 from tests.faults.night import Night, crowd
 from tests.faults.postgres import own_postgres
 from tests.faults.proxy import Proxy
-from tests.servers import fresh_database
+from tests.servers import fresh_database, kafka
 from tests.world import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-AWAY_SECONDS = float(os.environ.get("TOCSIN_TEST_AWAY_SECONDS", "10"))
+AWAY_SECONDS = float(os.environ.get("TOCSIN_TEST_AWAY_SECONDS", "30"))
 
 
 def test_the_server_stops_in_the_middle_of_a_campaign_and_of_commands(tmp_path: Path) -> None:
-    with own_postgres() as server, installation(tmp_path / "house", server.url, slow_by=0.3) as house:
+    with (
+        own_postgres() as server,
+        installation(tmp_path / "house", server.url, slow_by=0.3, bootstrap=kafka()) as house,
+    ):
         house.add("api", "api").start()
         for number in (1, 2):
-            house.add(f"worker-{number}", "playbooks", "projections", "notifier").start()
+            house.add(f"worker-{number}", "playbooks", "projections", "notifier", "relay").start()
         house.ready()
         night = Night(house, crowd(100))
         night.declare()
@@ -50,14 +53,17 @@ def test_the_server_stops_in_the_middle_of_a_campaign_and_of_commands(tmp_path: 
 def test_a_connection_that_hangs_is_given_up(tmp_path: Path) -> None:
     """A worker's network falls silent: packets are taken, no answer comes, nothing breaks. Its work goes to another,
     and when the network speaks again it works too."""
-    with fresh_database("postgresql", tmp_path) as url, installation(tmp_path / "house", url, slow_by=0.3) as house:
+    with (
+        fresh_database("postgresql", tmp_path) as url,
+        installation(tmp_path / "house", url, slow_by=0.3, bootstrap=kafka()) as house,
+    ):
         address = make_url(url)
         assert address.port is not None
         with Proxy(address.host or "", address.port) as proxy:
             through = address.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
             house.add("api", "api").start()
-            near = house.add("near", "playbooks", "projections", "notifier")
-            far = house.add("far", "playbooks", "projections", "notifier", database_url=through)
+            near = house.add("near", "playbooks", "projections", "notifier", "relay")
+            far = house.add("far", "playbooks", "projections", "notifier", "relay", database_url=through)
             far.start()
             house.ready("api", "far")
             near.start()

@@ -10,16 +10,19 @@ import pytest
 from tests.faults.installation import installation
 from tests.faults.night import Night, crowd
 from tests.faults.test_standing_still import held_by
-from tests.servers import fresh_database
+from tests.servers import fresh_database, kafka
 from tests.world import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_told_to_end_in_the_middle_of_a_campaign(tmp_path: Path) -> None:
-    with fresh_database("postgresql", tmp_path) as url, installation(tmp_path / "house", url, slow_by=0.3) as house:
+    with (
+        fresh_database("postgresql", tmp_path) as url,
+        installation(tmp_path / "house", url, slow_by=0.3, bootstrap=kafka()) as house,
+    ):
         house.add("api", "api").start()
-        rest = house.add("rest", "playbooks", "projections")
+        rest = house.add("rest", "playbooks", "projections", "relay")
         rest.start()
         first = house.add("first", "notifier")
         first.start()

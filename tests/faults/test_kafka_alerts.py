@@ -256,6 +256,21 @@ def _turns(consumer: Any, reached: threading.Event, over: threading.Event) -> No
         consumer.turn()
 
 
+def test_duplicates_in_any_order_and_any_partition(url: str) -> None:
+    """Each alert three times, all shuffled over three partitions that two intakes read at the same time."""
+    with installation(url, kafka(), batch_alerts=10) as here:
+        here.kafka.make_topic(here.kafka.topics.alerts("wazuh"), partitions=3)
+        copies = [(number, partition) for number in range(40) for partition in range(3)]
+        random.Random(SEED).shuffle(copies)
+        for partition in range(3):
+            here.send([alert(number) for number, at in copies if at == partition], partition=partition)
+        with running(here, "one"), running(here, "other"):
+            wanted = {("wazuh", partition): 40 for partition in range(3)}
+            wait_for(lambda: here.offsets() == wanted or None, "everything")
+
+        assert here.check_sums().received == titles(range(40))
+
+
 def test_two_intakes_meet_at_one_incident(url: str) -> None:
     """Alerts of one incident in two partitions, taken in at the same time: one incident, each alert in it once."""
     with installation(url, kafka(), batch_alerts=10) as here:

@@ -1,67 +1,95 @@
-"""The story of First light on one PostgreSQL with many processes: undisturbed, and while one is killed every few
-seconds."""
+"""The story of First light on PostgreSQL and Kafka with many processes: undisturbed, and while one is killed every few
+seconds. Both end alike."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.faults.detector import Detector
 from tests.faults.installation import Installation, Reaper, installation
-from tests.faults.night import Night, crowd
-from tests.servers import fresh_database
+from tests.faults.night import Night
+from tests.servers import fresh_database, kafka
 from tests.world import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 SEED = 20261122
+EVERY = (1.5, 3.0)
+"""Seconds between two kills."""
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[Installation]:
-    """One API, two of each kind of worker; not started."""
-    with fresh_database("postgresql", tmp_path) as url, installation(tmp_path / "house", url, slow_by=0.2) as house:
-        house.add("api", "api")
+@contextmanager
+def house(folder: Path) -> Iterator[Installation]:
+    """One API, one relay, two of each other kind of worker; started. Alerts come in by Kafka, events go out by it."""
+    with (
+        fresh_database("postgresql", folder) as url,
+        installation(folder / "house", url, slow_by=0.2, bootstrap=kafka()) as opened,
+    ):
+        opened.add("api", "api")
+        opened.add("relay", "relay")
         for number in (1, 2):
-            for role in ("playbooks", "projections", "notifier"):
-                house.add(f"{role}-{number}", role)
-        yield house
+            for role in ("playbooks", "projections", "notifier", "intake"):
+                opened.add(f"{role}-{number}", role)
+        for process in opened.processes.values():
+            process.start()
+        yield opened
 
 
-def start(house: Installation) -> None:
-    for process in house.processes.values():
-        process.start()
+def end(opened: Installation) -> None:
+    """All end in good order, the relay and the API last."""
+    first = [process for name, process in opened.processes.items() if name not in ("api", "relay")]
+    assert {process.end() for process in [*first, opened.processes["relay"], opened.processes["api"]]} == {0}
 
 
-def test_many_processes_play_one_story(house: Installation) -> None:
-    start(house)
-    house.ready()
-    night = Night(house)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """How the night ends when nothing goes wrong."""
+    with house(tmp_path_factory.mktemp("undisturbed")) as opened:
+        opened.ready()
+        night = Night(opened)
+        with Detector(opened) as detector:
+            night.declare(detector)
+            night.approve()
+            night.waive_one_duty()
+            night.wait_until_told(0.9)
+        night.check()
+        with opened.record() as record:
+            detector.check(record)
+            ended = night.how_it_ended(record)
+        assert night.marked == 0
+        end(opened)
+        assert "Traceback" not in opened.logs()
+        return ended
 
-    night.declare()
-    night.approve()
-    night.waive_one_duty()
-    night.check()
 
-    workers = [process for process in house.processes.values() if process.name != "api"]
-    assert {process.end() for process in [*workers, house.processes["api"]]} == {0}
-    assert "Traceback" not in house.logs()
+def test_many_processes_play_one_story(undisturbed: dict[str, Any]) -> None:
+    assert undisturbed["campaign"] == "finished"
+    assert undisturbed["failed"] == 1
+    assert undisturbed["duties"]
 
 
-def test_one_process_is_killed_every_few_seconds(house: Installation) -> None:
-    start(house)
-    house.ready("api")
-    night = Night(house, crowd(150))
-    dice = random.Random(SEED)
+def test_one_process_is_killed_every_few_seconds(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    with house(tmp_path) as opened:
+        opened.ready("api")
+        night = Night(opened)
+        processes = list(opened.processes.values())
+        with Reaper(processes, random.Random(SEED), every=EVERY) as reaper, Detector(opened) as detector:
+            night.declare(detector)
+            night.approve()
+            night.waive_one_duty()
+            night.wait_until_told(0.9)
+            wait_for(reaper.has_killed_all, "each process to have been killed", patience=300)
 
-    with Reaper(list(house.processes.values()), dice, every=(2.0, 4.0)) as reaper:
-        night.declare()
-        night.approve()
-        night.waive_one_duty()
-        night.wait_until_told(0.9)
-    assert len(reaper.killed) >= 3
-
-    wait_for(lambda: True if all(p.is_running() for p in house.processes.values()) else None, "all to run again")
-    night.check()
+        wait_for(lambda: True if all(process.is_running() for process in processes) else None, "all to run again")
+        night.check()
+        with opened.record() as record:
+            detector.check(record)
+            wait_for(lambda: night.how_it_ended(record) == undisturbed or None, f"the same end as {undisturbed}")
+        opened.ready()
+        end(opened)

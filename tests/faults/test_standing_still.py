@@ -8,26 +8,31 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from incidents.clock import SystemClock
 from incidents.record.database import open_engine
 from incidents.record.leases import Leases
 from incidents.record.partitioned import Divisions
+from notifier.deliveries.tables import campaign_recipients, delivery_batches
 from playbooks.automation import NAME as AUTOMATION
 from tests.faults.installation import LEASE_SECONDS, Installation, Process, installation
 from tests.faults.night import Night, crowd
-from tests.servers import fresh_database
+from tests.servers import fresh_database, kafka
 from tests.world import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-EVERYTHING = ("playbooks", "projections", "notifier")
+EVERYTHING = ("playbooks", "projections", "notifier", "relay")
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[Installation]:
     """One API and two that do all the work; the API runs, the first of the two works alone."""
-    with fresh_database("postgresql", tmp_path) as url, installation(tmp_path / "house", url, slow_by=0.3) as house:
+    with (
+        fresh_database("postgresql", tmp_path) as url,
+        installation(tmp_path / "house", url, slow_by=0.3, bootstrap=kafka()) as house,
+    ):
         house.add("api", "api").start()
         house.add("first", *EVERYTHING).start()
         house.add("second", *EVERYTHING)
@@ -98,3 +103,60 @@ def test_who_was_stopped_knows_at_once_that_it_holds_nothing(house: Installation
     engine.dispose()
     night.approve()
     night.check()
+
+
+def test_what_a_notifier_writes_late_is_refused(tmp_path: Path) -> None:
+    """It stops with messages on the wire; another takes its batch over and tells the rest. When it goes on it has
+    answers of the provider in hand for a batch that is not its own any more."""
+    with (
+        fresh_database("postgresql", tmp_path) as url,
+        installation(tmp_path / "house", url, slow_by=0.1, bootstrap=kafka()) as house,
+    ):
+        house.add("api", "api").start()
+        house.add("rest", "playbooks", "projections", "relay").start()
+        first, second = house.add("first", "notifier"), house.add("second", "notifier")
+        first.start()
+        house.ready("api", "rest", "first")
+        night = Night(house)
+        assert house.provider is not None
+        night.declare()
+        house.provider.silent()
+        night.approve()
+        wait_for(lambda: texts_are_on_the_wire(house) or None, "texts to be on the wire")
+        first.pause()
+        house.provider.speak()
+
+        second.start()
+        wait_for(lambda: "batch.taken-over" in second.log() or None, "the second to take the batch over")
+        night.check()
+        told, rows = house.world.told(), deliveries_of(house)
+        first.go_on()
+        wait_for(lambda: "batch.lost" in first.log() or None, "the first to be refused")
+        house.ready("first")
+
+        night.check()
+        assert house.world.told() == told, "it sent nothing more"
+        assert deliveries_of(house) == rows, "it changed nothing"
+
+
+def texts_are_on_the_wire(house: Installation) -> bool:
+    """Whether a batch of texts is held and some of its people may be written to."""
+    marked = (delivery_batches.c.channel == "sms") & (delivery_batches.c.wire_to >= delivery_batches.c.first)
+    engine = open_engine(house.database_url)
+    try:
+        with engine.connect() as connection:
+            return connection.execute(select(delivery_batches.c.number).where(marked)).first() is not None
+    finally:
+        engine.dispose()
+
+
+def deliveries_of(house: Installation) -> list[tuple[object, ...]]:
+    """What the tables say of every person and of every batch."""
+    engine = open_engine(house.database_url)
+    try:
+        with engine.connect() as connection:
+            people = select(campaign_recipients.c.recipient_id, campaign_recipients.c.outcome)
+            batches = select(delivery_batches.c.number, delivery_batches.c.fence, delivery_batches.c.state)
+            return sorted(tuple(map(str, row)) for wanted in (people, batches) for row in connection.execute(wanted))
+    finally:
+        engine.dispose()

@@ -13,7 +13,7 @@ from playbooks.duties.register import DutyRegister
 from tests.faults.installation import installation
 from tests.faults.night import Night
 from tests.faults.wrong_clock import wrong_clock
-from tests.servers import fresh_database
+from tests.servers import fresh_database, kafka
 from tests.world import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -22,10 +22,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 @pytest.mark.parametrize("seconds", [3600, -3600], ids=["fast", "slow"])
 def test_an_hour_wrong_on_one_worker(tmp_path: Path, seconds: int) -> None:
     began = datetime.now(UTC)
-    with fresh_database("postgresql", tmp_path) as url, installation(tmp_path / "house", url) as house:
+    with (
+        fresh_database("postgresql", tmp_path) as url,
+        installation(tmp_path / "house", url, bootstrap=kafka()) as house,
+    ):
         house.add("api", "api").start()
-        right = house.add("right", "playbooks", "projections", "notifier")
-        wrong = house.add("wrong", "playbooks", "projections", "notifier")
+        right = house.add("right", "playbooks", "projections", "notifier", "relay")
+        wrong = house.add("wrong", "playbooks", "projections", "notifier", "relay")
         wrong.start(**wrong_clock(seconds, tmp_path))
         house.ready("api", "wrong")
         right.start()

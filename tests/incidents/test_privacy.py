@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from incidents.errors import InvalidInput
-from incidents.privacy import find_contacts, mask_contacts, mask_json, mask_tree, refuse_contacts
+from incidents.privacy import find_contacts, has_contacts, mask_contacts, mask_json, mask_tree, refuse_contacts
 
 MASKED = [
     ("write to zhang.wei@example.com now", "write to [email] now"),
@@ -227,6 +227,22 @@ _LEAVES = (
 @given(st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXTS, inner, max_size=4)))
 def test_a_written_json_text_is_masked_as_its_value_is(value: Any) -> None:
     assert json.loads(mask_json(to_json(value).decode())) == mask_tree(value)
+
+
+@given(st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXTS, inner, max_size=4)))
+def test_nothing_is_masked_in_what_has_no_contacts(value: Any) -> None:
+    text = to_json(value).decode()
+    if not has_contacts(text):
+        assert mask_json(text) == text
+        as_texts = json.loads(text, parse_float=lambda number: str(float(number)), parse_int=str)
+        assert mask_tree(as_texts) == as_texts
+
+
+@pytest.mark.parametrize("value", ["13800138000", 13800138000, -13800138000, 13800138000.0, "a@b.cn", "+2905123"])
+def test_contacts_are_noticed_wherever_they_are(value: Any) -> None:
+    for around in (value, [value], {"a": {"b": ["x" * 90, value]}}, {str(value): 1}, [f"{'x ' * 50}{value}"]):
+        assert has_contacts(to_json(around).decode())
+        assert has_contacts(json.dumps(around, indent=2))
 
 
 def test_what_must_stay_beside_a_contact_does_not_hide_it() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import io
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,9 +27,15 @@ from notifier.campaigns.service import CampaignView
 from notifier.channels.channel import Channel
 from notifier.channels.email import EmailChannel, EmailSettings
 from notifier.channels.sms import SmsChannel, SmsSettings
+from notifier.channels.spoken import thanks_in
 from notifier.channels.twilio_http import PooledTwilioHttpClient
+from notifier.channels.voice import VoiceChannel, VoiceSettings
 from notifier.deliveries import BatchHints, Timing
+from notifier.deliveries.order import ChannelOrder
+from notifier.deliveries.rows_events import EVENTS as ROWS_EVENTS
 from notifier.deliveries.tables import deliveries
+from notifier.letters.events import EVENTS as LETTER_EVENTS
+from notifier.pacing.provider import Provider
 from notifier.receipts.callback_url import CallbackUrls
 from notifier.standins.dropping_http import HttpStandin
 from notifier.standins.outbox_store import OutboxStore
@@ -55,6 +61,9 @@ FAST = Timing(
     max_tries=5,
     max_repeats=2,
     hold=timedelta(milliseconds=300),
+    most_hold=timedelta(milliseconds=300),
+    first_rest=timedelta(milliseconds=50),
+    most_rest=timedelta(milliseconds=400),
 )
 """Times small enough to wait for; tests wait for states, never for times."""
 
@@ -118,10 +127,12 @@ class House:
     def context(self, actor: str = AUTHOR, command_id: UUID | None = None) -> Context:
         return Context.of_command(actor, self.clock, command_id=command_id)
 
-    def audience(self, rows: Sequence[tuple[str, str, str, str, str]]) -> Audience:
-        return self.notifier.audiences.import_csv(io.BytesIO(audience_csv(rows)), self.context())
+    def audience(self, rows: Sequence[tuple[str, str, str, str, str]] | str) -> Audience:
+        """Import these rows, or this CSV."""
+        csv = rows.encode() if isinstance(rows, str) else audience_csv(rows)
+        return self.notifier.audiences.import_csv(io.BytesIO(csv), self.context())
 
-    def started(self, rows: Sequence[tuple[str, str, str, str, str]], **draft: Any) -> CampaignView:
+    def started(self, rows: Sequence[tuple[str, str, str, str, str]] | str, **draft: Any) -> CampaignView:
         """A campaign to these people, drafted, approved by another and started."""
         campaigns = self.notifier.campaigns
         audience = self.audience(rows)
@@ -188,6 +199,16 @@ def receipts_app(house: House) -> FastAPI:
             return Response(status_code=403)
         return Response(status_code=204)
 
+    @app.post("/v1/receipts/twilio/keypress")
+    async def key(request: Request) -> Response:
+        form = await request.form()
+        params = {name: [str(value) for value in form.getlist(name)] for name in form}
+        accept = house.notifier.receipts
+        assert accept is not None
+        signature = request.headers.get("X-Twilio-Signature")
+        confirmed = await asyncio.to_thread(accept.accept_key, str(request.url), params, signature)
+        return Response(thanks_in(request.query_params.get("lang", "")) if confirmed else "", media_type="text/xml")
+
     return app
 
 
@@ -199,47 +220,57 @@ async def open_house(
     timing: Timing = FAST,
     standin_settings: StandinSettings | None = None,
     worker: str = "worker-1",
-    channels: dict[str, Channel] | None = None,
+    channels: Mapping[str, Channel | Sequence[Provider]] | None = None,
     with_callbacks: bool = True,
     batch: int = 64,
     batch_size: int = 8,
     hints: BatchHints | None = None,
     sms_timeout: float = 5.0,
+    partition_from: int = 0,
+    voice: bool = False,
+    channel_order: ChannelOrder = ChannelOrder(),
+    more_channels: dict[str, Channel] | None = None,
+    more_numbers: Sequence[str] = (),
+    most_messages: int = 200_000,
+    **wiring: Any,
 ) -> AsyncIterator[House]:
-    """Open everything; `channels` replaces the real ones."""
+    """Open everything; `channels` replaces the real ones, `wiring` goes to `build_notifier` as it is."""
     clock = SystemClock()
     address = url or database_address(folder)
     database = open_engine(address)
     create_tables(database)
-    store = OutboxStore(folder / "outbox.sqlite")
+    store = OutboxStore(folder / "outbox.sqlite", max_messages=most_messages)
     settings = standin_settings or StandinSettings(auth_token=TOKEN, step_delay=0.01)
     standins = Standins(store, settings)
-    with open_record(address, Registry(EVENTS)) as record:
+    with open_record(address, Registry([*EVENTS, *ROWS_EVENTS, *LETTER_EVENTS])) as record:
         async with standins:
             house = House(database, record, clock, None, standins)  # type: ignore[arg-type]
             door = HttpStandin(receipts_app(house), "127.0.0.1", 0)
             await door.start()
             callbacks = CallbackUrls(f"http://127.0.0.1:{door.port}", SECRET)
             real = channels or real_channels(
-                standins, clock, callbacks if with_callbacks else None, sms_timeout=sms_timeout
+                standins, clock, callbacks if with_callbacks else None, sms_timeout=sms_timeout, voice=voice
             )
             house.notifier = build_notifier(
                 database,
                 record,
                 clock,
                 keys=KEYS,
-                channels=real,
-                drill_channels=real_channels(standins, clock, None),
+                channels={**real, **(more_channels or {})},
+                drill_channels=real_channels(standins, clock, None, voice=voice),
+                channel_order=channel_order,
                 worker=worker,
                 rng=random.Random(7),
                 callbacks=callbacks,
                 twilio_tokens=[TOKEN],
                 public_url=PUBLIC_URL,
                 timing=timing,
-                extra_numbers=SIMULATED,
+                extra_numbers=(*SIMULATED, *more_numbers),
                 batch=batch,
                 batch_size=batch_size,
                 hints=hints,
+                partition_from=partition_from,
+                **wiring,
             )
             try:
                 yield house
@@ -251,10 +282,23 @@ async def open_house(
 
 
 def real_channels(
-    standins: Standins, clock: Clock, callbacks: CallbackUrls | None, *, sms_timeout: float = 5.0
+    standins: Standins,
+    clock: Clock,
+    callbacks: CallbackUrls | None,
+    *,
+    sms_timeout: float = 5.0,
+    voice: bool = False,
 ) -> dict[str, Channel]:
-    """SMS and email to the stand-ins."""
+    """SMS and email to the stand-ins, and calls if wanted."""
+    calls: dict[str, Channel] = {
+        "voice": VoiceChannel(
+            VoiceSettings(standins.settings.account_sid, TOKEN, "+15005550006", timeout=sms_timeout),
+            PooledTwilioHttpClient(standins.twilio_url, timeout=sms_timeout),
+            callbacks,
+        )
+    }
     return {
+        **(calls if voice else {}),
         "sms": SmsChannel(
             SmsSettings(standins.settings.account_sid, TOKEN, sender="+15005550006", timeout=sms_timeout),
             PooledTwilioHttpClient(standins.twilio_url, timeout=sms_timeout),

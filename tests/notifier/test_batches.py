@@ -87,6 +87,7 @@ def test_everybody_of_a_group_is_entered_by_one_commit(engine: Engine, clock: Ma
         "failed": 2,
         "ambiguous": 0,
         "suppressed": 0,
+        "cancelled": 0,
     }
     assert Counter(row.state for row in desk.rows()) == {"accepted": 8, "rejected": 2}
     assert [row.state for row in desk.batches()] == ["done"]
@@ -190,7 +191,7 @@ def test_a_held_campaign_lets_nobody_else_be_written(engine: Engine, clock: Manu
     fault = ended(seats[:1], clock, Outcome(Verdict.CAMPAIGN_FAULT, "535"))
     assert book.commit([Change(mine, fault, wire_to=8)]) == [Answer.RESTS]
     assert mark(other, theirs, 18) is Answer.RESTS, "another worker hears of it at its next mark"
-    assert other.commit([Change(theirs, ended(others[:5], clock))]) == [Answer.DONE], (
+    assert other.commit([Change(theirs, ended(others[:5], clock))]) == [Answer.RESTS], (
         "outcomes are entered all the same"
     )
     gone = [(seat, untouched(clock.now())) for seat in seats[1:5]]
@@ -267,6 +268,7 @@ def test_people_without_any_channel_are_a_batch_too(engine: Engine, clock: Manua
         "failed": 30,
         "ambiguous": 0,
         "suppressed": 0,
+        "cancelled": 0,
     }
     desk.check_sums()
 
@@ -298,6 +300,7 @@ def test_a_hint_is_followed_a_lost_one_is_found_and_a_stale_one_harmless(engine:
     hints.waiting = [BatchRef(desk.campaign_id, 3)]
     assert {desk.claim(book).campaign_id for _ in range(2)} == {desk.campaign_id}, "number 3 is held: look for others"
     assert book.claim(drill=False, channel="sms") is None
+    assert book.claim(drill=False, channel="email") is None, "each lane looks for itself"
     assert book.has_work()
     with writing(engine) as connection:
         connection.execute(
@@ -305,7 +308,18 @@ def test_a_hint_is_followed_a_lost_one_is_found_and_a_stale_one_harmless(engine:
         )
     assert book.claim(drill=False, channel="email") is None, "it has just looked"
     now[0] += TIMING.look.total_seconds() + 1
+    assert book.claim(drill=False, channel="sms") is None, "another lane looks first"
     assert desk.claim(book).ref.number == 2, "a lost hint is found by looking"
+
+
+def test_a_flood_of_stale_hints_keeps_nobody_from_looking(engine: Engine, clock: ManualClock) -> None:
+    hints = Told()
+    desk = Desk(engine, clock, people(20))
+    book = desk.book(hints=hints)
+    hints.waiting = [BatchRef(UUID(int=number), 1) for number in range(1_000)]
+
+    assert desk.claim(book).ref.number == 1
+    assert len(hints.waiting) > 900, "the rest is looked at later"
 
 
 def test_a_claim_costs_the_same_however_many_batches_are_done(engine: Engine, clock: ManualClock) -> None:
@@ -324,7 +338,7 @@ def test_a_claim_costs_the_same_however_many_batches_are_done(engine: Engine, cl
     book = desk.book()
     lane = delivery_batches.c.channel == "email"
     with reading(engine) as connection:
-        question = book._sendings(False, lane).compile(
+        question = book._claims._sendings(False, lane).compile(
             dialect=engine.dialect, compile_kwargs={"literal_binds": engine.dialect.name == "sqlite"}
         )
         if engine.dialect.name == "sqlite":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -226,22 +228,30 @@ def test_bad_input_changes_nothing(office: Office, record: Record) -> None:
     assert office.service.view(view.campaign_id).version == view.version
 
 
-def test_words_that_changed_since_the_approval_do_not_go_out(office: Office, record: Record, tmp_path: Any) -> None:
-    """The digest covers the template's files: an upgrade between approval and start is noticed."""
-    import shutil
-    from pathlib import Path
+def _upgraded(office: Office, record: Record, root: Path, language: str) -> CampaignService:
+    """A version whose words in one language are others."""
+    whole = Path(__file__).parents[2] / "notifier/templates/personal-data-breach"
+    shutil.copytree(whole, root / "personal-data-breach")
+    words = root / "personal-data-breach" / language / "subject.txt.j2"
+    words.write_text(words.read_text() + "!")
+    return CampaignService(record, office.audiences, Templates(root))
 
+
+def test_words_that_changed_since_the_approval_do_not_go_out(office: Office, record: Record, tmp_path: Path) -> None:
+    """The digest covers the template's files: an upgrade between approval and start is noticed."""
     view = office.asked()
     office.approve(view)
-    root = tmp_path / "templates"
-    shutil.copytree(
-        Path(__file__).parents[2] / "notifier/templates/personal-data-breach", root / "personal-data-breach"
-    )
-    words = root / "personal-data-breach" / "vi" / "subject.txt.j2"
-    words.write_text(words.read_text() + "!")
-    upgraded = CampaignService(record, office.audiences, Templates(root))
     with pytest.raises(IllegalTransition):
-        upgraded.start(office.lan(), view.campaign_id)
+        _upgraded(office, record, tmp_path, "zh-Hans").start(office.lan(), view.campaign_id)
+
+
+def test_words_in_a_language_that_nobody_of_the_audience_reads_change_nothing(
+    office: Office, record: Record, tmp_path: Path
+) -> None:
+    view = office.asked()
+    office.approve(view)
+    started = _upgraded(office, record, tmp_path, "vi").start(office.lan(), view.campaign_id)
+    assert started.status == "started"
 
 
 def test_preview_shows_an_invented_person(office: Office) -> None:

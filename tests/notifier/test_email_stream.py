@@ -63,7 +63,7 @@ class Pile:
         if self.closed:
             self._wake()
 
-    def give_back(self, one: Parcel, *, counted: bool = False) -> None:
+    def give_back(self, one: Parcel, *, counted: bool = False, failure: Outcome | None = None) -> None:
         assert not one.written, "what was written cannot be untried"
         self.returned[one.message.address] += 1
         if sum(self.returned.values()) >= self._returns > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from incidents.errors import IllegalTransition
 from notifier.audience.tables import audiences
-from notifier.campaigns.forecast import Tariff, forecast
+from notifier.campaigns.forecast import Forecast, Tariff, Work, forecast, judged, texting_ends
+from notifier.pacing.quiet import Hours
 from notifier.templates.segments import is_gsm7, segments
 from tests.notifier.house import VALUES, open_house
 
@@ -119,3 +121,49 @@ def test_other_texts_are_cut_between_surrogate_pairs(text: str) -> None:
 @given(st.integers(0, 500), st.sampled_from(["a", "€", "中", "😀"]), st.sampled_from(["a", "€", "中", "😀"]))
 def test_a_longer_text_never_takes_fewer(count: int, many: str, last: str) -> None:
     assert segments(many * count) <= segments(many * count + last)
+
+
+NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+SLOW = Tariff(sms_segments_per_second=1, sms_senders=1, emails_per_second=100)
+
+
+def against(tariff: Tariff, segments: dict[str, int], deadline: datetime | None, *, with_email: int = 0) -> Forecast:
+    people = sum(segments.values())
+    found = forecast(tariff, {"en": 1}, {(country, "en"): count for country, count in segments.items()}, people)
+    work = Work(segments=segments, mails=0)
+    return judged(found, tariff, work, now=NOW, deadline=deadline, with_email=with_email, recipients=people)
+
+
+def test_a_forecast_says_whether_the_deadline_can_be_met() -> None:
+    assert against(SLOW, {"GB": 3600}, None).in_time is None
+    just = against(SLOW, {"GB": 3600}, NOW + timedelta(hours=1))
+    assert (just.in_time, just.more_senders, just.ends_at) == (True, None, NOW + timedelta(hours=1))
+
+
+def test_what_cannot_be_met_says_by_how_much_more_it_could() -> None:
+    """Ten hours of segments in two: four more senders like the one there is; or email, where people have it."""
+    late = against(SLOW, {"GB": 36_000}, NOW + timedelta(hours=2), with_email=34_000)
+    assert late.in_time is False
+    assert late.late_seconds == 8 * 3600
+    assert late.more_senders == 4
+    assert late.by_email_seconds == pytest.approx(2_000, rel=0.01)
+
+
+def test_no_number_of_senders_helps_where_a_country_takes_no_more() -> None:
+    tariff = SLOW.model_copy(update={"sms_by_country": {"CN": 1.0}})
+    late = against(tariff, {"CN": 36_000, "GB": 10}, NOW + timedelta(hours=2))
+    assert (late.in_time, late.more_senders) == (False, None)
+    passed = against(tariff, {"CN": 36_000}, NOW + timedelta(days=2))
+    assert passed.in_time is True
+    assert against(tariff, {"CN": 10}, NOW - timedelta(hours=1)).in_time is False
+
+
+def test_hours_of_rest_count_in_the_forecast() -> None:
+    """From ten in the morning in London: eleven hours until the evening, the rest after the next eight o'clock."""
+    tariff = SLOW.model_copy(update={"quiet": Hours(time(21), time(8))})
+    second = timedelta(seconds=1)
+    assert abs(texting_ends(tariff, {"GB": 3600}, NOW) - NOW - timedelta(hours=1)) < second
+    ends = texting_ends(tariff, {"GB": 14 * 3600}, NOW)
+    assert abs(ends - datetime(2026, 11, 21, 11, 0, tzinfo=UTC)) < second
+    at_night = datetime(2026, 11, 20, 23, 0, tzinfo=UTC)
+    assert texting_ends(tariff, {"GB": 1}, at_night) > datetime(2026, 11, 21, 8, 0, tzinfo=UTC)

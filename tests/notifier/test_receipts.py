@@ -130,6 +130,7 @@ def test_a_receipt_moves_the_delivery(desk: Desk) -> None:
         "failed": 0,
         "ambiguous": 0,
         "suppressed": 0,
+        "cancelled": 0,
     }
 
 

@@ -41,7 +41,14 @@ def test_everybody_is_told_once_in_their_own_language(tmp_path: Path) -> None:
         ]
         view = house.started(rows)
         done = await house.finish(view.campaign_id)
-        assert done.outcomes == {"reached": 20, "accepted": 10, "failed": 0, "ambiguous": 0, "suppressed": 0}
+        assert done.outcomes == {
+            "reached": 20,
+            "accepted": 10,
+            "failed": 0,
+            "ambiguous": 0,
+            "suppressed": 0,
+            "cancelled": 0,
+        }
         messages = house.standins.store.messages(limit=100)
         assert Counter(m.channel for m in messages) == {"sms": 20, "email": 10}
         assert len({m.recipient for m in messages}) == 30
@@ -87,7 +94,14 @@ def test_without_callbacks_the_list_tells_what_became_of_a_lost_answer(tmp_path:
         number = simulated_number("answer-lost")
         view = house.started([("Ann", number, "", "en", "GB")])
         done = await house.finish(view.campaign_id)
-        assert done.outcomes == {"reached": 1, "accepted": 0, "failed": 0, "ambiguous": 0, "suppressed": 0}
+        assert done.outcomes == {
+            "reached": 1,
+            "accepted": 0,
+            "failed": 0,
+            "ambiguous": 0,
+            "suppressed": 0,
+            "cancelled": 0,
+        }
         (message,) = house.standins.store.messages(to=number)
         (delivery,) = house.deliveries()
         assert delivery.provider_id == message.sid
@@ -108,7 +122,14 @@ def test_what_nobody_can_tell_is_marked_and_told_again_or_not_as_the_policy_says
         assert states.count(("sms", "ambiguous")) == 3
         assert states[-1] == ("email", "accepted")
         stopped = await house.finish(never.campaign_id)
-        assert stopped.outcomes == {"reached": 0, "accepted": 0, "failed": 0, "ambiguous": 1, "suppressed": 0}
+        assert stopped.outcomes == {
+            "reached": 0,
+            "accepted": 0,
+            "failed": 0,
+            "ambiguous": 1,
+            "suppressed": 0,
+            "cancelled": 0,
+        }
         assert [m.recipient for m in house.standins.store.messages()] == ["ann@example.com"]
 
     run(tmp_path, story)
@@ -119,7 +140,14 @@ def test_busy_providers_are_tried_again_and_nobody_is_lost(tmp_path: Path) -> No
         busy = simulated_number("busy-first")
         view = house.started([("Ann", busy, "", "en", "GB"), ("Bo", "", "greylist@example.com", "en", "GB")])
         done = await house.finish(view.campaign_id)
-        assert done.outcomes == {"reached": 1, "accepted": 1, "failed": 0, "ambiguous": 0, "suppressed": 0}
+        assert done.outcomes == {
+            "reached": 1,
+            "accepted": 1,
+            "failed": 0,
+            "ambiguous": 0,
+            "suppressed": 0,
+            "cancelled": 0,
+        }
         assert {delivery.tries for delivery in house.deliveries()} == {2}
         claimed = [move for move in house.moves(view.campaign_id) if move.state == "claimed"]
         assert len(claimed) == 2, "a try that surely was not accepted is no new attempt"
@@ -184,14 +212,21 @@ def test_receipts_that_never_come_are_asked_for(tmp_path: Path) -> None:
             ]
         )
         done = await house.finish(view.campaign_id)
-        assert done.outcomes == {"reached": 1, "accepted": 1, "failed": 0, "ambiguous": 0, "suppressed": 0}
+        assert done.outcomes == {
+            "reached": 1,
+            "accepted": 1,
+            "failed": 0,
+            "ambiguous": 0,
+            "suppressed": 0,
+            "cancelled": 0,
+        }
 
     run(tmp_path, story, timing=POLLING)
 
 
 def test_a_wrong_password_holds_the_campaign_and_loses_nobody(tmp_path: Path) -> None:
     async def story(house: House) -> None:
-        sms = house.notifier.engine._channels[False]["sms"]
+        sms = house.notifier.engine._routes[False]["sms"].all[0].channel
         client = sms._client  # type: ignore[attr-defined]
         good, client.auth = client.auth, (client.username, "wrong")
         view = house.started([("Ann", next(ordinary_numbers("GB")), "", "en", "GB")])
@@ -211,6 +246,7 @@ def test_a_wrong_password_holds_the_campaign_and_loses_nobody(tmp_path: Path) ->
             "failed": 0,
             "ambiguous": 0,
             "suppressed": 0,
+            "cancelled": 0,
         }
         client.auth = good
         assert (await house.finish(view.campaign_id)).outcomes["reached"] == 1

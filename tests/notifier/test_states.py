@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import timedelta
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 import pytest
 
@@ -102,3 +102,32 @@ def test_reference_codes_are_stable_short_and_readable() -> None:
     assert not set("".join(codes)) & set("ILOU")
     assert tidy_reference(f" {code.lower().replace('-', ' ')} ") == code
     assert tidy_reference(code.replace("0", "O").replace("1", "l")) == code
+
+
+def test_what_was_taken_and_never_confirmed_goes_on_by_the_next_channel_where_that_is_wanted() -> None:
+    taken = Attempt(uuid4(), "sms", 0, "sent", Phase.DONE)
+    waiting = Attempt(uuid4(), "sms", 0, "sent", Phase.WAITING)
+    mailed = Attempt(uuid4(), "email", 0, "accepted", Phase.DONE)
+    failed = Attempt(uuid4(), "email", 0, "rejected", Phase.DONE, "5.1.1")
+    ready = Attempt(uuid4(), "email", 0, "planned", Phase.READY)
+    came = Attempt(taken.delivery_id, "sms", 0, "delivered", Phase.DONE)
+
+    def step(*attempts: Attempt, unconfirmed: tuple[str, ...] = ("sms",), cancelled: bool = False) -> Next:
+        return what_next(
+            attempts,
+            ("sms", "email"),
+            "at_most_once",
+            max_repeats=2,
+            is_temporary=lambda _code: False,
+            cancelled=cancelled,
+            unconfirmed=unconfirmed,
+        )
+
+    assert step(taken, unconfirmed=()) == Next("accepted")
+    assert step(waiting).outcome == "open"
+    assert step(taken) == Next("open", "email")
+    assert step(taken, ready) == Next("open"), "the next attempt is not called off by the one before"
+    assert step(came, ready).call_off == (ready.delivery_id,), "but by its receipt, however late"
+    assert step(taken, failed) == Next("accepted")
+    assert step(taken, mailed) == Next("accepted")
+    assert step(taken, cancelled=True) == Next("accepted")

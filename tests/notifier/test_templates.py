@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,17 @@ import yaml
 from jinja2.exceptions import SecurityError
 
 from incidents.errors import InvalidInput, NotFound
-from notifier.templates import RenderedEmail, RenderedSms, Template, Templates, missing_items, render, text_digest
+from notifier import templates as templates_package
+from notifier.templates import (
+    RenderedEmail,
+    RenderedSms,
+    Template,
+    Templates,
+    is_text,
+    missing_items,
+    render,
+    text_digest,
+)
 from notifier.templates.segments import segments
 from tests.notifier.house import VALUES
 
@@ -101,7 +114,7 @@ def test_an_item_the_template_has_no_place_for_is_missing(breach: Template) -> N
     assert missing_items(breach, VALUES, ["credit monitoring offer"]) == ("credit monitoring offer",)
 
 
-@pytest.mark.parametrize("language", ["en", "zh-Hans", "vi"])
+@pytest.mark.parametrize("language", ["en", "zh-Hans", "zh-Hant", "vi"])
 def test_every_value_reaches_the_reader_by_every_channel(breach: Template, language: str) -> None:
     sms = render(breach, language, "sms", VALUES, "Ann", REFERENCE)
     assert isinstance(sms, RenderedSms)
@@ -110,14 +123,14 @@ def test_every_value_reaches_the_reader_by_every_channel(breach: Template, langu
     for name, value in VALUES.items():
         if name == "occurred_on":
             continue
-        said = value[language] if isinstance(value, dict) else value
+        said = value.get(language, value["zh-Hans"]) if isinstance(value, dict) else value
         for entry in said if isinstance(said, list) else [said]:
             assert entry in sms.text, name
             assert entry in letter.text, name
             assert entry in shown, name
     for text in (sms.text, letter.text, shown):
         assert REFERENCE in text
-    assert VALUES["organisation"][language] in letter.subject
+    assert VALUES["organisation"].get(language, VALUES["organisation"]["zh-Hans"]) in letter.subject
     assert "Ann Lý" in letter.text
     assert "Ann" not in sms.text, "whoever holds the phone now need not be that person"
 
@@ -129,7 +142,7 @@ def test_dates_are_written_as_the_language_writes_them(breach: Template, languag
     assert day in email(breach, language, VALUES).text
 
 
-@pytest.mark.parametrize("language", ["en", "zh-Hans", "vi"])
+@pytest.mark.parametrize("language", ["en", "zh-Hans", "zh-Hant", "vi"])
 def test_a_notice_with_only_the_essentials_is_still_whole(breach: Template, language: str) -> None:
     """An override may let a notice go without an item; it must not then hold empty headings or stray marks."""
     few = {name: VALUES[name] for name in ("organisation", "incident_summary", "contact_point")}
@@ -323,3 +336,55 @@ def _copied(tmp_path: Path) -> Path:
     root = tmp_path / "templates"
     shutil.copytree(source, root / "personal-data-breach")
     return root
+
+
+LANGUAGES = ("en", "zh-Hans", "vi")
+EARLIER = "56ae379ab4a91fe081d4bc6cc6ddb60d0e5a75d739f176ecc165808253b6ad96"
+"""Over all files of the set, as the version before digests by language made it."""
+
+
+def _as_before(files: str, given: dict[str, Any]) -> str:
+    said = {"template": "personal-data-breach", "version": "1", "files": files, "languages": sorted(LANGUAGES)}
+    text = json.dumps({**said, "values": given}, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_an_approval_by_a_digest_of_the_version_before_holds(breach: Template) -> None:
+    given = values()
+    assert is_text(breach, given, LANGUAGES, _as_before(EARLIER, given))
+    assert not is_text(breach, given, LANGUAGES, _as_before(EARLIER, {**given, "cause": "Another"}))
+    assert not is_text(breach, given, LANGUAGES, _as_before("0" * 64, given))
+    assert not is_text(breach, given, (*LANGUAGES, "zh-Hant"), _as_before(EARLIER, given)), (
+        "nobody approved those words"
+    )
+
+
+def test_such_an_approval_ends_with_the_words_it_was_given_for(breach: Template, tmp_path: Path) -> None:
+    given, root = values(), tmp_path / "personal-data-breach"
+    shutil.copytree(Path(templates_package.__file__).parent / "personal-data-breach", root)
+    (root / "vi" / "sms.txt.j2").write_text("other words {{ reference }}")
+    changed = Templates(tmp_path).get("personal-data-breach")
+    assert not is_text(changed, given, LANGUAGES, _as_before(EARLIER, given))
+    assert is_text(changed, given, ("en",), text_digest(breach, given, ("en",))), "the other languages are as they were"
+
+
+def test_what_is_not_given_in_traditional_characters_is_taken_from_the_simplified(breach: Template) -> None:
+    given = values()
+    assert breach.missing_essentials(given, ["zh-Hant"]) == ()
+    sms = render(breach, "zh-Hant", "sms", given, "", REFERENCE)
+    assert isinstance(sms, RenderedSms)
+    assert "您的個人資料涉及一起安全事件" in sms.text
+    given["organisation"] = {**given["organisation"], "zh-Hant": "海港診所"}
+    assert "海港診所" in email(breach, "zh-Hant", given).subject
+
+
+SIMPLIFIED = set(
+    "个们这会来时对说产过还进关发处应为从实报请访问认识读记录电话账户号码编见观评样权层组织无须况转达项员"
+    "长闭众动总显计续网页链图书伪据险补办"
+)
+
+
+def test_no_simplified_characters_are_left_in_the_traditional_words() -> None:
+    folder = Path(templates_package.__file__).parent / "personal-data-breach" / "zh-Hant"
+    for file in folder.glob("*.j2"):
+        assert not SIMPLIFIED & set(file.read_text("utf-8")), file.name

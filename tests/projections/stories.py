@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from incidents.alerts import events as alerts
 from incidents.assets import events as assets
@@ -15,6 +15,9 @@ from incidents.clock import ManualClock
 from incidents.incident import events as incident
 from incidents.record import Aggregate, Context, Event, Record, stable_id
 from notifier.campaigns import events as campaigns
+from notifier.history import events as history
+from notifier.letters import events as letters
+from notifier.public_notice import events as public
 from playbooks.duties import events as duties
 from playbooks.filings import events as filings
 from playbooks.parties import events as parties
@@ -133,6 +136,12 @@ def whole_story(teller: Teller, number: int = 1) -> UUID:
     _duties(teller, it, register)
     _run(teller, it, run)
     _campaign(teller, it, campaign, run)
+    exported = {"recipients": 4, "outcomes": {"delivered": 1}, "root": "r", "whole": True, "form": "csv"}
+    why = "the authority asked"
+    tell(uuid4(), history.HistoryRead, incident_id=it, campaigns=(campaign,), by="address", reason=why)
+    tell(uuid4(), history.HistoryExported, incident_id=it, campaign_id=campaign, reason=why, **exported)
+    _in_public(teller, it, campaign)
+    _by_post(teller, it, campaign)
     tell(it, incident.IncidentContained)
     tell(it, incident.IncidentEradicated, comment="account closed")
     tell(it, incident.IncidentRecovered)
@@ -275,7 +284,35 @@ def _campaign(teller: Teller, it: UUID, campaign: UUID, run: UUID) -> None:
     record_moves(teller, it, campaign, move("a", "claimed", at), move("b", "claimed", at), move("c", "claimed", at))
     record_moves(teller, it, campaign, move("a", "delivered", at), move("b", "failed", at), move("c", "ambiguous", at))
     record_moves(teller, it, campaign, move("b", "accepted", at + timedelta(seconds=9), channel="email"))
-    tell(campaigns.CampaignFinished, outcomes={"reached": 1, "accepted": 1, "ambiguous": 1, "failed": 1})
+    teller.tell(
+        stable_id("deliveries", str(campaign)),
+        campaigns.DeliveriesCancelled,
+        actor="system:tocsin",
+        incident_id=it,
+        campaign_id=campaign,
+        up_to=len(teller.positions),
+        untried={"sms": 1},
+    )
+    tell(campaigns.CampaignFinished, outcomes={"reached": 1, "accepted": 1, "ambiguous": 1, "cancelled": 1})
+
+
+def _in_public(teller: Teller, it: UUID, campaign: UUID) -> None:
+    tell = partial(teller.tell, stable_id("public-notice", str(campaign)), incident_id=it)
+    tell(public.PublicNoticeSuggested, campaign_id=campaign, recipients=40, unreached=12, rules=("us-hipaa",))
+    tell(public.PublicNoticeDismissed, actor="user:minh", reason="letters go out")
+    tell(public.PublicNoticeDrafted, template="personal-data-breach", template_version="1", values={})
+    tell(public.PublicNoticeApprovalRequested, text_digest="sha256:1", languages=("en",))
+    tell(public.PublicNoticeRejected, actor="user:minh", reason="say which data")
+    tell(public.PublicNoticeRevised, values={}, correction={"en": "the day was wrong"})
+    said = {"en": public.SaidInPublic(subject="A breach", text="What happened")}
+    tell(public.PublicNoticePublished, actor="user:minh", number=1, text_digest="sha256:1", code="c", words=said)
+
+
+def _by_post(teller: Teller, it: UUID, campaign: UUID) -> None:
+    tell = partial(teller.tell, stable_id("letters", str(campaign)), incident_id=it, campaign_id=campaign)
+    tell(letters.LetterBatchMade, letters=2)
+    tell(letters.LetterBatchExported, part="letters", sha256="1", letters=2, left_out=0)
+    tell(letters.LetterBatchStated, state="handed_over", their_reference="Post 12")
 
 
 def record_moves(teller: Teller, it: UUID, campaign: UUID, *moves: Any) -> None:

@@ -138,10 +138,6 @@ class History:
             self.singles[name].reap()
             self.books[name].reap()
 
-    def cancel(self) -> None:
-        if self.rng.random() < 0.1:
-            self.cancelling.cancel(self.campaign)
-
     def sweep(self) -> None:
         self.cancelling.sweep()
 
@@ -161,18 +157,19 @@ class History:
 
     # -- and to the end --------------------------------------------------------------------------------
 
-    def live(self, steps: int) -> None:
+    def live(self, steps: int, *, cancelled: bool = False) -> None:
         may: tuple[Callable[[], Any], ...] = (
             *(self.batch,) * 4,
             *(self.singles_due,) * 4,
             *(self.receipt,) * 3,
             *(self.time_passes,) * 2,
-            self.cancel,
             self.sweep,
             self.project,
         )
-        for _ in range(steps):
+        for step in range(steps):
             self.rng.choice(may)()
+            if cancelled and step == steps // 2:
+                self.cancelling.cancel(self.campaign)
             self.desk.check_sums()
 
     def end(self) -> None:
@@ -196,23 +193,20 @@ class History:
         }
 
 
-def play(installation: Installation, seed: int) -> History:
-    history = History(installation, random.Random(seed))
-    history.live(60)
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_everybody_is_counted_once_whatever_happens(installation: Installation, cancelled: bool) -> None:
+    history = History(installation, random.Random(3))
+    history.live(40, cancelled=cancelled)
     history.end()
-    return history
-
-
-@pytest.mark.parametrize("seed", [3])
-def test_everybody_is_counted_once_whatever_happens(installation: Installation, seed: int) -> None:
-    play(installation, seed)
 
 
 @pytest.mark.slow
 def test_in_many_histories(installation: Installation) -> None:
-    outcomes: set[str] = set()
-    for seed in range(100, 125):
-        history = play(installation, seed)
+    met: set[str] = set()
+    for seed in range(100, 106) if installation.engine.dialect.name == "sqlite" else (100, 101):
+        history = History(installation, random.Random(seed))
+        history.live(60, cancelled=seed % 2 == 0)
+        history.end()
         told = counters(installation.engine, history.campaign) or {}
-        outcomes |= {name for name, number in told.items() if number}
-    assert outcomes == {"reached", "accepted", "failed", "suppressed", "cancelled", "ambiguous"}, "each was met"
+        met |= {name for name, number in told.items() if number}
+    assert met >= {"accepted", "failed", "ambiguous", "cancelled"}

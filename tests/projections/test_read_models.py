@@ -58,7 +58,7 @@ def test_the_board_after_a_whole_story(installation: Installation, teller: Telle
     assert entry.persons_affected == 200
     progress = entry.campaigns
     assert (progress.campaigns, progress.planned, progress.delivered, progress.accepted) == (1, 4, 1, 1)
-    assert (progress.failed, progress.ambiguous, progress.pending) == (0, 1, 1)
+    assert (progress.failed, progress.ambiguous, progress.cancelled, progress.pending) == (0, 1, 1, 0)
     merged = next(e for e in board(installation.engine).items if e.state == "merged")
     assert merged.merged_into == it
 
@@ -373,6 +373,8 @@ def test_the_timeline_tells_the_story_in_order(installation: Installation, telle
         "run.timer-set",
         "run.timer-cancelled",
         "delivery.recorded",
+        "delivery.cancelled",
+        "history.read",
     }
     moved = next(e for e in entries if e.kind == "delivery.recorded")
     assert moved.parameters == {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import threading
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 from sqlalchemy import insert
 
 from incidents.clock import ManualClock
-from incidents.errors import InvalidInput
+from incidents.errors import FieldFault, InvalidInput
 from incidents.record import Context
 from incidents.record.database import writing
 from notifier.campaigns.campaign import Campaign, CampaignStatus
@@ -27,8 +28,9 @@ from tocsin.alarms import Alarms, AlarmsFailed
 from tocsin.background import Background
 from tocsin.bridges import campaign_of_step
 from tocsin.observability.metrics import Metrics
+from tocsin.roles import EVERYTHING, Role
 from tocsin.services import Services
-from tocsin.workers import Paced, RepeatingWorker, Workers
+from tocsin.workers import AsyncWorker, Paced, RepeatingWorker, Workers
 
 FACTS = {
     "event_kinds": ["personal_data_breach"],
@@ -264,6 +266,69 @@ def test_projections_that_fail_again_and_again_are_named(services: Services, mon
 
     assert background.workers.failing() == ["projections"]
     assert "projections" in (background.fault() or "")
+
+
+class Telling:
+    """A worker that fails and says why."""
+
+    failures = 3
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def fault(self) -> str | None:
+        return "Kafka does not take events: KafkaConnectionError"
+
+    def run(self, stop: threading.Event) -> None:
+        stop.wait()
+
+    def wake(self) -> None:
+        pass
+
+
+def test_a_worker_that_says_why_it_fails_is_quoted(services: Services) -> None:
+    """Where nothing else is done that makes the process unfit; behind a door it is a note, and the door stays open."""
+    relay, door = Background(services, [Role.RELAY], process="relay-1"), Background(services, EVERYTHING)
+    for background in (relay, door):
+        background.workers = Workers([Telling("event-relay")], services.record)
+        background.workers.start()
+    said = "Kafka does not take events: KafkaConnectionError"
+
+    assert relay.fault() == f"these workers fail again and again, see the log: event-relay ({said})"
+    assert relay.notes() == []
+    assert door.fault() is None
+    assert door.notes() == [FieldFault("event-relay", said)]
+    for background in (relay, door):
+        assert background.workers.stop()
+
+
+def test_who_sends_is_fit_without_hints_and_says_so(services: Services) -> None:
+    background = Background(services, [Role.NOTIFIER], process="notifier-1")
+    background.workers = Workers([Telling("delivery-hints")], services.record)
+    background.workers.start()
+
+    assert background.fault() is None
+    assert [note.field for note in background.notes()] == ["delivery-hints"]
+    assert background.workers.stop()
+
+
+def test_asynchronous_work_runs_on_the_fast_loop(services: Services) -> None:
+    seen: list[str] = []
+    done = threading.Event()
+
+    async def work() -> int:
+        seen.append(type(asyncio.get_running_loop()).__module__.partition(".")[0])
+        done.set()
+        return 0
+
+    async def nothing() -> None:
+        pass
+
+    workers = Workers([AsyncWorker("a", work, services.metrics, begin=nothing, close=nothing)], services.record)
+    workers.start()
+    assert done.wait(10)
+    assert workers.stop()
+    assert seen[0] == "uvloop"
 
 
 def test_paced_work_is_not_done_at_every_wake() -> None:

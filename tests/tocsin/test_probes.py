@@ -26,16 +26,21 @@ from tocsin.waiting import NotYet, Stopped, Waiting, schema_is_there
 
 def test_it_lives_and_says_why_it_is_not_ready() -> None:
     faults: list[FieldFault] = []
+    notes: list[FieldFault] = []
     sockets = listening("127.0.0.1", 0)
     base = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
 
-    with ProbeServer(create_probes(lambda: faults, lambda: b"measured 1\n"), sockets):
+    with ProbeServer(create_probes(lambda: faults, lambda: b"measured 1\n", notes=lambda: notes), sockets):
         assert httpx.get(f"{base}/healthz").status_code == 200
         assert httpx.get(f"{base}/readyz").json() == {"status": "ready"}
         assert httpx.get(f"{base}/metrics").text == "measured 1\n"
+        notes.append(FieldFault("event-relay", "Kafka is away"))
+        noted = httpx.get(f"{base}/readyz")
         faults.append(FieldFault("workers", "sender fails"))
         answer = httpx.get(f"{base}/readyz")
 
+    assert noted.status_code == 200
+    assert noted.json() == {"status": "ready", "notes": [{"part": "event-relay", "reason": "Kafka is away"}]}
     assert answer.status_code == 503
     assert answer.json()["reasons"] == [{"part": "workers", "reason": "sender fails"}]
     with ProbeServer(create_probes(list, lambda: b""), sockets):

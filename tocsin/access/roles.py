@@ -12,6 +12,7 @@ class Role(StrEnum):
     ANALYST = "analyst"
     APPROVER = "approver"
     AUDITOR = "auditor"
+    PRIVACY = "privacy"
     SIEM = "siem"
 
 
@@ -26,11 +27,14 @@ class Permission(StrEnum):
     APPROVE = "approve"
     MANAGE_KEYS = "manage-keys"
     ERASE_PEOPLE = "erase-people"
+    READ_HISTORY = "read-history"
 
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.SIEM: frozenset({Permission.POST_ALERTS}),
     Role.AUDITOR: frozenset({Permission.READ}),
+    # What became of single people is for whoever answers to them, and for nobody else by the way.
+    Role.PRIVACY: frozenset({Permission.READ, Permission.READ_HISTORY}),
     Role.ANALYST: frozenset(
         {Permission.READ, Permission.POST_ALERTS, Permission.HANDLE_INCIDENTS, Permission.PREPARE_NOTICES}
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
 from incidents.alerts.dialects import LIMITS
+from incidents.errors import FieldFault
 from tocsin.api.attempts import Attempts
 from tocsin.api.error_handlers import add_error_handlers
 from tocsin.api.middleware.envelope import Envelope
@@ -31,14 +32,18 @@ from tocsin.api.routes import (
     filings,
     genuine,
     health,
+    history,
     incident_views,
     incidents,
     keys,
+    letters,
     parties,
+    public_notices,
     receipts,
     recipients,
     runs,
     schemas,
+    sending,
     simulation,
     suppressions,
 )
@@ -64,12 +69,13 @@ def create_app(
     *,
     extra_routers: Sequence[APIRouter] = (),
     probes: Mapping[str, Probe] | None = None,
+    notes: Callable[[], Sequence[FieldFault]] = list,
     show_within: float = 0.5,
 ) -> FastAPI:
     """The application over these services.
 
     `extra_routers` are mounted as they are (the outbox of the demo). `probes` are further parts that `/readyz` asks,
-    by name. An answer to a command waits up to `show_within` seconds for the read models.
+    by name; `notes` are what it says besides while the service is fit. An answer to a command waits up to `show_within` seconds for the read models.
     """
     settings, pages = services.settings, Pages()
     app = FastAPI(
@@ -89,12 +95,14 @@ def create_app(
         services=services,
         attempts=Attempts(services.clock),
         probes=dict(probes or {}),
+        notes=notes,
         show_within=show_within,
         problem_page=ProblemPages(pages),
         uploads=anyio.CapacityLimiter(UPLOADS_AT_ONCE),
     )
     add_error_handlers(app)
     app.include_router(suppressions.questions)
+    app.include_router(letters.files)
     for module in (
         alerts,
         incidents,
@@ -106,12 +114,16 @@ def create_app(
         simulation,
         runs,
         campaigns,
+        sending,
         genuine,
+        public_notices,
+        letters,
         audiences,
         parties,
         boards,
         receipts,
         recipients,
+        history,
         suppressions,
         keys,
         schemas,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from incidents.errors import FieldFault
 from tocsin.api.attempts import Attempts
 from tocsin.api.problem_catalog import ProblemKind
 from tocsin.services import Services
@@ -31,6 +32,8 @@ class Door:
     services: Services
     attempts: Attempts
     probes: Mapping[str, Probe]
+    notes: Callable[[], Sequence[FieldFault]]
+    """What does not go well and leaves the service fit to serve."""
     show_within: float
     """Seconds an answer to a command waits for the read models to show what it did."""
     problem_page: ProblemPage

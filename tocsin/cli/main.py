@@ -10,15 +10,20 @@ from tocsin.cli import (
     alerts,
     audience,
     backup,
+    deliveries,
     filings,
+    history,
     law,
     law_packs,
+    letters,
     migrate,
     notices,
+    public_notices,
     record,
     relay,
     remote,
     remote_duties,
+    sending,
     service,
     setup,
     suppressions,
@@ -41,12 +46,17 @@ law_packs.register(app)
 service.register(app)
 migrate.register(app)
 record.register(app)
+deliveries.register(app)
 worker.register(app)
 remote.register(app)
 remote_duties.register(app)
+sending.register(remote.campaign)
 filings.register(app)
 notices.register(app)
+public_notices.register(app)
+letters.register(app)
 vault.register(app)
+history.register(app)
 audience.register(app)
 suppressions.register(app)
 backup.register(app)

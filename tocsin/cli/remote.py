@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ import typer
 
 from incidents.errors import FieldFault, InvalidInput, NotAuthenticated, TocsinError
 from incidents.facts.files import read_document
+from tocsin.cli.deadline_lines import late_lines
 from tocsin.cli.output import Json, one_line_errors, say, show_table
 
 TIMEOUT = 30.0
@@ -71,13 +73,33 @@ class Service:
         headers = {"Idempotency-Key": str(uuid4()), "Content-Type": media}
         return self._send("PUT", path, content=content, headers=headers, params=params)
 
+    def stream(self, path: str, **params: Any) -> Iterator[bytes]:
+        """A long answer, piece by piece. TocsinError when it breaks off."""
+        try:
+            with self._client.stream("GET", path, params=params, timeout=None) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _as_error(response)
+                yield from response.iter_bytes()
+        except httpx.HTTPError as error:
+            raise TocsinError(f"The service at {self._client.base_url} broke off: {error}") from error
+
+    def download(self, path: str) -> tuple[bytes, httpx.Headers]:
+        """A file that a command makes, and what its headers say of it."""
+        response = self._answer("POST", path, headers={"Idempotency-Key": str(uuid4())})
+        return response.content, response.headers
+
     def _send(self, method: str, path: str, **kwargs: Any) -> Any:
+        response = self._answer(method, path, **kwargs)
+        return response.json() if response.content else None
+
+    def _answer(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
         try:
             response = self._client.request(method, path, **kwargs)
         except httpx.HTTPError as error:
             raise TocsinError(f"The service at {self._client.base_url} does not answer: {error}") from error
         if response.is_success:
-            return response.json() if response.content else None
+            return response
         raise _as_error(response)
 
 
@@ -342,6 +364,8 @@ def forecast(campaign_id: str, url: Url = HERE, key: Key = "", as_json: Json = F
         f"{answer['sms_segments']} segments to {answer['sms_recipients']}, {answer['email_recipients']} mails\n"
         f"cost: {cost}\ntime: {timedelta(seconds=round(answer['seconds']))}"
     )
+    for line in late_lines(answer):
+        typer.echo(line)
 
 
 @campaign.command("coverage")

@@ -17,9 +17,11 @@ from tocsin.api.problem_catalog import CATALOG
 from tocsin.api.problems import ProblemRaised
 from tocsin.api.scopes import door_of
 from tocsin.console import board_page, incident_page
+from tocsin.console.campaign_forms import add_campaign_forms
 from tocsin.console.duty_forms import add_forms
 from tocsin.console.filing_page import add_filing_pages
 from tocsin.console.pages import Pages
+from tocsin.console.public_notice_page import add_public_notice_console
 from tocsin.console.sessions import LASTS
 from tocsin.console.suppression_page import add_suppression_pages
 from tocsin.console.unsubscribe_page import add_unsubscribe_pages
@@ -144,8 +146,10 @@ def create_console(pages: Pages) -> APIRouter:
     router.add_api_route("/", console.board, methods=["GET"])
     router.add_api_route("/incidents/{name}", console.incident, methods=["GET"])
     add_forms(router, Depends(_refuse_foreign))
+    add_campaign_forms(router, Depends(_refuse_foreign))
     add_filing_pages(router, pages)
     add_suppression_pages(router, pages)
+    add_public_notice_console(router, pages)
     add_unsubscribe_pages(router, pages)
     router.add_api_route("/login", console.login_form, methods=["GET"])
     router.add_api_route("/login", console.log_in, methods=["POST"])

@@ -33,7 +33,7 @@ LocalTime = Annotated[str, Form(max_length=40)]
 
 def assign(request: Request, name: str, duty: str, once: Once, owner: Line = "") -> Response:
     """Give a duty to an owner of the settings; nobody takes the assignment back."""
-    services, context = _command(request, Permission.HANDLE_INCIDENTS, once, "assign", duty)
+    services, context = command_of(request, Permission.HANDLE_INCIDENTS, once, "assign", duty)
     title = Owners(services.settings.warnings).named(owner).name if owner else ""
     services.duties.assign(incident_named(services, name), duty, context, owner=owner, name=title)
     return _back(request, name, duty)
@@ -41,7 +41,7 @@ def assign(request: Request, name: str, duty: str, once: Once, owner: Line = "")
 
 def acknowledge(request: Request, name: str, duty: str, once: Once) -> Response:
     """The warning was seen: it is not repeated."""
-    services, context = _command(request, Permission.HANDLE_INCIDENTS, once, "acknowledge", duty)
+    services, context = command_of(request, Permission.HANDLE_INCIDENTS, once, "acknowledge", duty)
     services.duties.acknowledge(incident_named(services, name), duty, context)
     return _back(request, name, duty)
 
@@ -59,7 +59,7 @@ def request_delay(
     extraordinary: Annotated[bool, Form()] = False,
 ) -> Response:
     """An authority asked to wait."""
-    services, context = _command(request, Permission.DECIDE_DUTIES, once, "delay")
+    services, context = command_of(request, Permission.DECIDE_DUTIES, once, "delay")
     zone = ZoneInfo(services.profile.time_zone)
     try:
         asked = DelayRequest(
@@ -84,7 +84,7 @@ def request_delay(
 
 def end_delay(request: Request, name: str, delay: str, once: Once, reason: Text) -> Response:
     """The request no longer stands."""
-    services, context = _command(request, Permission.DECIDE_DUTIES, once, "end-delay", delay)
+    services, context = command_of(request, Permission.DECIDE_DUTIES, once, "end-delay", delay)
     services.duties.end_delay(incident_named(services, name), delay, context, reason=reason)
     return _back(request, name)
 
@@ -101,7 +101,7 @@ def add_forms(router: APIRouter, refuse_foreign: object) -> None:
         router.add_api_route(f"{base}{path}", command, methods=["POST"], dependencies=[refuse_foreign])  # type: ignore[list-item]
 
 
-def _command(
+def command_of(
     request: Request, permission: Permission, once: UUID, what: str, about: str = ""
 ) -> tuple[Services, Context]:
     """The services and the context of a command, for whoever is logged in and may."""
@@ -128,6 +128,10 @@ def _instant(text: str, field: str, zone: ZoneInfo) -> datetime | None:
 
 
 def _back(request: Request, name: str, duty: str = "") -> Response:
+    return back_to(request, name, f"#duty-{quote(duty, safe=':')}" if duty else "#delays")
+
+
+def back_to(request: Request, name: str, anchor: str) -> Response:
+    """Back to the incident's page once it shows what was done."""
     wait_until_shown(door_of(request.scope))
-    anchor = f"#duty-{quote(duty, safe=':')}" if duty else "#delays"
     return RedirectResponse(f"/incidents/{quote(name, safe='')}{anchor}", 303)

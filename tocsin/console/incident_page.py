@@ -15,6 +15,8 @@ from incidents.incident.incident import Incident
 from incidents.incident.known import known_facts
 from incidents.reference import reference_of
 from notifier.campaigns.forecast import Forecast
+from notifier.deliveries.progress import Progress, progress_of
+from notifier.public_notice.service import PublicNoticeEntry
 from notifier.templates import CheckAt
 from playbooks.law.delays import DelayRequest
 from projections.coverage.coverage import CampaignCoverage, campaigns_of
@@ -24,10 +26,12 @@ from projections.tasks.tasks import Task, tasks
 from projections.timeline.timeline import TimelineEntry, timeline
 from tocsin.console.board_page import pressing
 from tocsin.owners import Owners, with_owners
+from tocsin.parts_filed import with_parts
 from tocsin.services import Services
 
 TIMELINE_ROWS = 40
 _SETTLED = frozenset({"settled", "late"})
+_GOING_OUT = frozenset({"sending", "paused", "cancelled"})
 _UNDECIDED = frozenset({"drafted", "approval_requested", "rejected"})
 
 
@@ -88,6 +92,10 @@ class IncidentPage:
     """By campaign, the code and page by which people can check its notices; drills have none."""
     forecasts: Mapping[UUID, Forecast]
     """Of campaigns that are not approved yet and can be forecast."""
+    progress: Mapping[UUID, Progress]
+    """Of campaigns that are going out."""
+    public_notices: tuple[PublicNoticeEntry, ...]
+    """Suggested, drafted and published."""
     entries: tuple[TimelineEntry, ...]
     more_entries: str | None
 
@@ -98,7 +106,7 @@ def gather(services: Services, incident_id: UUID, now: datetime, *, cursor: str 
     incident = services.record.load(Incident, incident_id)
     settings = services.settings.warnings
     found = deadlines(engine, now=now, incident_id=incident_id, include="all", limit=500)
-    duties = with_owners(found, settings).items
+    duties = with_parts(with_owners(found, settings), services.duties, incident_id).items
     register = services.duties.register(incident_id)
     campaigns = campaigns_of(engine, incident_id)
     story = timeline(engine, incident_id, newest_first=True, minor=False, limit=TIMELINE_ROWS, cursor=cursor)
@@ -126,6 +134,10 @@ def gather(services: Services, incident_id: UUID, now: datetime, *, cursor: str 
             if services.notifier.public is not None and not one.drill
         },
         forecasts=_forecasts(services, campaigns),
+        progress=_progress(services, campaigns, now),
+        public_notices=services.notifier.to_public.of_incident(incident_id)
+        if services.notifier.to_public is not None
+        else (),
         entries=story.items,
         more_entries=story.next_cursor,
     )
@@ -137,7 +149,17 @@ def _forecasts(services: Services, campaigns: Sequence[CampaignCoverage]) -> dic
         if one.state in _UNDECIDED:
             # A draft without an audience, or with values still missing, has none yet.
             with suppress(IllegalTransition, InvalidInput):
-                found[one.campaign_id] = services.campaigns.forecast(one.campaign_id)
+                found[one.campaign_id] = services.campaigns.forecast(one.campaign_id, services.clock.now())
+    return found
+
+
+def _progress(services: Services, campaigns: Sequence[CampaignCoverage], now: datetime) -> dict[UUID, Progress]:
+    found: dict[UUID, Progress] = {}
+    for one in campaigns:
+        if one.state in _GOING_OUT:
+            going = progress_of(services.engine, one.campaign_id, now, one.outcomes.planned)
+            if going is not None:
+                found[one.campaign_id] = going
     return found
 
 

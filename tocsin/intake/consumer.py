@@ -7,17 +7,18 @@ somebody else takes the partition over. So whatever is killed, stopped or repeat
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, UnsupportedCodecError
 from kafka.structs import MemberState
 from opentelemetry.trace import Link, SpanKind
 from sqlalchemy import Engine
@@ -30,10 +31,11 @@ from incidents.errors import Conflict, TocsinError
 from incidents.record import Record
 from incidents.record.transaction import transaction
 from incidents.tracing import link_to, span
+from tocsin.intake.codecs import Unreadable
 from tocsin.intake.dead_letters import DeadLetters, Refused
 from tocsin.intake.messages import Message, Reader, Reason, Refusal, traceparent_in
 from tocsin.intake.offsets import Claim, Offsets, Partition, TakenOver
-from tocsin.kafka import Kafka, topic_id_of
+from tocsin.kafka import Kafka, place_in_hand, topic_id_of
 from tocsin.observability.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -105,6 +107,7 @@ class AlertConsumer:
         """Dead letters that are written already, of messages whose batch could not be saved yet."""
         self._failed_at: dict[tuple[Partition, int], int] = {}
         """Turns that failed at one message alone."""
+        self._unreadable = Unreadable()
         self._untold: dict[Partition, int] = {}
         self._next_look = self._next_tell = self._member_at = 0.0
 
@@ -116,12 +119,18 @@ class AlertConsumer:
         """
         consumer = self._consumer or self._open()
         before = dict(self._claims)
-        polled = consumer.poll(timeout_ms=POLL_MS, max_records=self._batch)
+        try:
+            polled = consumer.poll(timeout_ms=POLL_MS, max_records=self._batch)
+        except Exception as error:
+            if self._failed_in_the_middle(consumer, error):
+                return 0
+            raise
         try:
             self._claim_assigned(consumer)
-            arrived = self._arrived(polled, before)
-            if arrived:
-                self._take(arrived)
+            with _all_at_once():
+                arrived = self._arrived(polled, before)
+                if arrived:
+                    self._take(arrived)
         except BaseException:
             self._rewind(consumer, polled)
             raise
@@ -129,6 +138,22 @@ class AlertConsumer:
         self._tell(consumer)
         self._check_membership(consumer)
         return len(arrived)
+
+    def fault(self) -> str | None:
+        """What keeps it from reading some of its partitions; None when it reads them all."""
+        consumer = self._consumer
+        return self._unreadable.told(None if consumer is None else _partitions(consumer.assignment()))
+
+    def _failed_in_the_middle(self, consumer: KafkaConsumer, error: Exception) -> bool:
+        """A poll failed: begin anew where that is needed. Whether the rest can be read on."""
+        place = place_in_hand(consumer)
+        if place is None:
+            return False
+        if isinstance(error, UnsupportedCodecError):
+            at, topic_id = consumer.position(place) or 0, topic_id_of(consumer, place.topic)
+            self._unreadable.add(Partition(*place), at, topic_id, error)
+        self.close()
+        return isinstance(error, UnsupportedCodecError)
 
     def _check_membership(self, consumer: KafkaConsumer) -> None:
         """A member that does not get into its group begins anew. (A coordinator that just came up may forget a request
@@ -151,7 +176,7 @@ class AlertConsumer:
                 consumer.pause(*consumer.assignment())
                 # What it may bring of partitions that are assigned only now comes again: they are not claimed yet.
                 consumer.poll(timeout_ms=200, max_records=1)
-            consumer.resume(*consumer.assignment())
+            consumer.resume(*(set(consumer.assignment()) - self._left_out(consumer)))
         except KafkaError as error:
             log.info("alerts.brokers-away", reason=type(error).__name__)
             stop.wait(max(0.0, until - self._uptime()))
@@ -176,7 +201,8 @@ class AlertConsumer:
         consumer = self._kafka.consumer(
             ROLE, max_poll_records=self._batch, fetch_max_bytes=FETCH_BYTES, max_partition_fetch_bytes=PARTITION_BYTES
         )
-        consumer.subscribe(pattern=self._kafka.topics.alerts_pattern, listener=_Listener(self._forget))
+        listener = _Listener(self._forget, lambda: consumer.pause(*self._left_out(consumer)))
+        consumer.subscribe(pattern=self._kafka.topics.alerts_pattern, listener=listener)
         self._consumer, self._member_at = consumer, self._uptime()
         log.info("alerts.consumer-started", group=self._kafka.group(ROLE), pattern=self._kafka.topics.alerts_pattern)
         return consumer
@@ -189,10 +215,15 @@ class AlertConsumer:
             for partition in partitions:
                 self._claims.pop(Partition(*partition), None)
 
+    def _left_out(self, consumer: KafkaConsumer) -> set[TopicPartition]:
+        """What is assigned to us and cannot be read."""
+        return {_place(one) for one in self._unreadable.among(_partitions(consumer.assignment()))}
+
     def _claim_assigned(self, consumer: KafkaConsumer) -> None:
         """Take over what Kafka assigned to us, and read on where the database says."""
         now = self._uptime()
-        assigned = {Partition(*place) for place in consumer.assignment()}
+        assigned = _partitions(consumer.assignment())
+        assigned -= self._unreadable.among(assigned)
         new = [
             place for place in sorted(assigned) if place not in self._claims and self._not_before.get(place, now) <= now
         ]
@@ -363,6 +394,11 @@ class AlertConsumer:
         )
         left = sum(max(0, ends[_place(claim.partition)] - (claim.next_offset or 0)) for claim in claims)
         self._metrics.intake_lag.set(left)
+        left_out = self._left_out(consumer)
+        for place, oldest in (consumer.beginning_offsets(left_out, timeout_ms=ANSWER_MS) if left_out else {}).items():
+            self._unreadable.is_gone(
+                Partition(*place), oldest=oldest, topic_id=topic_id_of(consumer, place.topic)
+            )  # then it is claimed at the next turn
         self._next_look = self._uptime() + LOOK_SECONDS  # not after a failure: until they answer, no turn is a good one
 
     def _tell(self, consumer: KafkaConsumer) -> None:
@@ -372,6 +408,19 @@ class AlertConsumer:
         self._next_tell = self._uptime() + TELL_SECONDS
         untold, self._untold = self._untold, {}
         consumer.commit_async(_told(untold))
+
+
+@contextmanager
+def _all_at_once() -> Iterator[None]:
+    """Let the collector of cyclic garbage wait. A batch is a hundred thousand objects that end together when it is
+    saved, and looking through them again and again in between is in vain."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 class _SpoiltBy(Exception):
@@ -398,14 +447,16 @@ class _SpoiltBy(Exception):
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-python has no annotations
     """Hears which partitions are taken from us. What is assigned is claimed by the consumer's own thread."""
 
-    def __init__(self, forget: Callable[[Collection[Partition]], None]) -> None:
+    def __init__(self, forget: Callable[[Collection[Partition]], None], leave_out: Callable[[], None]) -> None:
         self._forget = forget
+        self._leave_out = leave_out
 
     def on_partitions_revoked(self, revoked: Collection[Partition]) -> None:
         self._forget(revoked)
 
     def on_partitions_assigned(self, assigned: Collection[Partition]) -> None:
         self._forget(assigned)
+        self._leave_out()
 
     def on_partitions_lost(self, lost: Collection[Partition]) -> None:
         self._forget(lost)
@@ -413,6 +464,10 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # kafka-python
 
 def _place(partition: Partition) -> TopicPartition:
     return TopicPartition(*partition)
+
+
+def _partitions(places: Collection[TopicPartition]) -> set[Partition]:
+    return {Partition(*place) for place in places}
 
 
 def _told(offsets: Mapping[Partition, int]) -> dict[TopicPartition, OffsetAndMetadata]:

@@ -7,31 +7,25 @@ answer is the same whether the link is one of ours or not.
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping
-from hashlib import sha256
-from importlib.resources import files
 from typing import Annotated, Any
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
-from babel import Locale
-from babel.dates import format_date
 from fastapi import APIRouter, Form, Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from incidents.facts import OrganisationProfile
 from notifier.public.code import MAX_TYPED, tidy_code
 from notifier.public.notices import PUBLIC_PATH, PublicNotice
+from notifier.public_notice.boards import PUBLIC_NOTICE_PATH
 from tocsin.api.scopes import client_of
 from tocsin.public_pages import words
+from tocsin.public_pages.common import SHARED, day_of, name_of, style_and_policy
 from tocsin.public_pages.limits import Throttle
+from tocsin.public_pages.public_notices import PublicNoticePages, add_public_notice_pages
 from tocsin.services import Services
 
-SHARED = "public, max-age=60"
-"""Short, because a code that is not known yet may be known in a minute."""
 PRIVATE = "private, no-store"
 _LANG = Annotated[str, Form(max_length=20)]
 
@@ -39,21 +33,13 @@ _LANG = Annotated[str, Form(max_length=20)]
 class PublicPages:
     """The handlers. Synchronous: they read the database."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, throttle: Throttle) -> None:
         self._services = services
-        limits = services.settings.notice_pages
-        self._throttle = Throttle(
-            services.clock, per_address_minute=limits.per_address_minute, per_second=limits.per_second
-        )
+        self._throttle = throttle
         self._templates = Environment(
             loader=PackageLoader("tocsin.public_pages", "."), autoescape=True, undefined=StrictUndefined
         )
-        self._style = files("tocsin.public_pages").joinpath("page.css").read_text("utf-8")
-        digest = b64encode(sha256(self._style.encode()).digest()).decode()
-        self._policy = (
-            f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; "
-            "frame-ancestors 'none'"
-        )
+        self._style, self._policy = style_and_policy()
         words.table()  # a broken table stops the start, not a reader
 
     def ask(self, request: Request) -> Response:
@@ -101,10 +87,21 @@ class PublicPages:
             return refused
         public = self._services.notifier.public
         notice = public.find(code) if public is not None else None
+        if notice is None and (hung := self._services.notifier.to_public) is not None and hung.board.find(code):
+            # The code of a public notice, typed where codes of notices to single people are checked.
+            target = hung.board.address_of(tidy_code(code) or "").removeprefix(self._services.settings.public_url)
+            return RedirectResponse(target, 303)
         # A notice without words in any language could not be sent; were there one, it would not be shown.
         if notice is None or not notice.words:
             return self._page(request, "unknown", status=404, cache=cache)
         return self._page(request, "genuine", cache=cache, notice=notice, confirm=confirm, thanks=thanks)
+
+    def _published(self, notice: PublicNotice) -> list[str]:
+        """Paths of the public notices about the same incident."""
+        to_public = self._services.notifier.to_public
+        if to_public is None:
+            return []
+        return [f"{PUBLIC_NOTICE_PATH}/{one.code}" for one in to_public.board.beside(notice.campaign_id)]
 
     def _busy(self, request: Request) -> Response | None:
         wait = self._throttle.wait_seconds(client_of(request.scope))
@@ -132,14 +129,15 @@ class PublicPages:
         profile = self._services.profile
         values: dict[str, Any] = {"confirm": confirm, "thanks": thanks, "notice": notice}
         if notice is not None:
-            values |= {"said": notice.words[chosen], "sent": _day(notice, profile, chosen)}
+            values |= {"said": notice.words[chosen], "sent": day_of(notice.first_sent_at, profile, chosen)}
+            values["published"] = self._published(notice)
         text = self._templates.get_template("page.html").render(
             w=words.Words(chosen),
             state=state,
             language=chosen if chosen in words.LANGUAGES else "en",
             chosen=chosen,
             choices=[(tag, words.NAMES.get(tag, tag)) for tag in available],
-            organisation=_name(profile, chosen),
+            organisation=name_of(profile, chosen),
             style=Markup(self._style),  # noqa: S704 - our own file, as the policy's hash holds
             **values,
         )
@@ -155,8 +153,11 @@ class PublicPages:
 
 def public_router(services: Services) -> APIRouter:
     """The router of the public pages."""
-    pages = PublicPages(services)
+    limits = services.settings.notice_pages
+    throttle = Throttle(services.clock, per_address_minute=limits.per_address_minute, per_second=limits.per_second)
+    pages = PublicPages(services, throttle)
     router = APIRouter(include_in_schema=False)
+    add_public_notice_pages(router, PublicNoticePages(services, throttle))
     reading, code, token = ["GET", "HEAD"], f"{PUBLIC_PATH}/{{code}}", f"{PUBLIC_PATH}/{{code}}/{{token}}"
     router.add_api_route(PUBLIC_PATH, pages.ask, methods=reading)
     router.add_api_route(PUBLIC_PATH, pages.typed, methods=["POST"])
@@ -164,15 +165,6 @@ def public_router(services: Services) -> APIRouter:
     router.add_api_route(token, pages.show_personal, methods=reading)
     router.add_api_route(token, pages.confirm, methods=["POST"])
     return router
-
-
-def _name(profile: OrganisationProfile, language: str) -> str:
-    return profile.names.get(language) or profile.names.get(language.partition("-")[0]) or profile.name
-
-
-def _day(notice: PublicNotice, profile: OrganisationProfile, language: str) -> str:
-    there = notice.first_sent_at.astimezone(ZoneInfo(profile.time_zone))
-    return format_date(there.date(), "long", Locale.parse(language, sep="-"))
 
 
 def _query(*, thanks: str = "", lang: str) -> str:

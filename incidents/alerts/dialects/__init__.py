@@ -11,33 +11,51 @@ from pydantic_core import to_json
 
 from incidents.alerts.dialects import ocsf, wazuh
 from incidents.alerts.dialects.reading import LIMITS, Limits, nests_deeper, read_json, read_object
-from incidents.alerts.finding import DetectionFinding
+from incidents.alerts.finding import Finding, Kept
 from incidents.errors import InvalidInput, NotFound, TocsinError, TooLarge
+from incidents.privacy import has_contacts, mask_json
 
-__all__ = ["DIALECTS", "LIMITS", "BatchItem", "Limits", "nests_deeper", "parse", "parse_many"]
+__all__ = ["DIALECTS", "LIMITS", "BatchItem", "Limits", "Parsed", "nests_deeper", "parse", "parse_many"]
 
-Dialect = Callable[[dict[str, Any]], DetectionFinding]
+Dialect = Callable[[dict[str, Any]], Finding]
 """From a JSON object to the finding in it; InvalidInput names the field and the fault."""
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({wazuh.NAME: wazuh.from_document, ocsf.NAME: ocsf.from_document})
 
 
 @dataclass(frozen=True, slots=True)
+class Parsed:
+    """The finding in an alert, and what will be kept of it."""
+
+    finding: Finding
+    kept: Kept
+
+
+@dataclass(frozen=True, slots=True)
 class BatchItem:
-    """One alert of a batch: a finding, or the error that says why it is none. `raw` is what its digest is of."""
+    """One alert of a batch: parsed, or the error that says why it is none. `raw` is what its digest is of."""
 
     index: int
     raw: bytes
-    finding: DetectionFinding | None = None
+    parsed: Parsed | None = None
     error: TocsinError | None = None
 
 
-def parse(dialect: str, raw: bytes, limits: Limits = LIMITS) -> DetectionFinding:
+def parse(dialect: str, raw: bytes, limits: Limits = LIMITS) -> Parsed:
     """The finding in one alert.
 
     NotFound for a dialect nobody knows, TooLarge over the size limit, InvalidInput for anything else that is wrong.
     """
-    return _dialect(dialect)(read_object(raw, limits))
+    return _parsed(_dialect(dialect), read_object(raw, limits), raw)
+
+
+def _parsed(read: Dialect, document: dict[str, Any], raw: bytes) -> Parsed:
+    finding = read(document)
+    # Most alerts hold no contacts. They are kept as they came, to the byte; of the others the masked finding.
+    text = raw.decode().removeprefix("\ufeff")
+    if has_contacts(text):
+        return Parsed(finding, Kept(mask_json(finding.ocsf_json()), as_received=False))
+    return Parsed(finding, Kept(text, as_received=True))
 
 
 def parse_many(dialect: str, raw: bytes, limits: Limits = LIMITS) -> list[BatchItem]:
@@ -58,7 +76,7 @@ def parse_many(dialect: str, raw: bytes, limits: Limits = LIMITS) -> list[BatchI
         return [_of_document(read, index, document, limits) for index, document in enumerate(documents)]
     lines = [line for line in raw.split(b"\n") if line.strip()]
     if len(lines) < 2 or not _are_lines(lines, limits):
-        return [BatchItem(0, raw, read(read_object(raw, limits)))]
+        return [BatchItem(0, raw, _parsed(read, read_object(raw, limits), raw))]
     _check_count(len(lines), limits)
     return [_of_bytes(read, index, line, limits) for index, line in enumerate(lines)]
 
@@ -102,13 +120,13 @@ def _of_document(read: Dialect, index: int, document: Any, limits: Limits) -> Ba
         error = TooLarge(f"The alert has {len(raw)} bytes; at most {limits.max_bytes} are taken.", field=str(index))
         return BatchItem(index, raw, error=error)
     try:
-        return BatchItem(index, raw, read(document))
+        return BatchItem(index, raw, _parsed(read, document, raw))
     except InvalidInput as error:
         return BatchItem(index, raw, error=error)
 
 
 def _of_bytes(read: Dialect, index: int, line: bytes, limits: Limits) -> BatchItem:
     try:
-        return BatchItem(index, line, read(read_object(line, limits)))
+        return BatchItem(index, line, _parsed(read, read_object(line, limits), line))
     except InvalidInput as error:
         return BatchItem(index, line, error=error)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from incidents.alerts.dialects.reading import LIMITS, Limits, read_model, read_object, read_time
+from incidents.alerts.dialects.reading import read_model, read_time
 from incidents.alerts.finding import CLASS_UID, OCSF_VERSION, SEVERITIES, DetectionFinding
 from incidents.alerts.identity import content_digest
 from incidents.errors import InvalidInput
@@ -37,13 +37,8 @@ _RISKS = ("risk_level_id", "impact_id")
 """Used for a missing `severity_id`: 0 Info or Unknown, 1 Low, 2 Medium, 3 High, 4 Critical."""
 
 
-def parse(raw: bytes, limits: Limits = LIMITS) -> DetectionFinding:
-    """The finding in an OCSF event. InvalidInput names the field and the fault."""
-    return from_document(read_object(raw, limits))
-
-
 def from_document(document: dict[str, Any]) -> DetectionFinding:
-    """The finding in an event that was already read from JSON."""
+    """The finding in an event that was read from JSON. InvalidInput names the field and the fault."""
     class_uid = _class_of(document)
     event = dict(document)
     if class_uid == SECURITY_FINDING:

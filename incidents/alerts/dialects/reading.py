@@ -23,6 +23,8 @@ M = TypeVar("M", bound=BaseModel)
 MAX_FAULTS = 20
 _BOM = b"\xef\xbb\xbf"
 _QUOTE = ord('"')
+_SURROGATES = (b"\\ud", b"\\uD")
+"""How halves of characters are written, which the standard library takes alone too."""
 _NO_MARKS = bytes(set(range(256)) - set(b'"{}[]'))
 
 
@@ -68,13 +70,26 @@ def read_json(raw: bytes, limits: Limits = LIMITS) -> Any:
     if nests_deeper(raw, limits.max_depth):
         raise InvalidInput(f"The body nests objects and arrays deeper than {limits.max_depth} levels.", field="body")
     try:
-        # The first reading finds faults of syntax and encoding with their place, the second duplicate names.
-        from_json(raw, allow_inf_nan=False, cache_strings="none")
-        return json.loads(raw.decode(), object_pairs_hook=_unique, parse_float=_finite)
+        if any(mark in raw for mark in _SURROGATES):
+            _check_syntax(raw)
+        return _DECODER.decode(raw.decode())
     except _Fault as fault:
         raise InvalidInput(f"The body is not valid: {fault}.", field="body") from None
     except ValueError as error:
-        raise Malformed(f"The body is not valid JSON: {_sentence(error)}.", field="body") from None
+        _check_syntax(raw)
+        raise _malformed(error) from None
+
+
+def _check_syntax(raw: bytes) -> None:
+    """Malformed, with the place, when it is not JSON."""
+    try:
+        from_json(raw, allow_inf_nan=False, cache_strings="none")
+    except ValueError as error:
+        raise _malformed(error) from None
+
+
+def _malformed(error: ValueError) -> Malformed:
+    return Malformed(f"The body is not valid JSON: {_sentence(error)}.", field="body")
 
 
 def nests_deeper(raw: bytes, limit: int) -> bool:
@@ -155,6 +170,13 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise _Fault("a number is too large")
     return number
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant)
 
 
 def _sentence(error: ValueError) -> str:

@@ -2,17 +2,22 @@
 
 Also understood: the same record inside `all_fields` (integratord's Shuffle form) or `_source` (a document of the
 Wazuh indexer). Field names: documentation.wazuh.com, "Alerts", "Rules classification", "Integration with APIs".
+
+The alert is checked once, as it comes. The OCSF document is right by how it is made of it, and is not checked again.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import to_json
 
-from incidents.alerts.dialects.reading import LIMITS, Limits, read_model, read_object, read_time
-from incidents.alerts.finding import CLASS_UID, OCSF_VERSION, SEVERITIES, DetectionFinding, Integer
+from incidents.alerts.dialects.reading import read_model, read_time
+from incidents.alerts.finding import CLASS_UID, OCSF_VERSION, SEVERITIES, Integer, clean_line
 from incidents.alerts.identity import content_digest
 
 NAME = "wazuh"
@@ -24,6 +29,20 @@ LEVEL_STEPS: tuple[tuple[int, int], ...] = ((15, 5), (12, 4), (7, 3), (4, 2), (0
 15 and more critical; the low band is divided at 4, below which its classification sees no security relevance."""
 
 _WRAPPERS = ("all_fields", "_source")
+_CLASS = {
+    "activity_id": 1,
+    "activity_name": "Create",
+    "category_uid": 2,
+    "category_name": "Findings",
+    "class_uid": CLASS_UID,
+    "class_name": "Detection Finding",
+    "type_uid": CLASS_UID * 100 + 1,
+    "type_name": "Detection Finding: Create",
+    "status_id": 1,
+    "status": "New",
+    "is_alert": True,
+}
+"""What every finding of Wazuh's says."""
 _IP, _USER, _URL, _HASH, _PATH = 2, 4, 6, 8, 45
 _HASHES = {"md5": 1, "sha1": 2, "sha256": 3}
 """OCSF `fingerprint.algorithm_id`."""
@@ -40,7 +59,8 @@ Level = Annotated[Integer, Field(ge=0, le=MAX_LEVEL)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow", coerce_numbers_to_str=True)
+    # What is not named here is left in the document, from which `_unmapped` takes it over.
+    model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
 
 
 class _Mitre(_Part):
@@ -83,20 +103,82 @@ class _Alert(_Part):
     syscheck: dict[str, Any] | None = None
 
 
-def parse(raw: bytes, limits: Limits = LIMITS) -> DetectionFinding:
-    """The finding in a Wazuh alert. InvalidInput names the field and the fault."""
-    return from_document(read_object(raw, limits))
+class WazuhFinding:
+    """A `Finding`: it says what a DetectionFinding of the same alert says, and builds that only when asked for it."""
+
+    __slots__ = (
+        "_alert",
+        "_document",
+        "_time",
+        "detected_at",
+        "rule",
+        "severity_id",
+        "source",
+        "title",
+        "types",
+        "uid",
+    )
+
+    def __init__(self, alert: _Alert, document: dict[str, Any], time: int) -> None:
+        rule = alert.rule
+        said = rule.description or f"Wazuh rule {rule.id}"
+        self._alert, self._document, self._time = alert, document, time
+        self.uid = alert.id or f"sha256:{content_digest(document)}"
+        of_source = ("Wazuh", _cluster(alert), alert.manager.name if alert.manager else None)
+        self.source = clean_line("/".join(dict.fromkeys(part for part in of_source if part)))
+        self.rule = clean_line(rule.id or said)
+        self.title = clean_line(said) or self.rule
+        self.types = rule.groups
+        self.severity_id = severity_of(rule.level)
+        self.detected_at = datetime.fromtimestamp(time / 1000, UTC)
+
+    @property
+    def asset(self) -> str | None:
+        """The host, by the agent's number."""
+        return _first(_device(self._alert), "uid", "hostname", "name", "ip")
+
+    @property
+    def asset_name(self) -> str | None:
+        """The host, by its name."""
+        name = _first(_device(self._alert), "hostname", "name")
+        return self.asset if name is None else name
+
+    @property
+    def user(self) -> str | None:
+        """The account."""
+        found = _user(self._alert.data or {})
+        return None if found is None else str(found["name"])
+
+    @property
+    def src_ip(self) -> str | None:
+        """Where it came from."""
+        found = _source(self._alert.data or {})
+        return None if found is None else str(found["ip"])
+
+    @property
+    def tactic(self) -> str | None:
+        """The first MITRE ATT&CK tactic."""
+        mitre = self._alert.rule.mitre
+        return next((tactic for tactic in mitre.tactic if tactic), None) if mitre else None
+
+    @property
+    def is_over(self) -> bool:
+        """Wazuh never says so."""
+        return False
+
+    def ocsf_json(self) -> str:
+        """The whole finding as compact OCSF JSON, contacts included."""
+        return to_json(_ocsf(self._alert, self._document, self.uid, self._time)).decode()
 
 
-def from_document(document: dict[str, Any]) -> DetectionFinding:
-    """The finding in an alert that was already read from JSON."""
+def from_document(document: dict[str, Any]) -> WazuhFinding:
+    """The finding in an alert that was read from JSON. InvalidInput names the field and the fault."""
     prefix = ""
     for wrapper in _WRAPPERS:
         if "rule" not in document and isinstance(document.get(wrapper), dict):
             document, prefix = document[wrapper], wrapper
     alert = read_model(_Alert, document, prefix)
-    time = read_time(alert.timestamp, f"{prefix}.timestamp" if prefix else "timestamp")
-    return read_model(DetectionFinding, _finding(alert, document, time), prefix)
+    return WazuhFinding(alert, document, read_time(alert.timestamp, f"{prefix}.timestamp" if prefix else "timestamp"))
 
 
 def severity_of(level: int) -> int:
@@ -104,59 +186,71 @@ def severity_of(level: int) -> int:
     return next(severity for start, severity in LEVEL_STEPS if level >= start)
 
 
-def _finding(alert: _Alert, document: dict[str, Any], time: int) -> dict[str, Any]:
+def _ocsf(alert: _Alert, document: dict[str, Any], uid: str, time: int) -> dict[str, Any]:
+    """The Detection Finding. Attributes without a value are left out."""
     rule = alert.rule
     title = rule.description or f"Wazuh rule {rule.id}"
-    uid = alert.id or f"sha256:{content_digest(document)}"
     severity = severity_of(rule.level)
-    cluster = alert.cluster.name if alert.cluster else None
     evidence = _evidence(alert)
-    return {
-        "activity_id": 1,
-        "activity_name": "Create",
-        "type_uid": CLASS_UID * 100 + 1,
-        "type_name": "Detection Finding: Create",
+    info = {
+        "uid": uid,
+        "title": title,
+        "types": rule.groups,
+        "analytic": {"uid": rule.id, "name": title, "type": "Rule", "type_id": 1},
+        "attacks": _attacks(rule.mitre),
+        "created_time": time,
+    }
+    metadata = {
+        "version": OCSF_VERSION,
+        "product": {"name": "Wazuh", "vendor_name": "Wazuh"},
+        "uid": uid,
+        "tenant_uid": _cluster(alert),
+        "log_provider": alert.manager.name if alert.manager else None,
+        "log_name": alert.location,
+        "log_format": "Wazuh alert JSON",
+        "original_time": alert.timestamp,
+        "labels": rule.groups,
+    }
+    finding = {
+        **_CLASS,
         "time": time,
         "severity_id": severity,
         "severity": SEVERITIES[severity],
-        "status_id": 1,
-        "status": "New",
         "message": title,
-        "is_alert": True,
-        "metadata": {
-            "version": OCSF_VERSION,
-            "product": {"name": "Wazuh", "vendor_name": "Wazuh"},
-            "uid": uid,
-            "tenant_uid": cluster if cluster not in {None, "", "wazuh"} else None,
-            "log_provider": alert.manager.name if alert.manager else None,
-            "log_name": alert.location,
-            "log_format": "Wazuh alert JSON",
-            "original_time": alert.timestamp,
-            "labels": rule.groups,
-        },
-        "finding_info": {
-            "uid": uid,
-            "title": title,
-            "types": rule.groups,
-            "analytic": {"uid": rule.id, "name": title, "type": "Rule", "type_id": 1},
-            "attacks": _attacks(rule.mitre),
-            "created_time": time,
-        },
-        "device": _device(alert),
+        "metadata": _present(metadata),
+        "finding_info": _present(info),
+        "device": _present(_device(alert)) or None,
         "observables": _observables(evidence),
         "evidences": (evidence,) if evidence else None,
         "raw_data": alert.full_log,
         "unmapped": _unmapped(document),
     }
+    return _present(finding)
 
 
-def _device(alert: _Alert) -> dict[str, Any] | None:
+def _cluster(alert: _Alert) -> str | None:
+    """What tells installations apart. A single one has no cluster, or one with the name it came with."""
+    name = alert.cluster.name if alert.cluster else None
+    return name if name not in {"", "wazuh"} else None
+
+
+def _present(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _first(device: dict[str, Any], *names: str) -> str | None:
+    """The first of these that says something, on one line."""
+    found = next((device[name] for name in names if device.get(name)), None)
+    return None if found is None else clean_line(found)
+
+
+def _device(alert: _Alert) -> dict[str, Any]:
     """The agent's host. Agent 000 is the manager; what it received by syslog is about the host named in the log."""
     agent = alert.agent
     logged_host = alert.predecoder.hostname if alert.predecoder else None
     if agent is None or (agent.id == "000" and logged_host):
         name = logged_host or (alert.manager.name if alert.manager else None)
-        return {"hostname": name, "type_id": 0, "type": "Unknown"} if name else None
+        return {"hostname": name, "type_id": 0, "type": "Unknown"} if name else {}
     return {
         "uid": agent.id,
         "name": agent.name,
@@ -169,22 +263,31 @@ def _device(alert: _Alert) -> dict[str, Any] | None:
 
 def _evidence(alert: _Alert) -> dict[str, Any]:
     data = alert.data or {}
-    windows = data.get("win")
-    event = windows.get("eventdata") if isinstance(windows, dict) else None
-    event = event if isinstance(event, dict) else {}
     found = {
-        "src_endpoint": _endpoint(
-            data.get("srcip") or data.get("src_ip") or event.get("ipAddress"),
-            data.get("srcport") or data.get("src_port") or event.get("ipPort"),
-        ),
+        "src_endpoint": _source(data),
         "dst_endpoint": _endpoint(
             data.get("dstip") or data.get("dest_ip"), data.get("dstport") or data.get("dest_port")
         ),
-        "user": _user(data.get("dstuser") or data.get("srcuser") or event.get("targetUserName")),
+        "user": _user(data),
         "url": {"url_string": data["url"]} if isinstance(data.get("url"), str) else None,
         "file": _file(alert.syscheck),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return _present(found)
+
+
+def _of_windows(data: dict[str, Any]) -> dict[str, Any]:
+    """The data of a Windows event, {} where there is none."""
+    windows = data.get("win")
+    event = windows.get("eventdata") if isinstance(windows, dict) else None
+    return event if isinstance(event, dict) else {}
+
+
+def _source(data: dict[str, Any]) -> dict[str, Any] | None:
+    event = _of_windows(data)
+    return _endpoint(
+        data.get("srcip") or data.get("src_ip") or event.get("ipAddress"),
+        data.get("srcport") or data.get("src_port") or event.get("ipPort"),
+    )
 
 
 def _endpoint(address: Any, port: Any) -> dict[str, Any] | None:
@@ -196,7 +299,8 @@ def _endpoint(address: Any, port: Any) -> dict[str, Any] | None:
     return {"ip": ip, "port": number} if usable else {"ip": ip}
 
 
-def _user(name: Any) -> dict[str, Any] | None:
+def _user(data: dict[str, Any]) -> dict[str, Any] | None:
+    name = data.get("dstuser") or data.get("srcuser") or _of_windows(data).get("targetUserName")
     return {"name": name} if isinstance(name, str) and name.strip("- ") else None
 
 
@@ -241,9 +345,10 @@ def _attacks(mitre: _Mitre | None) -> list[dict[str, Any]] | None:
     attacks: list[dict[str, Any]] = []
     for uid, name in zip(mitre.id, names, strict=True):
         parent, dot, _ = uid.partition(".")
-        attack: dict[str, Any] = {"technique": {"uid": parent} if dot else {"uid": uid, "name": name}}
+        exact = {"uid": uid} if name is None else {"uid": uid, "name": name}
+        attack: dict[str, Any] = {"technique": {"uid": parent} if dot else exact}
         if dot:
-            attack["sub_technique"] = {"uid": uid, "name": name}
+            attack["sub_technique"] = exact
         if tactic:
             attack["tactic"] = tactic
         attacks.append(attack)
@@ -261,9 +366,12 @@ def _unmapped(document: dict[str, Any]) -> dict[str, Any]:
 
 def _ip(value: Any) -> str | None:
     """An address without its zone, or None: Wazuh writes `any`, `-` and the like where it knows none."""
-    if not isinstance(value, str):
-        return None
+    return _address(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=4_096)
+def _address(text: str) -> str | None:
     try:
-        return str(ipaddress.ip_address(value.partition("%")[0].strip()))
+        return str(ipaddress.ip_address(text.partition("%")[0].strip()))
     except ValueError:
         return None

@@ -8,6 +8,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+from incidents.alerts.dialects import parse
+from incidents.alerts.finding import DetectionFinding, Finding
+from incidents.privacy import mask_json, mask_tree
+
 DATA = Path(__file__).parent / "data"
 REPOSITORY = Path(__file__).parents[3]
 STORY_ALERT = REPOSITORY / "tocsin" / "story" / "alert.wazuh.json"
@@ -69,3 +73,25 @@ def ocsf_bytes(name: str, **changes: Any) -> bytes:
     """An OCSF sample with top-level attributes changed (None takes one away)."""
     document = ocsf(name) | changes
     return json.dumps({key: value for key, value in document.items() if value is not None}).encode()
+
+
+SAID = tuple(name for name, member in vars(Finding).items() if isinstance(member, property))
+"""What intake asks of a finding."""
+
+
+def finding_in(dialect: str, raw: bytes) -> DetectionFinding:
+    """The finding in an alert, read as intake reads it and checked against the model of OCSF.
+
+    Whatever dialect it came in, it says of itself what the model says of it, and is kept with nothing but its contacts
+    masked.
+    """
+    parsed = parse(dialect, raw)
+    whole = DetectionFinding.model_validate_json(parsed.finding.ocsf_json())
+    assert {name: getattr(parsed.finding, name) for name in SAID} == {name: getattr(whole, name) for name in SAID}
+    plain = whole.model_dump(mode="json", exclude_none=True)
+    if parsed.kept.as_received:
+        assert parsed.kept.text.encode() == raw.removeprefix(b"\xef\xbb\xbf")
+        assert mask_json(parsed.kept.text) == parsed.kept.text
+    else:
+        assert json.loads(parsed.kept.text) == mask_tree(plain)
+    return whole

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from incidents.alerts.correlation import CorrelationTable, default_correlation_table, read_correlation_table
-from incidents.alerts.dialects import parse
 from incidents.alerts.identity import alert_id_of, content_digest
 from incidents.errors import InvalidInput
-from tests.incidents.alerts.samples import ocsf_bytes, wazuh_bytes
+from tests.incidents.alerts.samples import finding_in, ocsf_bytes, wazuh_bytes
 
 
 def key(table: CorrelationTable | None = None, **changes: Any) -> str:
-    finding = parse("wazuh", wazuh_bytes(**changes))
+    finding = finding_in("wazuh", wazuh_bytes(**changes))
     return (table or default_correlation_table()).correlate("wazuh", finding).key
 
 
@@ -46,7 +45,7 @@ def test_the_first_entry_that_fits_decides() -> None:
           - {name: rest, by: [source], window_hours: 0.5}
         """
     )
-    finding = parse("wazuh", wazuh_bytes())
+    finding = finding_in("wazuh", wazuh_bytes())
 
     assert key(table) == key(table, agent__id="99")
     assert key(table) != key(table, data__dstuser="root")
@@ -97,13 +96,13 @@ def test_two_entries_of_one_name_are_refused() -> None:
 
 
 def test_the_identity_is_the_native_id_at_its_source() -> None:
-    one = alert_id_of(parse("wazuh", wazuh_bytes()))
+    one = alert_id_of(finding_in("wazuh", wazuh_bytes()))
 
-    assert alert_id_of(parse("wazuh", wazuh_bytes(rule__firedtimes=9, full_log="other"))) == one
-    assert alert_id_of(parse("wazuh", wazuh_bytes(id="1795103267.1"))) != one
-    assert alert_id_of(parse("wazuh", wazuh_bytes(manager__name="wazuh-hanoi"))) != one
-    assert alert_id_of(parse("ocsf", ocsf_bytes("falco"))) == alert_id_of(
-        parse("ocsf", ocsf_bytes("falco", time=1700000000000, activity_id=2))
+    assert alert_id_of(finding_in("wazuh", wazuh_bytes(rule__firedtimes=9, full_log="other"))) == one
+    assert alert_id_of(finding_in("wazuh", wazuh_bytes(id="1795103267.1"))) != one
+    assert alert_id_of(finding_in("wazuh", wazuh_bytes(manager__name="wazuh-hanoi"))) != one
+    assert alert_id_of(finding_in("ocsf", ocsf_bytes("falco"))) == alert_id_of(
+        finding_in("ocsf", ocsf_bytes("falco", time=1700000000000, activity_id=2))
     )
 
 

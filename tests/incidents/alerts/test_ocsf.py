@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from incidents.alerts.dialects import parse
 from incidents.errors import InvalidInput, NotFound
-from tests.incidents.alerts.samples import CORPUS, DATA, SHARED, STORY_ALERT, ocsf, ocsf_bytes, wazuh_bytes
+from tests.incidents.alerts.samples import CORPUS, DATA, SHARED, STORY_ALERT, finding_in, ocsf, ocsf_bytes, wazuh_bytes
 
 EXPECTED: dict[str, tuple[int, bool] | str] = {
     "aws-v1-0-0-rc-2-security-hub-2001.json": (1, True),
@@ -26,7 +25,7 @@ EXPECTED: dict[str, tuple[int, bool] | str] = {
 
 
 def test_a_detection_finding_is_taken_as_it_is() -> None:
-    finding = parse("ocsf", ocsf_bytes("guardduty-2004"))
+    finding = finding_in("ocsf", ocsf_bytes("guardduty-2004"))
 
     assert finding.source == "Amazon/GuardDuty"
     assert finding.asset == "AWS::IAM::AccessKey:ASIATMJPC7EXAMPLE"
@@ -38,7 +37,7 @@ def test_a_detection_finding_is_taken_as_it_is() -> None:
 
 
 def test_a_security_finding_moves_into_the_class_that_replaced_it() -> None:
-    finding = parse("ocsf", ocsf_bytes("falco"))
+    finding = finding_in("ocsf", ocsf_bytes("falco"))
 
     assert (finding.class_uid, finding.type_uid) == (2004, 200401)
     assert finding.finding_info.uid == "ec834826-90c1-458a-8eec-a014e7266754"
@@ -48,7 +47,7 @@ def test_a_security_finding_moves_into_the_class_that_replaced_it() -> None:
 
 
 def test_an_offense_of_qradar_is_understood_in_spite_of_its_spelling() -> None:
-    finding = parse("ocsf", ocsf_bytes("qradar"))
+    finding = finding_in("ocsf", ocsf_bytes("qradar"))
 
     assert finding.title == "BLEEDING-EDGE DOS -ISC- ICMP blind TCP reset DoS guessing attempt"
     assert finding.finding_info.analytic is not None
@@ -59,10 +58,10 @@ def test_an_offense_of_qradar_is_understood_in_spite_of_its_spelling() -> None:
 
 def test_activities_are_refused_unless_a_control_calls_them_alerts() -> None:
     with pytest.raises(InvalidInput, match="4002 is an activity") as caught:
-        parse("ocsf", ocsf_bytes("waf"))
+        finding_in("ocsf", ocsf_bytes("waf"))
     assert [fault.field for fault in caught.value.errors] == ["class_uid"]
 
-    finding = parse("ocsf", ocsf_bytes("waf", is_alert=True))
+    finding = finding_in("ocsf", ocsf_bytes("waf", is_alert=True))
 
     assert finding.rule == "captcha-rule"
     assert finding.evidences is not None
@@ -72,20 +71,20 @@ def test_activities_are_refused_unless_a_control_calls_them_alerts() -> None:
 
 def test_incidents_of_other_systems_are_refused() -> None:
     with pytest.raises(InvalidInput, match="2005 is an incident"):
-        parse("ocsf", ocsf_bytes("falco", class_uid=2005))
+        finding_in("ocsf", ocsf_bytes("falco", class_uid=2005))
 
 
 @pytest.mark.parametrize("time", [1672758699, 1672758699558, 1672758699558123, 1672758699558123456, 1672758699.0])
 def test_times_in_other_units_are_the_same_instant(time: float) -> None:
-    assert parse("ocsf", ocsf_bytes("falco", time=time)).time // 1000 == 1672758699
+    assert finding_in("ocsf", ocsf_bytes("falco", time=time)).time // 1000 == 1672758699
 
 
 def test_a_lone_time_in_words_needs_its_zone() -> None:
-    dated = parse("ocsf", ocsf_bytes("falco", time=None, time_dt="2023-01-03T15:11:39.558Z"))
+    dated = finding_in("ocsf", ocsf_bytes("falco", time=None, time_dt="2023-01-03T15:11:39.558Z"))
     assert dated.time == 1672758699558
 
     with pytest.raises(InvalidInput, match="no zone") as caught:
-        parse("ocsf", ocsf_bytes("falco", time=None, time_dt="2023-01-03 15:11:39"))
+        finding_in("ocsf", ocsf_bytes("falco", time=None, time_dt="2023-01-03 15:11:39"))
     assert [fault.field for fault in caught.value.errors] == ["time_dt"]
 
 
@@ -113,19 +112,19 @@ def test_a_lone_time_in_words_needs_its_zone() -> None:
 )
 def test_faults_are_named_by_field(changes: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        parse("ocsf", ocsf_bytes("guardduty-2004", **changes))
+        finding_in("ocsf", ocsf_bytes("guardduty-2004", **changes))
     assert [fault.field for fault in caught.value.errors] == [field]
 
 
 @pytest.mark.parametrize("change", [{"activity_id": 3}, {"status_id": 4}, {"status_id": 3}, {"status_code": "PASS"}])
 def test_what_the_source_calls_over_is_over(change: dict[str, object]) -> None:
-    assert not parse("ocsf", ocsf_bytes("guardduty-2004")).is_over
-    assert parse("ocsf", ocsf_bytes("guardduty-2004", **change)).is_over
+    assert not finding_in("ocsf", ocsf_bytes("guardduty-2004")).is_over
+    assert finding_in("ocsf", ocsf_bytes("guardduty-2004", **change)).is_over
 
 
 def test_an_unknown_dialect_is_told_the_known_ones() -> None:
     with pytest.raises(NotFound, match="ocsf, wazuh") as caught:
-        parse("leef", b"{}")
+        finding_in("leef", b"{}")
     assert [fault.field for fault in caught.value.errors] == ["dialect"]
 
 
@@ -163,7 +162,7 @@ def test_findings_have_what_ocsf_requires(dialect: str) -> None:
     }
     wanted = required()
     for raw in raws[dialect]:
-        document = parse(dialect, raw).model_dump(mode="json", exclude_none=True)
+        document = finding_in(dialect, raw).model_dump(mode="json", exclude_none=True)
         info = document["finding_info"]
         assert set(wanted["detection_finding"]) <= document.keys()
         assert set(wanted["metadata"]) <= document["metadata"].keys()
@@ -181,8 +180,8 @@ def test_findings_have_what_ocsf_requires(dialect: str) -> None:
 
 def test_a_finding_reads_its_own_words() -> None:
     for name in ("falco", "qradar", "guardduty-2004"):
-        once = parse("ocsf", ocsf_bytes(name))
-        again = parse("ocsf", once.model_dump_json(exclude_none=True).encode())
+        once = finding_in("ocsf", ocsf_bytes(name))
+        again = finding_in("ocsf", once.model_dump_json(exclude_none=True).encode())
         assert (again.source, again.rule, again.asset, again.time) == (once.source, once.rule, once.asset, once.time)
         assert again.finding_info == once.finding_info
 
@@ -192,7 +191,7 @@ def test_the_whole_corpus_is_understood_or_refused_as_decided() -> None:
     seen: dict[str, tuple[int, bool] | str] = {}
     for path in sorted((CORPUS / "ocsf").glob("*.json")):
         try:
-            finding = parse("ocsf", path.read_bytes())
+            finding = finding_in("ocsf", path.read_bytes())
         except InvalidInput as refusal:
             seen[path.name] = refusal.errors[0].field
         else:
@@ -200,10 +199,10 @@ def test_the_whole_corpus_is_understood_or_refused_as_decided() -> None:
     assert seen == EXPECTED
 
     for path in sorted((CORPUS / "wazuh").glob("*.json")):
-        assert parse("wazuh", path.read_bytes()).finding_info.uid == json.loads(path.read_bytes())["id"]
+        assert finding_in("wazuh", path.read_bytes()).finding_info.uid == json.loads(path.read_bytes())["id"]
 
 
 def test_samples_are_not_changed_by_reading_them() -> None:
     before = ocsf("qradar")
-    parse("ocsf", json.dumps(before).encode())
+    finding_in("ocsf", json.dumps(before).encode())
     assert before == ocsf("qradar")

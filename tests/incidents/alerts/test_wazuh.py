@@ -7,14 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from incidents.alerts.dialects import parse
 from incidents.alerts.dialects.wazuh import severity_of
 from incidents.errors import InvalidInput
-from tests.incidents.alerts.samples import STORY_ALERT, wazuh, wazuh_bytes
+from tests.incidents.alerts.samples import STORY_ALERT, finding_in, wazuh, wazuh_bytes
 
 
 def test_an_alert_becomes_a_finding() -> None:
-    finding = parse("wazuh", wazuh_bytes())
+    finding = finding_in("wazuh", wazuh_bytes())
 
     assert finding.class_uid == 2004
     assert finding.title == "sshd: many failed logons from one address."
@@ -35,7 +34,7 @@ def test_an_alert_becomes_a_finding() -> None:
 
 
 def test_a_sub_technique_names_its_technique_and_tactic() -> None:
-    (attack,) = parse("wazuh", wazuh_bytes()).finding_info.attacks or ()
+    (attack,) = finding_in("wazuh", wazuh_bytes()).finding_info.attacks or ()
 
     assert attack.technique is not None
     assert attack.sub_technique is not None
@@ -47,7 +46,7 @@ def test_a_sub_technique_names_its_technique_and_tactic() -> None:
 
 def test_techniques_and_names_of_unequal_number_are_not_paired() -> None:
     mitre = {"id": ["T1070", "T1107"], "tactic": ["Defense Evasion"], "technique": ["Indicator Removal"]}
-    attacks = parse("wazuh", wazuh_bytes(rule__mitre=mitre)).finding_info.attacks or ()
+    attacks = finding_in("wazuh", wazuh_bytes(rule__mitre=mitre)).finding_info.attacks or ()
 
     assert [(attack.technique.uid, attack.technique.name) for attack in attacks if attack.technique] == [
         ("T1070", None),
@@ -61,7 +60,7 @@ def test_techniques_and_names_of_unequal_number_are_not_paired() -> None:
 )
 def test_levels_become_severities(level: int, severity: int) -> None:
     assert severity_of(level) == severity
-    assert parse("wazuh", wazuh_bytes(rule__level=level)).severity_id == severity
+    assert finding_in("wazuh", wazuh_bytes(rule__level=level)).severity_id == severity
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_levels_become_severities(level: int, severity: int) -> None:
     ],
 )
 def test_every_way_wazuh_writes_a_time_is_the_same_instant(timestamp: str) -> None:
-    assert parse("wazuh", wazuh_bytes(timestamp=timestamp)).time == 1795102867218
+    assert finding_in("wazuh", wazuh_bytes(timestamp=timestamp)).time == 1795102867218
 
 
 @pytest.mark.parametrize(
@@ -83,15 +82,15 @@ def test_every_way_wazuh_writes_a_time_is_the_same_instant(timestamp: str) -> No
     ["agent", "manager", "id", "full_log", "predecoder", "decoder", "data", "location", "rule__groups", "rule__mitre"],
 )
 def test_what_wazuh_may_leave_out_is_not_asked_for(left_out: str) -> None:
-    finding = parse("wazuh", wazuh_bytes(**{left_out: None}))
+    finding = finding_in("wazuh", wazuh_bytes(**{left_out: None}))
 
     assert finding.rule == "5763"
 
 
 def test_without_an_id_the_content_is_the_identity() -> None:
-    one = parse("wazuh", json.dumps(wazuh(id=None)).encode())
-    spaced = parse("wazuh", json.dumps(wazuh(id=None), indent=4, sort_keys=True).encode())
-    other = parse("wazuh", json.dumps(wazuh(id=None, rule__firedtimes=3)).encode())
+    one = finding_in("wazuh", json.dumps(wazuh(id=None)).encode())
+    spaced = finding_in("wazuh", json.dumps(wazuh(id=None), indent=4, sort_keys=True).encode())
+    other = finding_in("wazuh", json.dumps(wazuh(id=None, rule__firedtimes=3)).encode())
 
     assert one.finding_info.uid == spaced.finding_info.uid
     assert one.finding_info.uid != other.finding_info.uid
@@ -100,17 +99,17 @@ def test_without_an_id_the_content_is_the_identity() -> None:
 def test_what_the_manager_got_by_syslog_is_about_the_host_in_the_log() -> None:
     raw = wazuh_bytes(agent={"id": "000", "name": "wazuh-changsha"}, predecoder__hostname="fw-02")
 
-    assert parse("wazuh", raw).asset == "fw-02"
+    assert finding_in("wazuh", raw).asset == "fw-02"
 
 
 def test_windows_events_and_file_changes_give_evidence() -> None:
-    windows = parse(
+    windows = finding_in(
         "wazuh",
         wazuh_bytes(
             data={"win": {"eventdata": {"ipAddress": "198.51.100.3", "ipPort": "0", "targetUserName": "svc_backup"}}}
         ),
     )
-    changed = parse(
+    changed = finding_in(
         "wazuh",
         wazuh_bytes(
             data=None,
@@ -131,7 +130,7 @@ def test_windows_events_and_file_changes_give_evidence() -> None:
 
 @pytest.mark.parametrize("address", ["-", "any", "", "fe80::1%eth0", 7])
 def test_no_address_is_made_of_what_is_none(address: object) -> None:
-    finding = parse("wazuh", wazuh_bytes(data={"srcip": address}))
+    finding = finding_in("wazuh", wazuh_bytes(data={"srcip": address}))
 
     addresses = [seen.value for seen in finding.observables or ()]
     assert addresses == (["fe80::1"] if address == "fe80::1%eth0" else [])
@@ -141,12 +140,12 @@ def test_no_address_is_made_of_what_is_none(address: object) -> None:
 def test_wrapped_alerts_are_the_same_alerts(wrapper: str) -> None:
     wrapped = json.dumps({"severity": 2, "pretext": "WAZUH Alert", wrapper: wazuh()}).encode()
 
-    assert parse("wazuh", wrapped) == parse("wazuh", wazuh_bytes())
+    assert finding_in("wazuh", wrapped) == finding_in("wazuh", wazuh_bytes())
 
 
 def test_a_fault_inside_a_wrapper_is_named_with_it() -> None:
     with pytest.raises(InvalidInput) as caught:
-        parse("wazuh", json.dumps({"all_fields": wazuh(rule__level=99)}).encode())
+        finding_in("wazuh", json.dumps({"all_fields": wazuh(rule__level=99)}).encode())
     assert [fault.field for fault in caught.value.errors] == ["all_fields.rule.level"]
 
 
@@ -172,18 +171,18 @@ def test_a_fault_inside_a_wrapper_is_named_with_it() -> None:
 )
 def test_faults_are_named_by_field(changes: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        parse("wazuh", wazuh_bytes(**changes))
+        finding_in("wazuh", wazuh_bytes(**changes))
     assert [fault.field for fault in caught.value.errors] == [field]
     assert caught.value.detail
 
 
 def test_a_time_without_a_zone_says_what_to_do() -> None:
     with pytest.raises(InvalidInput, match="no zone"):
-        parse("wazuh", wazuh_bytes(timestamp="2026-11-19T15:41:07.218"))
+        finding_in("wazuh", wazuh_bytes(timestamp="2026-11-19T15:41:07.218"))
 
 
 def test_the_alert_of_the_story_is_a_serious_finding() -> None:
-    finding = parse("wazuh", STORY_ALERT.read_bytes())
+    finding = finding_in("wazuh", STORY_ALERT.read_bytes())
 
     assert finding.severity_id == 4
     assert finding.asset == "027"

@@ -62,7 +62,14 @@ def test_whoever_is_on_the_list_is_left_out_and_told_another_way(tmp_path: Path)
         ]
         view = started(house, rows)
         done = await house.finish(view.campaign_id)
-        assert done.outcomes == {"reached": 0, "accepted": 2, "failed": 0, "ambiguous": 0, "suppressed": 1}
+        assert done.outcomes == {
+            "reached": 0,
+            "accepted": 2,
+            "failed": 0,
+            "ambiguous": 0,
+            "suppressed": 1,
+            "cancelled": 0,
+        }
         sent = {message.recipient for message in house.standins.store.messages()}
         assert sent == {"ann@example.com", "cy@example.com"}
         moves = house.moves(view.campaign_id)

@@ -13,6 +13,7 @@ from playbooks.filings.filing import Filing
 from tests.playbooks.law.test_adding import example
 from tests.tocsin.conftest import Door, problem
 from tests.tocsin.conftest import settings as shared_settings  # noqa: F401
+from tests.tocsin.console.test_login import HTML, log_in
 from tocsin.settings import Settings
 
 FACTS: dict[str, Any] = {
@@ -285,3 +286,30 @@ def test_addresses_of_parties_are_in_no_event_no_log_no_kept_answer_and_not_for_
         kinds.add(type(recorded.event))
     assert {FilingWritten, FilingApproved, FilingSubmitted} <= kinds
     assert ADDRESS not in str(logs)
+
+
+def test_what_a_merged_part_had_filed_is_shown_with_the_duty_of_the_whole(door: Door, incident: str) -> None:
+    sent = door.services.clock.now()
+    door.post(f"{of(incident)}/filing", {"override_reason": "Counsel wrote to the authority."}, by="approver")
+    whole = door.report("The intrusion", facts=FACTS)
+    door.post(f"/v1/incidents/{whole['id']}/transitions", {"transition": "triage"})
+    door.post(f"/v1/incidents/{incident}/merge", {"into": whole["id"], "reason": "Same intruder."})
+    door.settle()
+
+    def duty() -> dict[str, Any]:
+        found = door.get(f"/v1/incidents/{whole['id']}/duties", params={"include": "all"}).json()["items"]
+        return next(one for one in found if one["duty_id"] == DPA)
+
+    assert duty()["status"] == "due", "nobody has said that the authority was told of the whole"
+    (filed,) = duty()["filed_for_parts"]
+    part = door.get(f"/v1/incidents/{incident}").json()["reference"]
+    assert filed["reference"] == part
+    session = HTML | {"Cookie": log_in(door, door.key("auditor")) or ""}
+    console = door.get(f"/incidents/{whole['reference']}", by=None, headers=session)
+    assert f'<a href="/incidents/{part}">{part}</a>' in console.text
+
+    told = {"submitted_at": filed["submitted_at"], "override_reason": f"{part} told of all of it."}
+    assert door.post(f"{of(whole['id'])}/filing", told, by="approver").status_code == 201
+    door.settle()
+    assert (duty()["fulfilled_at"], duty()["late"]) == (filed["submitted_at"], False)
+    assert filed["submitted_at"] >= sent.isoformat().replace("+00:00", "Z")[:19]

@@ -9,6 +9,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from sqlalchemy.exc import OperationalError
 
+from incidents.errors import FieldFault
 from tests.tocsin.conftest import Client, Door, problem
 from tocsin import readiness
 from tocsin.api.app import create_app
@@ -39,6 +40,17 @@ def test_a_dead_worker_makes_it_unready_with_the_reason(ailing: Door) -> None:
     assert document["errors"] == [{"field": "workers", "reason": "these workers have ended: sender"}]
     assert answer.headers["retry-after"]
     assert ailing.get("/healthz", by=None).status_code == 200
+
+
+def test_what_requests_do_not_depend_on_is_noted(services: Services, door: Door) -> None:
+    door.settle()
+    app = create_app(services, notes=lambda: [FieldFault("event-relay", "Kafka does not take events")])
+    with start_blocking_portal() as portal:
+        client = Client(portal, app)
+        answer = Door(client, services).get("/readyz", by=None)
+        client.close()
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    assert answer.json()["notes"] == [{"part": "event-relay", "reason": "Kafka does not take events"}]
 
 
 def test_a_lagging_read_model_makes_it_unready(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ DECIDE = Permission.DECIDE_DUTIES
 APPROVE = Permission.APPROVE
 KEYS = Permission.MANAGE_KEYS
 ERASE = Permission.ERASE_PEOPLE
+HISTORY = Permission.READ_HISTORY
 ALERTS = Permission.POST_ALERTS
 ANY = "any key"
 NONE = "no key"
@@ -26,6 +27,18 @@ NONE = "no key"
 TABLE: dict[tuple[str, str], Permission | str] = {
     ("GET", "/v1/campaigns/{campaign}/genuine"): READ,
     ("GET", "/v1/notices/{code}"): READ,
+    ("GET", "/v1/incidents/{incident}/public-notices"): READ,
+    ("POST", "/v1/incidents/{incident}/public-notices"): PREPARE,
+    ("GET", "/v1/public-notices/{notice}"): READ,
+    ("GET", "/v1/campaigns/{campaign}/letter-batches"): READ,
+    ("POST", "/v1/campaigns/{campaign}/letter-batches"): PREPARE,
+    ("POST", "/v1/letter-batches/{batch}/export/{part}"): Permission.READ_HISTORY,
+    ("POST", "/v1/letter-batches/{batch}/statement"): PREPARE,
+    ("PUT", "/v1/public-notices/{notice}/text"): PREPARE,
+    ("POST", "/v1/public-notices/{notice}/approval-request"): PREPARE,
+    ("POST", "/v1/public-notices/{notice}/publication"): APPROVE,
+    ("POST", "/v1/public-notices/{notice}/rejection"): APPROVE,
+    ("POST", "/v1/public-notices/{notice}/dismissal"): DECIDE,
     ("POST", "/v1/alerts/{dialect}"): ALERTS,
     ("GET", "/v1/suppressions"): READ,
     ("POST", "/v1/suppressions"): PREPARE,
@@ -33,6 +46,7 @@ TABLE: dict[tuple[str, str], Permission | str] = {
     ("POST", "/v1/suppressions/{suppression}/lifting"): APPROVE,
     ("POST", "/v1/campaigns/{campaign}/suppression-override"): APPROVE,
     ("POST", "/v1/receipts/twilio/inbound"): NONE,
+    ("POST", "/v1/receipts/twilio/keypress"): NONE,
     ("POST", "/v1/alerts/{dialect}/batch"): ALERTS,
     ("GET", "/v1/alerts"): READ,
     ("POST", "/v1/incidents"): HANDLE,
@@ -100,8 +114,14 @@ TABLE: dict[tuple[str, str], Permission | str] = {
     ("POST", "/v1/campaigns/{campaign}/rejection"): APPROVE,
     ("GET", "/v1/campaigns/{campaign}/coverage"): READ,
     ("GET", "/v1/campaigns/{campaign}/forecast"): READ,
+    ("GET", "/v1/campaigns/{campaign}/progress"): READ,
+    ("POST", "/v1/campaigns/{campaign}/pause"): APPROVE,
+    ("POST", "/v1/campaigns/{campaign}/resumption"): APPROVE,
+    ("POST", "/v1/campaigns/{campaign}/cancellation"): APPROVE,
     ("GET", "/v1/campaigns/{campaign}/audience/rows"): READ,
     ("DELETE", "/v1/recipients/{recipient}"): ERASE,
+    ("POST", "/v1/history/search"): HISTORY,
+    ("GET", "/v1/campaigns/{campaign}/history"): HISTORY,
     ("GET", "/v1/board"): READ,
     ("GET", "/v1/deadlines"): READ,
     ("GET", "/v1/recovery"): READ,
@@ -121,6 +141,9 @@ TABLE: dict[tuple[str, str], Permission | str] = {
 }
 
 PARTS = {
+    "notice": str(UUID(int=9)),
+    "batch": str(UUID(int=10)),
+    "part": "letters",
     "suppression": str(UUID(int=5)),
     "delay": str(UUID(int=8)),
     "code": "7K3M9QX-2ABCDEF",

@@ -162,8 +162,9 @@ def preview(
     responses={**READING_ONE, **problems("illegal-transition")},
 )
 def read_forecast(campaign: CampaignId, services: Parts) -> Forecast:
-    """Segments by language, cost by country and time, from the text and the audience as they stand."""
-    return services.campaigns.forecast(campaign)
+    """Segments by language, cost by country and time, from the text and the audience as they stand; and whether that is
+    in time for the law, or what would make it so."""
+    return services.campaigns.forecast(campaign, services.clock.now())
 
 
 @router.post("/campaigns/{campaign}/approval-request", summary="Ask for approval", responses=CHANGING)

@@ -22,6 +22,7 @@ from tocsin.api.responses import CHANGING, READING_ONE
 from tocsin.api.scopes import Parts
 from tocsin.api.values import Reason, RequestModel, ResponseModel, Word
 from tocsin.owners import Owners, with_owners
+from tocsin.parts_filed import with_parts
 
 router = APIRouter(prefix="/v1/incidents/{incident}/duties", tags=["duties"], route_class=CommandRoute)
 
@@ -105,7 +106,7 @@ def list_duties(
         limit=limit,
         cursor=cursor,
     )
-    return with_owners(page, services.settings.warnings)
+    return with_parts(with_owners(page, services.settings.warnings), services.duties, incident)
 
 
 @router.post("/{duty}/waiver", status_code=201, summary="Waive a duty", responses=CHANGING)

@@ -28,10 +28,19 @@ class Alive(ResponseModel):
     status: Literal["ok"] = "ok"
 
 
+class Note(ResponseModel):
+    """Something that does not go well, and that requests do not depend on."""
+
+    part: str
+    reason: str
+
+
 class Ready(ResponseModel):
     """Fit to serve."""
 
     status: Literal["ready"] = "ready"
+    notes: tuple[Note, ...] | None = None
+    """What does not go well all the same; left out when all does."""
 
 
 @router.get("/healthz", summary="Liveness")
@@ -40,9 +49,12 @@ async def healthz() -> Alive:
     return Alive()
 
 
-@router.get("/readyz", summary="Readiness", responses=problems("unavailable"))
+@router.get("/readyz", summary="Readiness", responses=problems("unavailable"), response_model_exclude_none=True)
 def readyz(door: DoorPart) -> Ready:
-    """Database, schema, workers and read models are fit to serve; else 503 with a reason for each that is not."""
+    """Database, schema, workers and read models are fit to serve; else 503 with a reason for each that is not.
+
+    What requests do not depend on (events that cannot be published, say) is noted and leaves the service ready.
+    """
     faults = _look(door)
     if faults:
         raise ProblemRaised(
@@ -51,7 +63,8 @@ def readyz(door: DoorPart) -> Ready:
             errors=faults,
             headers={"Retry-After": "5"},
         )
-    return Ready()
+    notes = tuple(Note(part=note.field, reason=note.reason) for note in door.notes())
+    return Ready(notes=notes or None)
 
 
 @router.get(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from incidents.errors import Forbidden, NotFound, TocsinError
+from notifier.channels.spoken import thanks_in
 from tocsin.api.problems import ProblemRaised
 from tocsin.api.responses import problems
 from tocsin.api.scopes import Parts
@@ -29,6 +30,13 @@ _MESSAGE = {
         "type": "object",
         "properties": {"From": {"type": "string"}, "Body": {"type": "string"}},
         "required": ["From"],
+    }
+}
+_KEY = {
+    "schema": {
+        "type": "object",
+        "properties": {"CallSid": {"type": "string"}, "Digits": {"type": "string"}},
+        "required": ["CallSid"],
     }
 }
 _NO_ANSWER = '<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
@@ -76,6 +84,40 @@ async def twilio_inbound(
     params = await _form_of(request)
     await run_in_threadpool(_take_in, services, str(request.url), params, signature)
     return Response(_NO_ANSWER, media_type="text/xml")
+
+
+@router.post(
+    "/twilio/keypress",
+    summary="A key that a person pressed in a call",
+    responses=problems("malformed-request", "forbidden", "invalid-input", "not-found", "too-large"),
+    response_class=Response,
+    openapi_extra={
+        "security": [],
+        "requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": _KEY}},
+    },
+)
+async def twilio_keypress(
+    request: Request,
+    services: Parts,
+    signature: Annotated[str | None, Header(alias="X-Twilio-Signature", max_length=200)] = None,
+    lang: Annotated[str, Query(max_length=20)] = "en",
+) -> Response:
+    """The key that confirms moves the delivery to `read`, and the person is thanked; another key ends the call."""
+    params = await _form_of(request)
+    confirmed = await run_in_threadpool(_take_key, services, str(request.url), params, signature)
+    return Response(thanks_in(lang) if confirmed else _NO_ANSWER, media_type="text/xml")
+
+
+def _take_key(services: Services, url: str, params: dict[str, list[str]], signature: str | None) -> bool:
+    if services.receipts is None:
+        raise NotFound("Nobody is called from here, so there are no keys to take.")
+    try:
+        confirmed = services.receipts.accept_key(url, params, signature)
+    except TocsinError as error:
+        _count(services, "keypress_forged" if isinstance(error, Forbidden) else "keypress_invalid")
+        raise
+    _count(services, "keypress_confirmed" if confirmed else "keypress_other")
+    return confirmed
 
 
 def _take_in(services: Services, url: str, params: dict[str, list[str]], signature: str | None) -> None:

@@ -1,0 +1,220 @@
+"""Working on single deliveries: what is to be tried again, is unclear, waits for a receipt or goes on by the next
+channel. Each is claimed before, marked as being written before the first byte, and settled after."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from incidents.clock import Clock, uptime
+from incidents.errors import TocsinError
+from notifier.channels.channel import Outgoing, ProviderUnavailable
+from notifier.channels.outcome import Outcome, Verdict
+from notifier.deliveries.book import Claim, DeliveryBook
+from notifier.deliveries.faults import place_of
+from notifier.deliveries.journal import Journal
+from notifier.deliveries.letters import Letters, address_of, reason_without_address
+from notifier.deliveries.making import cost_of, country_of
+from notifier.deliveries.traces import DeliverySpans, say_outcome
+from notifier.pacing.provider import Route, Routes
+from notifier.pacing.quiet import QuietHours
+from notifier.vault import Contact, ErasedContact
+
+log = structlog.get_logger(__name__)
+
+
+SHORTEST_WAIT = 0.2
+"""Seconds before a single delivery asks again for a provider."""
+
+
+class LeaseLost(Exception):
+    """The claim is no longer ours, or the person is told already: nothing may be written."""
+
+
+class NotNow(Exception):
+    """It may not be tried before `until`, through no fault of its own."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(until.isoformat())
+        self.until = until
+
+
+class Singles:
+    """Works on one claim at a time in each task that calls it."""
+
+    def __init__(
+        self,
+        book: DeliveryBook,
+        journal: Journal,
+        letters: Letters,
+        clock: Clock,
+        *,
+        routes: Mapping[bool, Mapping[str, Routes]],
+        quiet: QuietHours,
+        rng: random.Random,
+        spans: DeliverySpans,
+    ) -> None:
+        """`routes`: the providers by channel, for real sendings (False) and for drills (True)."""
+        self._book = book
+        self._journal = journal
+        self._letters = letters
+        self._clock = clock
+        self._routes = routes
+        self._quiet = quiet
+        self._rng = rng
+        self._spans = spans
+        self.stopping = False
+
+    async def work(self, claim: Claim, contact: Contact | ErasedContact | None) -> None:
+        """Do what is to be done with one delivery."""
+        routes = self._routes[claim.drill].get(claim.channel)
+        try:
+            if routes is None:
+                await self._journal.do(lambda moves: self._book.fail(moves, claim, "no-channel"))
+            elif claim.work == "send":
+                await self._send(claim, routes, contact)
+            elif claim.work == "check":
+                await self._check(claim, routes, contact)
+            else:
+                await self._poll(claim, routes)
+        except LeaseLost:
+            log.info("delivery.claim-lost", delivery=str(claim.delivery_id))
+        except NotNow as later:
+            until = later.until
+            await self._journal.do(lambda moves: self._book.postpone(moves, claim, until))
+        except Exception as error:  # noqa: BLE001 - logged with its place; see there why not with its text
+            # The claim runs out and is taken over as after a kill: nothing is lost, nothing is sent blindly.
+            log.error("delivery.broke-off", delivery=str(claim.delivery_id), **place_of(error))
+
+    async def _send(self, claim: Claim, routes: Routes, contact: Contact | ErasedContact | None) -> None:
+        address = address_of(contact, claim.channel)
+        if contact is None or address is None:
+            code = reason_without_address(contact)
+            await self._journal.do(lambda moves: self._book.fail(moves, claim, code))
+            return
+        self._not_at_night(claim, address)
+        route = self._route(routes)
+        writing = False
+
+        async def about_to_write() -> None:
+            nonlocal writing
+            if self.stopping or not await self._journal.do(
+                lambda moves: self._book.mark_writing(moves, claim, route.channel.write_timeout, route.name)
+            ):
+                raise LeaseLost
+            writing = True
+
+        try:
+            message = await self._message(claim, contact, address)
+            if message is None:
+                return
+            await route.pace.admitted(country_of(address) if route.pace.by_country else "", cost_of(message[0].content))
+            async with route.slots:
+                if not route.breaker.admits():  # it failed while this one waited
+                    raise self._later(routes)
+                route.breaker.given()
+                with self._spans.around(claim, message[1]):
+                    outcome = await route.channel.send(message[0], about_to_write)
+                    say_outcome(outcome)
+        except LeaseLost:
+            route.breaker.untried()
+            raise
+        except NotNow:
+            raise
+        except TocsinError as error:
+            # The notice itself cannot be made: everybody's would fail alike.
+            log.error("delivery.no-notice", campaign=str(claim.campaign_id), reason=error.code)
+            outcome = Outcome(Verdict.CAMPAIGN_FAULT, code=error.code)
+        except Exception as error:  # noqa: BLE001 - logged with its place; see there why not with its text
+            log.error("delivery.channel-broke", channel=claim.channel, **place_of(error))
+            outcome = Outcome(Verdict.AMBIGUOUS if writing else Verdict.TEMPORARY, code=type(error).__name__[:40])
+        await self._settle(claim, routes, route, outcome)
+
+    async def _message(
+        self, claim: Claim, contact: Contact | ErasedContact, address: str
+    ) -> tuple[Outgoing, UUID] | None:
+        notice = await asyncio.to_thread(self._letters.notice, claim.campaign_id)
+        person = claim.recipient_id
+        withheld = await asyncio.to_thread(self._letters.withheld, notice, claim.channel, {person: address})
+        if (why := withheld.get(person)) is not None:
+            await self._journal.do(lambda moves: self._book.fail(moves, claim, why, state="suppressed"))
+            return None
+        message = self._letters.write(
+            notice,
+            campaign_id=claim.campaign_id,
+            recipient_id=claim.recipient_id,
+            delivery_id=claim.delivery_id,
+            channel=claim.channel,
+            language=claim.language,
+            reference=claim.reference,
+            name=contact.name,
+            address=address,
+        )
+        return message, notice.incident_id
+
+    async def _settle(self, claim: Claim, routes: Routes, route: Route, outcome: Outcome) -> None:
+        route.heard(outcome, alone=routes.alone)
+        if outcome.verdict is Verdict.CAMPAIGN_FAULT and route.is_at_fault(outcome) and routes.other_than(route):
+            # Surely not taken: the next try goes to another provider, and the campaign need not rest for it.
+            outcome = Outcome(Verdict.TEMPORARY, code=outcome.code)
+        share = self._rng.random()
+        await self._journal.do(
+            lambda moves: self._book.settle(
+                moves,
+                claim,
+                outcome,
+                share=share,
+                reconciles=route.channel.reconciles,
+                receipts=route.channel.has_receipts,
+            )
+        )
+
+    def _route(self, routes: Routes) -> Route:
+        route = routes.pick()
+        if route is None:
+            raise self._later(routes)
+        return route
+
+    def _later(self, routes: Routes) -> NotNow:
+        """When a provider has rested; sooner where one is only being tried with another message."""
+        return NotNow(self._clock.now() + timedelta(seconds=max(routes.wait(uptime()), SHORTEST_WAIT)))
+
+    def _not_at_night(self, claim: Claim, address: str) -> None:
+        if claim.drill or claim.channel not in self._quiet.channels:
+            return
+        until = self._quiet.wait(
+            claim.channel, country_of(address), self._clock.now(), deadline=claim.deadline, needed=None
+        )
+        if until is not None:
+            raise NotNow(until)
+
+    async def _check(self, claim: Claim, routes: Routes, contact: Contact | ErasedContact | None) -> None:
+        address = address_of(contact, claim.channel)
+        can_tell = routes.reconciles and address is not None
+        found = []
+        if can_tell and address is not None:
+            try:
+                earliest = claim.written_at or self._clock.now() - timedelta(days=1)
+                found = await routes.find(claim.provider, address, claim.reference, earliest)
+            except ProviderUnavailable as error:
+                await self._put_off(claim, str(error))
+                return
+        await self._journal.do(lambda moves: self._book.enter_check(moves, claim, found, can_tell=can_tell))
+
+    async def _poll(self, claim: Claim, routes: Routes) -> None:
+        try:
+            found = await routes.look_up(claim.provider, claim.provider_id) if claim.provider_id else None
+        except ProviderUnavailable as error:
+            await self._put_off(claim, str(error))
+            return
+        await self._journal.do(lambda moves: self._book.enter_poll(moves, claim, found))
+
+    async def _put_off(self, claim: Claim, reason: str) -> None:
+        log.warning("delivery.provider-silent", channel=claim.channel, reason=reason)
+        delay = self._book.timing.backoff(3, self._rng.random())
+        await self._journal.do(lambda moves: self._book.put_off(moves, claim, delay))

@@ -1,0 +1,88 @@
+"""The record of looks at people's histories. Each is a stream of its own, so that none waits for another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from incidents.errors import Conflict, InvalidInput
+from incidents.privacy import refuse_contacts
+from incidents.record import Aggregate, Context, Event, Record, stable_id
+from notifier.history.events import By, HistoryExported, HistoryRead
+
+MAX_REASON = 500
+
+
+class HistoryAccess:
+    """Puts looks on record, before (a search) or while (a file) what was found is given out."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def read(
+        self,
+        context: Context,
+        *,
+        by: By,
+        reason: str,
+        recipients: Sequence[UUID],
+        campaigns: Mapping[UUID, Sequence[UUID]],
+    ) -> None:
+        """A search that is about to be answered. `campaigns`: those found, by incident."""
+        checked = tidy_reason(reason)
+        if not campaigns:
+            self._commit(
+                "history-read", context, None, HistoryRead, by=by, reason=checked, recipients=tuple(recipients)
+            )
+        for incident_id, found in sorted(campaigns.items()):
+            said = {"campaigns": tuple(sorted(found)), "recipients": tuple(recipients)}
+            self._commit("history-read", context, incident_id, HistoryRead, by=by, reason=checked, **said)
+
+    def exported(
+        self,
+        context: Context,
+        *,
+        incident_id: UUID,
+        campaign_id: UUID,
+        form: str,
+        recipients: int,
+        outcomes: Mapping[str, int],
+        root: str,
+        whole: bool,
+        reason: str,
+    ) -> None:
+        """A file, as far as it was given out."""
+        self._commit(
+            f"history-exported {campaign_id}",
+            context,
+            incident_id,
+            HistoryExported,
+            campaign_id=campaign_id,
+            form=form,
+            recipients=recipients,
+            outcomes=dict(outcomes),
+            root=root,
+            whole=whole,
+            reason=tidy_reason(reason),
+        )
+
+    def _commit(
+        self, what: str, context: Context, incident_id: UUID | None, event: type[Event], **said: object
+    ) -> None:
+        stream = Aggregate(stable_id(what, context.cause, str(incident_id)))
+        stream.emit(event, context, incident_id=incident_id, **said)
+        try:
+            self._record.commit(stream)
+        except Conflict:
+            return  # the same command, repeated: it is on record
+
+
+def tidy_reason(reason: str) -> str:
+    """Why somebody looks. InvalidInput when it is missing, too long, or names a contact."""
+    text = reason.strip()
+    if not text:
+        raise InvalidInput("Say why: who asked, and what for.", field="reason")
+    if len(text) > MAX_REASON:
+        raise InvalidInput(f"The reason is longer than {MAX_REASON} characters.", field="reason")
+    refuse_contacts(text, "reason")
+    return text

@@ -1,0 +1,80 @@
+"""The buckets that all workers share: whoever draws, and however many do, gets the rate and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from threading import Thread
+
+import pytest
+from sqlalchemy import Engine, select
+
+from incidents.clock import ManualClock
+from incidents.record.database import metadata, open_engine, reading
+from notifier.pacing.book import Drawn, PaceBook
+from notifier.pacing.tables import pace_buckets, provider_states
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    opened = open_engine(database_url)
+    metadata.create_all(opened, tables=[pace_buckets, provider_states])
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def book(engine: Engine, clock: ManualClock) -> PaceBook:
+    return PaceBook(engine, clock)
+
+
+def test_a_bucket_gives_its_rate_and_no_more(book: PaceBook, clock: ManualClock) -> None:
+    assert book.draw("a", 10, 10, 1, 100).units == 10, "it was full"
+    wait = book.draw("a", 10, 10, 1, 100)
+    assert wait == Drawn(0.0, 0.1)
+    given = 0.0
+    for _ in range(40):
+        clock.advance(timedelta(seconds=0.25))
+        given += book.draw("a", 10, 10, 1, 5).units
+    assert given == pytest.approx(100, abs=5)
+    assert book.draw("b", 10, 10, 1, 100).units == 10, "another bucket is not touched"
+
+
+def test_what_is_greater_than_the_bucket_goes_when_it_is_full_and_is_owed(book: PaceBook, clock: ManualClock) -> None:
+    """A message of four segments by a number that passes one a second."""
+    assert book.draw("a", 1, 1, 4, 4).units == 4
+    assert book.draw("a", 1, 1, 1, 1).units == 0
+    clock.advance(timedelta(seconds=3.9))
+    assert book.draw("a", 1, 1, 1, 1).units == 0
+    clock.advance(timedelta(seconds=0.2))
+    assert book.draw("a", 1, 1, 1, 1).units == 1
+
+
+def test_many_workers_together_get_the_rate_of_one(book: PaceBook, clock: ManualClock) -> None:
+    """Eight at once on one bucket, from an empty start: what they get together is what one would."""
+    book.draw("a", 50, 50, 1, 50)
+    got: list[float] = []
+
+    def worker() -> None:
+        got.extend(book.draw("a", 50, 50, 1, 5).units for _ in range(5))
+
+    for _ in range(3):
+        clock.advance(timedelta(seconds=0.5))
+        threads = [Thread(target=worker) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sum(got) == pytest.approx(75)
+
+
+def test_everybody_sees_which_provider_rests(engine: Engine, book: PaceBook, clock: ManualClock) -> None:
+    until = clock.now() + timedelta(seconds=30)
+    book.rests("sms", "twilio-2", until, "20003")
+    with reading(engine) as connection:
+        (row,) = connection.execute(select(provider_states)).all()
+    assert (row.channel, row.name, row.rests_until, row.code) == ("sms", "twilio-2", until, "20003")
+    book.rests("sms", "twilio-2", None, None)
+    with reading(engine) as connection:
+        (row,) = connection.execute(select(provider_states)).all()
+    assert row.rests_until is None

@@ -1,0 +1,240 @@
+"""Several campaigns, several providers and a pace: fair shares, failover only where it is safe, waiting that loses
+nobody. Everything is counted; no time decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from incidents.record.database import reading
+from notifier.channels.channel import AboutToWrite, Outgoing
+from notifier.channels.outcome import Outcome, Verdict
+from notifier.deliveries.progress import progress_of
+from notifier.deliveries.tables import delivery_batches, sendings
+from notifier.pacing.limits import Limits
+from notifier.pacing.provider import Provider
+from notifier.pacing.quiet import Hours, QuietHours
+from notifier.pacing.tables import provider_states
+from notifier.standins.outcomes import ordinary_numbers
+from tests.notifier.house import APPROVER, FAST, House
+from tests.notifier.test_lanes import Quiet, mails, run
+
+pytestmark = pytest.mark.slow
+
+
+class Answers(Quiet):
+    """A channel that answers as it is told to; `answer` may change on the way."""
+
+    def __init__(self, name: str = "email", *, answer: Outcome | None = None, concurrency: int = 2) -> None:
+        super().__init__(name, concurrency=concurrency)
+        self.answer = answer
+
+    async def send(self, message: Outgoing, about_to_write: AboutToWrite) -> Outcome:
+        await about_to_write()
+        self.sent.append(message.address)
+        await self.open.wait()
+        return self.answer or Outcome(Verdict.ACCEPTED, provider_id=str(message.message_key))
+
+
+def test_twenty_people_do_not_wait_behind_hundreds(tmp_path: Path) -> None:
+    """An urgent notice that starts while a large one is going out: how many of the large one go out meanwhile."""
+    channel = Answers(concurrency=2)
+
+    async def story(house: House) -> None:
+        large = house.started(mails(600))
+        await house.until(lambda: len(channel.sent) >= 8)
+        channel.open.clear()
+        urgent = house.started([(f"U{i}", "", f"u{i}@example.com", "en", "GB") for i in range(20)])
+        for _ in range(3):
+            await house.step()
+        before = len(channel.sent)
+        channel.open.set()
+        await house.until(lambda: sum(address.startswith("u") for address in channel.sent) == 20)
+        last = max(place for place, address in enumerate(channel.sent) if address.startswith("u"))
+        between = sum(address.startswith("m") for address in channel.sent[before : last + 1])
+        assert between <= 120, "of the large one's 600"
+        for view in (large, urgent):
+            assert (await house.finish(view.campaign_id)).status == "finished"
+        assert set(Counter(channel.sent).values()) == {1}
+        assert len(channel.sent) == 620
+
+    run(tmp_path, story, channels={"email": channel}, batch_size=500)
+
+
+def test_repeats_of_many_hold_up_no_repeat_of_a_few(tmp_path: Path) -> None:
+    """Single deliveries are claimed from every campaign, the smallest first."""
+    channel = Answers(answer=Outcome(Verdict.TEMPORARY, code="450"))
+
+    async def story(house: House) -> None:
+        large = house.started(mails(60))
+        await house.until(lambda: len(set(channel.sent)) == 60)
+        few = house.started([(f"U{i}", "", f"u{i}@example.com", "en", "GB") for i in range(3)])
+        await house.until(lambda: len([a for a in set(channel.sent) if a.startswith("u")]) == 3)
+        claimed = await asyncio.to_thread(house.notifier.book.claim, 8)
+        while not any(claim.campaign_id == few.campaign_id for claim in claimed):
+            assert len(claimed) < 8, "the large one took everything"
+            await asyncio.to_thread(house.notifier.book.give_back, claimed)
+            await asyncio.sleep(0.02)
+            claimed = await asyncio.to_thread(house.notifier.book.claim, 8)
+        await asyncio.to_thread(house.notifier.book.give_back, claimed)
+        channel.answer = None
+        for view in (large, few):
+            await house.finish(view.campaign_id)
+
+    run(tmp_path, story, channels={"email": channel}, timing=FAST.model_copy(update={"max_tries": 500}))
+
+
+def test_what_one_provider_surely_did_not_take_another_does(tmp_path: Path) -> None:
+    """The account of the first is refused: it rests, and nobody's campaign does."""
+    first = Answers(answer=Outcome(Verdict.CAMPAIGN_FAULT, code="20003"))
+    second = Answers()
+
+    async def story(house: House) -> None:
+        view = house.started(mails(30))
+        done = await house.finish(view.campaign_id)
+        assert done.outcomes["accepted"] == 30
+        assert Counter(second.sent) == {f"m{i}@example.com": 1 for i in range(30)}
+        assert len(first.sent) <= 2 * first.concurrency, "after the first refusals it was left alone"
+        assert {row.provider for row in house.deliveries()} == {"second"}
+        with reading(house.database) as connection:
+            (state,) = connection.execute(select(provider_states)).all()
+            assert (state.name, state.code) == ("first", "20003")
+            assert connection.execute(select(sendings.c.held_until)).scalar() is None
+
+    rests = FAST.model_copy(update={"first_rest": timedelta(minutes=5), "most_rest": timedelta(minutes=5)})
+    run(tmp_path, story, channels={"email": (Provider("first", first), Provider("second", second))}, timing=rests)
+
+
+def test_what_a_provider_refused_for_good_is_not_tried_elsewhere(tmp_path: Path) -> None:
+    first, second = Answers(answer=Outcome(Verdict.REJECTED, code="550 5.1.1")), Answers()
+
+    async def story(house: House) -> None:
+        view = house.started(mails(5))
+        done = await house.finish(view.campaign_id)
+        assert done.outcomes["failed"] == 5
+        assert second.sent == [], "it stands by, and the first one is well"
+
+    providers = (Provider("first", first), Provider("second", second, standby=True))
+    run(tmp_path, story, channels={"email": providers})
+
+
+def test_what_is_unclear_is_never_quietly_handed_to_another(tmp_path: Path) -> None:
+    first, second = Answers(answer=Outcome(Verdict.AMBIGUOUS, code="timeout"), concurrency=1), Answers()
+
+    async def story(house: House) -> None:
+        view = house.started(mails(4), policy="at_most_once")
+        done = await house.finish(view.campaign_id)
+        unclear = done.outcomes["ambiguous"]
+        assert unclear == len(first.sent) > 0
+        assert set(first.sent) & set(second.sent) == set()
+        assert done.outcomes["accepted"] == len(second.sent) == 4 - unclear
+
+    timing = FAST.model_copy(update={"rest_after": 1, "first_rest": timedelta(minutes=5)})
+    providers = (Provider("first", first), Provider("second", second, standby=True))
+    run(tmp_path, story, channels={"email": providers}, timing=timing)
+
+
+def test_a_provider_alone_is_left_alone_too_and_nobody_fails_for_it(tmp_path: Path) -> None:
+    """It is away for a while. Whoever it did not take waits; a rest burns nobody's tries."""
+    only = Answers(answer=Outcome(Verdict.TEMPORARY, code="ConnectionRefusedError"))
+
+    async def story(house: House) -> None:
+        view = house.started(mails(40))
+        breaker = house.notifier.engine._routes[False]["email"].all[0].breaker
+        await house.until(lambda: breaker.resting)
+        for _ in range(3):
+            await house.step()  # what was under way ends
+        tried = len(only.sent)
+        for _ in range(5):
+            await house.step()
+        assert len(only.sent) == tried < 40, "it rests"
+        only.answer = None
+        breaker.fine()  # as after its rest and a message that went well
+        done = await house.finish(view.campaign_id)
+        assert done.outcomes["accepted"] == 40
+
+    run(tmp_path, story, channels={"email": only}, timing=rests)
+
+
+def test_a_pace_is_kept_in_segments_and_pausing_leaves_the_rest_undrawn(tmp_path: Path) -> None:
+    """By the database's count of what was drawn, not by the clock: as many segments as there were tokens."""
+    channel = Answers("sms", concurrency=4)
+
+    async def story(house: House) -> None:
+        numbers = ordinary_numbers("GB")
+        view = house.started([(f"P{i}", next(numbers), "", "en", "GB") for i in range(40)])
+        await house.until(lambda: len(channel.sent) >= 1)
+        campaigns = house.notifier.campaigns
+        campaigns.pause(house.context(APPROVER), view.campaign_id, reason="wait")
+        for _ in range(4):
+            await house.step()
+        sent = len(channel.sent)
+        assert sent <= 4, "a bucket of one segment gave no more"
+        for _ in range(4):
+            await house.step()
+        assert len(channel.sent) == sent
+        campaigns.cancel(house.context(APPROVER), view.campaign_id, reason="enough")
+        done = await house.finish(view.campaign_id)
+        assert done.outcomes["cancelled"] == 40 - sent
+        assert sum(done.outcomes.values()) == 40
+
+    slow = Provider("slow", channel, Limits(per_second=0.5))
+    run(tmp_path, story, channels={"sms": (slow,)})
+
+
+def test_people_whose_night_it_is_wait_as_one_batch_and_the_others_do_not(tmp_path: Path) -> None:
+    channel = Answers("sms")
+
+    async def story(house: House) -> None:
+        here, there = ordinary_numbers("GB"), ordinary_numbers("VN")
+        rows = [(f"G{i}", next(here), "", "en", "GB") for i in range(6)]
+        rows += [(f"V{i}", next(there), "", "vi", "VN") for i in range(4)]
+        view = house.started(rows)
+        await house.until(lambda: len(channel.sent) == 4)
+        for _ in range(4):
+            await house.step()
+        assert all(number.startswith("+84") for number in channel.sent)
+        with reading(house.database) as connection:
+            (asleep,) = connection.execute(select(delivery_batches).where(delivery_batches.c.zone == "GB")).all()
+        assert (asleep.state, asleep.recipients) == ("ready", 6)
+        assert asleep.due_at > house.clock.now()
+        told = progress_of(house.database, view.campaign_id, house.clock.now(), 10)
+        assert told is not None
+        assert (told.asleep, told.awake_at) == (6, asleep.due_at)
+
+    # Hours around now in London, which is seven hours behind Hanoi.
+    run(tmp_path, story, channels={"sms": channel}, quiet=_night_in("GB"))
+
+
+def test_a_deadline_that_the_night_would_miss_is_kept(tmp_path: Path) -> None:
+    channel = Answers("sms")
+
+    async def story(house: House) -> None:
+        numbers = ordinary_numbers("GB")
+        view = house.started([(f"G{i}", next(numbers), "", "en", "GB") for i in range(6)])
+        done = await house.finish(view.campaign_id)
+        assert done.outcomes["accepted"] == 6
+
+    from incidents.clock import SystemClock
+
+    soon = SystemClock().now() + timedelta(minutes=30)
+    run(tmp_path, story, channels={"sms": channel}, quiet=_night_in("GB"), deadline=lambda *_: soon)
+
+
+def _night_in(country: str) -> QuietHours:
+    """Quiet hours of two hours around the present time there."""
+    from zoneinfo import ZoneInfo
+
+    from incidents.clock import SystemClock
+    from notifier.pacing.quiet import zones_of
+
+    local = SystemClock().now().astimezone(ZoneInfo(zones_of(country)[0]))
+    start, end = (local - timedelta(hours=1)).time(), (local + timedelta(hours=1)).time()
+    hours: Any = Hours(time(start.hour, start.minute), time(end.hour, end.minute))
+    return QuietHours({"sms": hours})

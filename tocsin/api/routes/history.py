@@ -1,0 +1,85 @@
+"""What became of a person, for whoever may know. Every look is on record; an address comes in and never goes out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import StreamingResponse
+from pydantic import Field, model_validator
+
+from incidents.record import Context
+from projections.coverage.history import PersonHistory
+from tocsin.access.keys import Principal
+from tocsin.access.roles import Permission
+from tocsin.api.authentication import needs
+from tocsin.api.commands import Command, CommandRoute, commands
+from tocsin.api.responses import CREATING, READING_ONE
+from tocsin.api.scopes import Parts
+from tocsin.api.values import Reason, RequestModel, ResponseModel
+
+router = APIRouter(prefix="/v1", tags=["history"], route_class=CommandRoute)
+
+Looks = Annotated[Command, commands(Permission.READ_HISTORY)]
+Reader = Annotated[Principal, needs(Permission.READ_HISTORY)]
+CampaignId = Annotated[UUID, Path(examples=["0b7f6c1e-8a51-4a3f-9d0e-2f3f6b1c8a77"])]
+MEDIA = {"ndjson": "application/x-ndjson", "csv": "text/csv; charset=utf-8"}
+
+
+class SearchPerson(RequestModel):
+    """What is known of the person, and why it is asked. Exactly one of the first three."""
+
+    address: Annotated[str, Field(min_length=3, max_length=320)] | None = Field(
+        None, description="An email address or a telephone number as +<country code><number>. It is not kept."
+    )
+    reference: Annotated[str, Field(min_length=5, max_length=40)] | None = Field(
+        None, description="The reference printed in their notice."
+    )
+    recipient: UUID | None = Field(None, description="The random id of the recipient.")
+    reason: Reason = Field(description="Who asked, and what for. Stays on record; no names, no addresses.")
+
+    @model_validator(mode="after")
+    def _one(self) -> SearchPerson:
+        if sum(value is not None for value in (self.address, self.reference, self.recipient)) != 1:
+            raise ValueError("give exactly one of address, reference and recipient")
+        return self
+
+
+class HistoriesShown(ResponseModel):
+    """What became of the person, campaign by campaign, the newest first; empty: nobody of that kind is known."""
+
+    items: tuple[PersonHistory, ...]
+
+
+@router.post("/history/search", summary="What became of a person", responses=CREATING)
+def search(command: Looks, body: SearchPerson, services: Parts) -> HistoriesShown:
+    """Every campaign the person was in, with each attempt and where the record has it. That you looked is recorded."""
+    by: Literal["address", "reference", "recipient"] = (
+        "address" if body.address else "reference" if body.reference else "recipient"
+    )
+    value = str(body.address or body.reference or body.recipient)
+    context = command.context(services.clock)
+    return HistoriesShown(items=services.history.search(context, by=by, value=value, reason=body.reason))
+
+
+@router.get(
+    "/campaigns/{campaign}/history",
+    summary="What became of everybody, as a file",
+    response_class=StreamingResponse,
+    responses={**READING_ONE, 200: {"content": {MEDIA["ndjson"]: {}, "text/csv": {}}}},
+)
+def export(
+    reader: Reader,
+    campaign: CampaignId,
+    services: Parts,
+    reason: Annotated[str, Query(min_length=1, max_length=500, description="Who asked, and what for. Recorded.")],
+    form: Annotated[
+        Literal["ndjson", "csv"], Query(alias="format", description="A line for each recipient, or for each delivery.")
+    ] = "ndjson",
+) -> StreamingResponse:
+    """A line for each recipient, by random id, as long as it takes. The root over its lines goes on record."""
+    context = Context.of_command(reader.actor, services.clock)
+    pieces = services.history.export(context, campaign, form, reason)
+    name = f'attachment; filename="campaign-{campaign}.{form}"'
+    return StreamingResponse(pieces, media_type=MEDIA[form], headers={"Content-Disposition": name})

@@ -1,0 +1,162 @@
+"""The page of one public notice: its words as they would be published, its versions, and what the reader may do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from starlette.responses import RedirectResponse, Response
+
+from incidents.errors import Forbidden, InvalidInput, NotFound, TocsinError
+from incidents.record import Context
+from incidents.reference import reference_of
+from notifier.public_notice.events import SaidInPublic
+from notifier.public_notice.service import NoticesToPublic, PublicNoticeView
+from tocsin.access.keys import Principal
+from tocsin.access.roles import Permission
+from tocsin.api.commands import command_id_of
+from tocsin.api.problems import ProblemRaised
+from tocsin.api.scopes import door_of
+from tocsin.console.pages import Pages
+from tocsin.console.viewers import Viewer, viewer_of
+from tocsin.services import Services
+
+PATH = "/public-notices"
+MAX_FIELDS = 10
+_NEEDED = {
+    "draft": Permission.PREPARE_NOTICES,
+    "ask": Permission.PREPARE_NOTICES,
+    "publish": Permission.APPROVE,
+    "reject": Permission.APPROVE,
+    "dismiss": Permission.DECIDE_DUTIES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PublicNoticePage:
+    """Everything on the page."""
+
+    reference: str
+    notice: PublicNoticeView
+    words: Mapping[str, SaidInPublic]
+    may: frozenset[str]
+    refused: str | None
+    token: str
+    """Names the next command, so that a form sent twice has one effect."""
+
+
+class PublicNoticeConsole:
+    """The handlers of the page."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+
+    def show(self, request: Request, notice: UUID) -> Response:
+        """The page."""
+        viewer = viewer_of(request)
+        if viewer is None:
+            return RedirectResponse(f"/login?next={PATH}/{notice}", 303)
+        return self._page(request, notice, viewer)
+
+    async def begin(self, request: Request) -> Response:
+        """Draft one with the words of a campaign."""
+        return await self._act(request, None)
+
+    async def act(self, request: Request, notice: UUID) -> Response:
+        """Take a suggestion up or dismiss it, ask for approval, publish or reject."""
+        return await self._act(request, notice)
+
+    async def _act(self, request: Request, notice: UUID | None) -> Response:
+        viewer = viewer_of(request)
+        if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+            raise ProblemRaised("forbidden", "This form was sent by another site.")
+        if viewer is None or viewer.principal is None:
+            return RedirectResponse("/login", 303)
+        async with request.form(max_files=0, max_fields=MAX_FIELDS, max_part_size=8 * 1024) as form:
+            return await run_in_threadpool(self._done, request, notice, viewer, viewer.principal, form)
+
+    def _done(
+        self, request: Request, notice: UUID | None, viewer: Viewer, principal: Principal, form: FormData
+    ) -> Response:
+        services = door_of(request.scope).services
+        what = "draft" if notice is None else str(form.get("what", ""))
+        needed = _NEEDED.get(what)
+        if needed is None:
+            raise InvalidInput("That is nothing that can be done here.", field="what")
+        if not principal.may(needed):
+            raise Forbidden(f"This needs the permission {needed}.")
+        token = str(form.get("token", "")) or None
+        context = Context.of_command(
+            principal.actor, services.clock, command_id=command_id_of(principal, token and f"console {token}")
+        )
+        try:
+            found = _do(notices_of(services), notice, what, context, form)
+        except TocsinError as error:
+            if notice is None:
+                raise
+            status = 422 if isinstance(error, InvalidInput) else 409
+            said = "; ".join([error.detail, *(f"{fault.field}: {fault.reason}" for fault in error.errors)])
+            return self._page(request, notice, viewer, refused=said, status=status)
+        return RedirectResponse(f"{PATH}/{found.notice_id}", 303)
+
+    def _page(
+        self, request: Request, notice: UUID, viewer: Viewer, *, refused: str | None = None, status: int = 200
+    ) -> Response:
+        notices, who = notices_of(door_of(request.scope).services), viewer.principal
+        view = notices.view(notice)
+        page = PublicNoticePage(
+            reference=reference_of(view.incident_id),
+            notice=view,
+            words=notices.preview(notice),
+            may=frozenset(what for what, needed in _NEEDED.items() if who is not None and who.may(needed)),
+            refused=refused,
+            token=str(uuid4()),
+        )
+        return self._pages.render(request, "public_notice.html", viewer=viewer, status=status, page=page)
+
+
+def notices_of(services: Services) -> NoticesToPublic:
+    """The public notices. NotFound where no public address is set."""
+    if services.notifier.to_public is None:
+        raise NotFound("There are no public notices here: no public address is set.")
+    return services.notifier.to_public
+
+
+def _do(
+    notices: NoticesToPublic, notice: UUID | None, what: str, context: Context, form: FormData
+) -> PublicNoticeView:
+    reason = str(form.get("reason", ""))[:2_000]
+    if notice is None:
+        incident_id, campaign_id = _id(form, "incident"), _id(form, "campaign")
+        return notices.draft(context, incident_id=incident_id, campaign_id=campaign_id)
+    match what:
+        case "draft":
+            view = notices.view(notice)
+            return notices.draft(context, incident_id=view.incident_id, notice_id=notice)
+        case "ask":
+            return notices.request_approval(context, notice)
+        case "publish":
+            digest = str(form.get("digest", ""))[:200]
+            return notices.publish(context, notice, text_digest=digest, override_reason=reason or None)
+        case "reject":
+            return notices.reject(context, notice, reason=reason)
+    return notices.dismiss(context, notice, reason=reason)
+
+
+def _id(form: FormData, name: str) -> UUID:
+    try:
+        return UUID(str(form.get(name, "")))
+    except ValueError:
+        raise InvalidInput("That names nothing here.", field=name) from None
+
+
+def add_public_notice_console(router: APIRouter, pages: Pages) -> None:
+    """Add the page's routes."""
+    console = PublicNoticeConsole(pages)
+    router.add_api_route(PATH, console.begin, methods=["POST"])
+    router.add_api_route(f"{PATH}/{{notice}}", console.show, methods=["GET"])
+    router.add_api_route(f"{PATH}/{{notice}}", console.act, methods=["POST"])

@@ -1,0 +1,216 @@
+"""`/p`: public notices, for everybody and without a key: pages, an Atom feed (RFC 4287) and JSON. They stay up; a
+correction is a new version, and every version keeps its address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Annotated, Any
+from xml.etree import ElementTree
+
+from fastapi import APIRouter, Path, Request
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from notifier.public_notice.boards import PUBLIC_NOTICE_PATH, PublicBoard, PublishedNotice, PublishedVersion
+from tocsin.api.scopes import client_of
+from tocsin.public_pages import words
+from tocsin.public_pages.common import SHARED, day_of, name_of, style_and_policy
+from tocsin.public_pages.limits import Throttle
+from tocsin.services import Services
+
+ATOM = "http://www.w3.org/2005/Atom"
+XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+FEED, DATA = f"{PUBLIC_NOTICE_PATH}/feed.atom", f"{PUBLIC_NOTICE_PATH}/notices.json"
+Number = Annotated[int, Path(ge=1, le=100_000)]
+
+
+class PublicNoticePages:
+    """The handlers. Synchronous: they read the database."""
+
+    def __init__(self, services: Services, throttle: Throttle) -> None:
+        self._services = services
+        self._throttle = throttle
+        self._templates = Environment(
+            loader=PackageLoader("tocsin.public_pages", "."), autoescape=True, undefined=StrictUndefined
+        )
+        self._style, self._policy = style_and_policy()
+
+    def listed(self, request: Request) -> Response:
+        """All public notices, the one that changed last on top."""
+        refused = self._busy(request)
+        return refused or self._page(request, "notices", words.LANGUAGES, listed=self._newest())
+
+    def show(self, request: Request, code: str) -> Response:
+        """A public notice as it is now."""
+        return self._version(request, code, None)
+
+    def show_version(self, request: Request, code: str, number: Number) -> Response:
+        """A version of it, replaced or not."""
+        return self._version(request, code, number)
+
+    def feed(self, request: Request) -> Response:
+        """The Atom feed, in the reader's language."""
+        refused = self._busy(request)
+        if refused is not None:
+            return refused
+        asked, accepted = request.query_params.get("lang"), request.headers.get("accept-language", "")
+        language = words.choose(asked, accepted, words.LANGUAGES)
+        content = _feed(self._board, self._newest(), name_of(self._services.profile, language), language, self._now)
+        return Response(content, media_type="application/atom+xml", headers=_headers(language))
+
+    def data(self, request: Request) -> Response:
+        """Everything that is published, with its history, for programs."""
+        refused = self._busy(request)
+        if refused is not None:
+            return refused
+        board, profile = self._board, self._services.profile
+        document = {
+            "organisation": {"name": profile.name, "names": dict(profile.names)},
+            "page": board.address,
+            "feed": f"{board.address}/feed.atom",
+            "notices": [_as_data(board, notice) for notice in self._newest()],
+        }
+        return JSONResponse(document, headers={"Cache-Control": SHARED, "Access-Control-Allow-Origin": "*"})
+
+    @property
+    def _now(self) -> str:
+        return self._services.clock.now().astimezone(UTC).isoformat()
+
+    @property
+    def _board(self) -> PublicBoard:
+        to_public = self._services.notifier.to_public
+        if to_public is None:
+            raise LookupError("there are no public notices without a public address")
+        return to_public.board
+
+    def _newest(self) -> tuple[PublishedNotice, ...]:
+        return self._board.newest()
+
+    def _version(self, request: Request, code: str, number: int | None) -> Response:
+        refused = self._busy(request)
+        if refused is not None:
+            return refused
+        notice = self._board.find(code)
+        version = _chosen(notice, number)
+        if notice is None or version is None:
+            return self._page(request, "notice_unknown", words.LANGUAGES, status=404)
+        if code != notice.code:
+            tail = f"/{number}" if number is not None else ""
+            return RedirectResponse(f"{PUBLIC_NOTICE_PATH}/{notice.code}{tail}", 303)
+        state = "notice" if version is notice.latest else "notice_replaced"
+        return self._page(request, state, tuple(version.words), notice=notice, version=version)
+
+    def _busy(self, request: Request) -> Response | None:
+        wait = self._throttle.wait_seconds(client_of(request.scope))
+        if not wait:
+            return None
+        answer = self._page(request, "busy", words.LANGUAGES, status=429)
+        answer.headers["Retry-After"] = str(wait)
+        answer.headers["Cache-Control"] = "private, no-store"
+        return answer
+
+    def _page(
+        self, request: Request, state: str, available: Sequence[str], *, status: int = 200, **shown: Any
+    ) -> Response:
+        profile = self._services.profile
+        asked, accepted = request.query_params.get("lang"), request.headers.get("accept-language", "")
+        chosen = words.choose(asked, accepted, available)
+        text = self._templates.get_template("public_notice.html").render(
+            w=words.Words(chosen),
+            state=state,
+            language=chosen if chosen in words.LANGUAGES else "en",
+            chosen=chosen,
+            choices=[(tag, words.NAMES.get(tag, tag)) for tag in available],
+            organisation=name_of(profile, chosen),
+            style=Markup(self._style),  # noqa: S704 - our own file, as the policy's hash holds
+            day=lambda instant: day_of(instant, profile, chosen),
+            said=lambda version: _said(version, chosen),
+            feed=FEED,
+            data=DATA,
+            path=PUBLIC_NOTICE_PATH,
+            **{"notice": None, "version": None, "listed": (), **shown},
+        )
+        policy = {"Content-Security-Policy": self._policy}
+        return HTMLResponse(text, status, {**_headers(chosen), **policy})
+
+
+def add_public_notice_pages(router: APIRouter, pages: PublicNoticePages) -> None:
+    """Add the routes."""
+    reading = ["GET", "HEAD"]
+    router.add_api_route(PUBLIC_NOTICE_PATH, pages.listed, methods=reading)
+    router.add_api_route(FEED, pages.feed, methods=reading)
+    router.add_api_route(DATA, pages.data, methods=reading)
+    router.add_api_route(f"{PUBLIC_NOTICE_PATH}/{{code}}", pages.show, methods=reading)
+    router.add_api_route(f"{PUBLIC_NOTICE_PATH}/{{code}}/{{number}}", pages.show_version, methods=reading)
+
+
+def _headers(language: str) -> dict[str, str]:
+    return {"Cache-Control": SHARED, "Content-Language": language, "Vary": "Accept-Language"}
+
+
+def _chosen(notice: PublishedNotice | None, number: int | None) -> PublishedVersion | None:
+    if notice is None or number is None:
+        return notice.latest if notice is not None else None
+    return next((one for one in notice.versions if one.number == number), None)
+
+
+def _said(version: PublishedVersion, language: str) -> Any:
+    """The words in the language, or in one that it has."""
+    return version.words.get(language) or version.words[words.choose(None, "", tuple(version.words))]
+
+
+def _feed(board: PublicBoard, notices: Sequence[PublishedNotice], name: str, language: str, now: str) -> bytes:
+    """RFC 4287. An entry for each notice, whose id stays when a version is added and whose `updated` moves."""
+    ElementTree.register_namespace("", ATOM)
+    root = ElementTree.Element(f"{{{ATOM}}}feed", {XML_LANG: language})
+    _add(root, "id", board.address)
+    _add(root, "title", words.Words(language)("title_notices") + f" · {name}")
+    # Without notices there is no last change; a reader that caches by it then sees the day it asked.
+    _add(root, "updated", notices[0].latest.published_at.isoformat() if notices else now)
+    _add(_add(root, "author"), "name", name)
+    _add(root, "link", rel="self", type="application/atom+xml", href=f"{board.address}/feed.atom?lang={language}")
+    _add(root, "link", rel="alternate", type="text/html", href=board.address)
+    for notice in notices:
+        said, latest = _said(notice.latest, language), notice.latest
+        entry = _add(root, "entry")
+        _add(entry, "id", notice.notice_id.urn)
+        _add(entry, "title", said.subject)
+        _add(entry, "published", notice.versions[0].published_at.isoformat())
+        _add(entry, "updated", latest.published_at.isoformat())
+        for tag in latest.words:
+            href = f"{board.address_of(notice.code)}?lang={tag}"
+            _add(entry, "link", rel="alternate", type="text/html", hreflang=tag, href=href)
+        if latest.correction:
+            _add(entry, "summary", latest.correction.get(language) or next(iter(latest.correction.values())))
+        _add(entry, "content", said.text, type="text")
+    text: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text
+
+
+def _add(parent: ElementTree.Element, name: str, text: str = "", **attributes: str) -> ElementTree.Element:
+    found = ElementTree.SubElement(parent, f"{{{ATOM}}}{name}", attributes)
+    found.text = text or None
+    return found
+
+
+def _as_data(board: PublicBoard, notice: PublishedNotice) -> dict[str, Any]:
+    return {
+        "id": str(notice.notice_id),
+        "code": notice.code,
+        "address": board.address_of(notice.code),
+        "published_at": notice.versions[0].published_at.isoformat(),
+        "updated_at": notice.latest.published_at.isoformat(),
+        "versions": [
+            {
+                "number": one.number,
+                "address": f"{board.address_of(notice.code)}/{one.number}",
+                "published_at": one.published_at.isoformat(),
+                "languages": list(one.words),
+                "correction": dict(one.correction),
+                "words": {language: said.model_dump() for language, said in one.words.items()},
+            }
+            for one in notice.versions
+        ],
+    }
