@@ -82,12 +82,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty file, or a database that has all tables already (making them each time would take most of the time)."""
-    backend = getattr(request, "param", "sqlite")
-    if backend == "sqlite":
-        yield f"sqlite:///{tmp_path / 'tocsin.sqlite'}"
-        return
-    with fresh_database(backend, tmp_path, migrated=True) as url:
+    """A database that has all tables already: making them each time would take most of the time."""
+    with fresh_database(getattr(request, "param", "sqlite"), tmp_path, migrated=True) as url:
         yield url
 
 

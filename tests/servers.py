@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NoReturn
 from uuid import uuid4
 
@@ -40,9 +42,12 @@ BACKENDS = ("sqlite", pytest.param("postgresql", marks=pytest.mark.slow))
 
 @contextmanager
 def fresh_database(backend: str, folder: Path, *, migrated: bool = False) -> Iterator[str]:
-    """The address of an empty database of that kind, dropped afterwards. `migrated`: on PostgreSQL with all tables."""
+    """The address of an empty database of that kind, dropped afterwards. `migrated`: with all tables."""
     if backend == "sqlite":
-        yield f"sqlite:///{folder / f'{uuid4().hex}.sqlite'}"
+        file = folder / f"{uuid4().hex}.sqlite"
+        if migrated:
+            file.write_bytes(_migrated_file())
+        yield f"sqlite:///{file}"
         return
     server = make_url(postgres()).set(drivername="postgresql+psycopg")
     name = f"tocsin_{uuid4().hex}"
@@ -60,10 +65,6 @@ def fresh_database(backend: str, folder: Path, *, migrated: bool = False) -> Ite
 @cache
 def _migrated(server: URL) -> str:
     """The name of a database with all tables and no rows, made once, to be copied."""
-    from incidents.record import Registry, open_record
-    from incidents.record.database import open_engine
-    from tocsin.migrations.run import upgrade
-
     name = f"tocsin_{uuid4().hex}"
     admin = create_engine(server, isolation_level="AUTOCOMMIT")
 
@@ -74,12 +75,30 @@ def _migrated(server: URL) -> str:
 
     run(f"CREATE DATABASE {name}")
     atexit.register(run, f"DROP DATABASE {name} WITH (FORCE)")
-    url = server.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+    _make_tables(server.set(drivername="postgresql", database=name).render_as_string(hide_password=False))
+    return name
+
+
+@cache
+def _migrated_file() -> bytes:
+    """An SQLite database with all tables and no rows, made once, to be copied."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "all.sqlite"
+        _make_tables(f"sqlite:///{file}")
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return file.read_bytes()
+
+
+def _make_tables(url: str) -> None:
+    from incidents.record import Registry, open_record
+    from incidents.record.database import open_engine
+    from tocsin.migrations.run import upgrade
+
     engine = open_engine(url)
     upgrade(engine)
     engine.dispose()
     open_record(url, Registry()).close()
-    return name
 
 
 def postgres() -> str:

@@ -25,6 +25,9 @@ R = TypeVar("R")
 IDLE_IN_TRANSACTION = 10
 """Seconds after which the server ends a transaction whose process does nothing: it may have been stopped in the middle,
 and others wait for what it holds."""
+IDLE_IN_MIGRATION = 300
+"""The same for a migration: on a machine that is short of everything it thinks for long between two statements, and
+ending it would only make it begin again."""
 CONNECTING = 5
 """Seconds that connecting to one address may take."""
 GRACE = 5
@@ -73,9 +76,11 @@ def limits_for(address: URL, patience: int) -> dict[str, str]:
 
 @contextmanager
 def without_limits(connection: sqlalchemy.Connection) -> Iterator[None]:
-    """For the rest of a transaction statements may take as long as they need: migrations do."""
+    """For the rest of a transaction statements may take as long as they need, and thinking between them longer than
+    elsewhere: migrations do."""
     driver = connection.connection.driver_connection
     connection.execute(text("SET LOCAL statement_timeout = 0"))
+    connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_IN_MIGRATION}s'"))
     if not isinstance(driver, BoundedConnection):
         yield
         return

@@ -123,6 +123,7 @@ def test_a_migration_may_take_its_time(server: str) -> None:
     engine = open_engine(server, patience=PATIENCE)
     with engine.connect() as connection, connection.begin(), without_limits(connection):
         connection.execute(text(f"SELECT pg_sleep({PATIENCE + 1})"))
+        assert connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar_one() == "5min"
     with pytest.raises(OperationalError, match="statement timeout"):
         ask(engine, f"SELECT pg_sleep({PATIENCE + 1})")
     engine.dispose()
