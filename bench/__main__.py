@@ -64,17 +64,22 @@ def main(arguments: list[str] | None = None) -> int:
         folder = Path(name)
         facts = machine(folder)
         found, skipped = _measure(folder, given.runs, quick=given.quick, only=given.only or "")
+        wanted = given.only is None or given.only in "bench.notifier.cost"
+        costs = _costs(folder, skipped, quick=given.quick) if wanted else {}
     figures = {
         "machine": facts,
         "runs": given.runs,
         "quick": given.quick,
         "figures": [_plain(one) for one in found],
+        "costs": costs,
         "skipped": skipped,
     }
     if given.json == "-":
         print(json.dumps(figures, indent=2))
     else:
         _print(facts, given.runs, found)
+        for name, value in costs.items():
+            print(f"{name:40} {value:>16,.2f}")
         for line in skipped:
             print(f"skipped: {line}")
         if given.json:
@@ -92,6 +97,15 @@ def _measure(folder: Path, runs: int, *, quick: bool, only: str) -> tuple[list[C
         except Skipped as reason:
             skipped.append(f"{measure.__module__}.{measure.__name__}: {reason}")
     return found, skipped
+
+
+def _costs(folder: Path, skipped: list[str], *, quick: bool) -> dict[str, float]:
+    """What sending takes of the machine: figures of one side only, for there is nothing to compare them with."""
+    try:
+        return {f"email: {name}": value for name, value in notifier.cost(folder, 100 if quick else 15_000).items()}
+    except Skipped as reason:
+        skipped.append(f"bench.notifier.cost: {reason}")
+        return {}
 
 
 def _plain(one: Comparison) -> dict[str, Any]:

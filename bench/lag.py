@@ -37,7 +37,9 @@ from tocsin.services import registry
 ALLOWED = 1.0
 """Seconds."""
 SECONDS = 8.0
-"""How long each run records."""
+"""How long each run records; a tenth of that where it is only tried whether it works."""
+FEW = 1_000
+"""Events up to which that is so."""
 LOOK = 0.01
 """Seconds between two looks at how far they are."""
 
@@ -78,17 +80,17 @@ def measured(folder: Path, events: int, *, on_server: bool = False) -> Lag:
         runner.drain()
         rate = record.head() / (time.perf_counter() - start)
         with _following(runner):
-            return _lag(record, runner, rate)
+            return _lag(record, runner, rate, SECONDS if events > FEW else SECONDS / 10)
 
 
-def _lag(record: Record, runner: Runner, most: float) -> Lag:
-    """Record histories of 20 events at half the rate, and watch."""
+def _lag(record: Record, runner: Runner, most: float, seconds: float) -> Lag:
+    """Record histories of 20 events at half the rate for so many seconds, and watch."""
     rate = most / 2
     shown: list[float] = []
     waiting: list[tuple[int, float]] = []
     begin = looked = time.perf_counter()
-    recorded, source = 0, histories(int(rate * SECONDS) + 20)
-    while (now := time.perf_counter()) - begin < SECONDS:
+    recorded, source = 0, histories(int(rate * seconds) + 200)
+    while (now := time.perf_counter()) - begin < seconds:
         if recorded < (now - begin) * rate and (one := next(source, None)) is not None:
             positions = record.commit(one)
             recorded += len(positions)
@@ -102,7 +104,7 @@ def _lag(record: Record, runner: Runner, most: float) -> Lag:
     while waiting:
         time.sleep(LOOK)
         _take(waiting, runner, shown)
-    quantiles = statistics.quantiles(shown, n=100)
+    quantiles = statistics.quantiles(shown if len(shown) > 1 else shown * 2, n=100)
     return Lag(most, given, quantiles[49], max(quantiles[98], 1e-6))
 
 

@@ -19,6 +19,7 @@ from incidents.record import Record, Registry
 from notifier.audience import Audiences
 from notifier.campaigns.events import EVENTS as CAMPAIGN_EVENTS
 from notifier.campaigns.service import CampaignService
+from notifier.campaigns.trial import Colleague, TrialService
 from notifier.deliveries.rows_events import EVENTS as ROWS_EVENTS
 from notifier.history import Finder, HistoryAccess
 from notifier.history.events import EVENTS as HISTORY_EVENTS
@@ -117,6 +118,13 @@ class Services:
     def vault(self) -> Vault:
         """Contact data of affected persons, encrypted."""
         return self.notifier.vault
+
+    @property
+    def trials(self) -> TrialService:
+        """Test sends to colleagues."""
+        owners = self.settings.warnings.owners
+        colleagues = {name: Colleague(owner.name, tuple(owner.email)) for name, owner in owners.items()}
+        return TrialService(self.record, self.campaigns, colleagues)
 
     @property
     def history(self) -> HistoryDesk:

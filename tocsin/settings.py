@@ -337,12 +337,8 @@ class Settings(BaseSettings):
     forecast: ForecastSettings = ForecastSettings()
     pacing: PacingSettings = PacingSettings()
     quiet_hours: QuietHoursSettings = QuietHoursSettings()
-    sms_providers: tuple[SmsProviderSettings, ...] = Field(
-        (), max_length=10, description="Further accounts for text messages: `[[sms_providers]]`."
-    )
-    smtp_providers: tuple[SmtpProviderSettings, ...] = Field(
-        (), max_length=10, description="Further mail servers: `[[smtp_providers]]`."
-    )
+    sms_providers: tuple[SmsProviderSettings, ...] = Field((), max_length=10, description="Further accounts.")
+    smtp_providers: tuple[SmtpProviderSettings, ...] = Field((), max_length=10, description="Further mail servers.")
     kafka: KafkaSettings = KafkaSettings()
     relay: RelaySettings = RelaySettings()
     traces: TracesSettings = TracesSettings()

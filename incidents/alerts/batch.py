@@ -112,18 +112,25 @@ class _Loaded:
 
     def alert(self, read: ReadAlert) -> Alert:
         alert_id = read.summary.alert_id
-        return self._alerts.setdefault(alert_id, Alert(alert_id))
+        found = self._alerts.get(alert_id)
+        if found is None:
+            found = self._alerts[alert_id] = Alert(alert_id)
+        return found
 
     def stream(self, read: ReadAlert) -> CorrelationStream:
-        return self._streams.setdefault(read.stream_id, CorrelationStream(read.stream_id))
+        found = self._streams.get(read.stream_id)
+        if found is None:
+            found = self._streams[read.stream_id] = CorrelationStream(read.stream_id)
+        return found
 
     def incident(self, incident_id: UUID) -> Incident:
-        if incident_id not in self.incidents:
+        found = self.incidents.get(incident_id)
+        if found is None:
             self.incidents |= self._work.find_many(Incident, (incident_id,))
-        try:
-            return self.incidents[incident_id]
-        except KeyError:
-            raise NotFound(f"There is no incident {incident_id}.", field="id") from None
+            found = self.incidents.get(incident_id)
+        if found is None:
+            raise NotFound(f"There is no incident {incident_id}.", field="id")
+        return found
 
     def keep(self, incident: Incident) -> None:
         """It is part of the batch from now on."""

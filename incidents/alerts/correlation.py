@@ -137,6 +137,7 @@ def _pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{translate(pattern)})" for pattern in patterns))
 
 
+@lru_cache(maxsize=4_096)
 def _any_fits(patterns: tuple[str, ...], values: tuple[str, ...]) -> bool:
     fits = _pattern(patterns).match
     return any(fits(value) is not None for value in values)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -75,8 +76,7 @@ class Segments:
             connection.execute(text(sql.STREAMS))
         end = (head + size // 2) // size * size + size
         self._alone(lambda c: _run(c, sql.PREPARE.format(end=end)))
-        with writing(self._engine) as connection:
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
+        with writing(self._engine) as connection, _unhurried(connection):
             _run(connection, f"ALTER TABLE {EVENTS} VALIDATE CONSTRAINT {EVENTS}_1_range")
             # All up to `head` is committed: positions are given out in the order of the commits.
             connection.execute(text(sql.COUNT), {"after": 0, "until": head})
@@ -101,8 +101,7 @@ class Segments:
     def move(self, name: str, tablespace: str) -> None:
         """Move a full segment to other storage. Who reads its events waits meanwhile; nobody else does."""
         self._full(name)
-        with writing(self._engine) as connection:
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
+        with writing(self._engine) as connection, _unhurried(connection):
             place = _quoted(connection, tablespace)
             indexes = connection.execute(text("SELECT indexname FROM pg_indexes WHERE tablename = :t"), {"t": name})
             _run(connection, f"ALTER TABLE {name} SET TABLESPACE {place}")
@@ -211,6 +210,13 @@ def _newest(connection: Connection, name: str) -> datetime | None:
         )
     ).scalar()
     return found
+
+
+def _unhurried(connection: Connection) -> AbstractContextManager[None]:
+    """For a look through a large table: neither the server nor this process gives it up."""
+    from incidents.record.connections import without_limits  # the driver comes with the extra `postgres`
+
+    return without_limits(connection)
 
 
 def _quoted(connection: Connection, name: str) -> str:

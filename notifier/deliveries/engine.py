@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 
@@ -135,9 +136,11 @@ class DeliveryEngine:
     async def _halt(self) -> None:
         """Stop what people have stopped, also where nothing is being committed that would show it."""
         campaigns = {batch.campaign_id for lane in self._lanes for batch in lane.batches}
-        if campaigns and (stopped := await asyncio.to_thread(self._batches.stopped, campaigns)):
-            for lane in self._lanes:
-                lane.halt(stopped)
+        campaigns |= {claim.campaign_id for claim in self._running.values()}
+        stopped = await asyncio.to_thread(self._batches.stopped, campaigns) if campaigns else set[UUID]()
+        self._singles.halted = stopped
+        for lane in self._lanes if stopped else ():
+            lane.halt(stopped)
 
     async def _look(self) -> None:
         """Let lanes that have nothing to do look for a batch."""

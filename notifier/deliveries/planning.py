@@ -62,9 +62,7 @@ class Planner:
         self._partitions = partitions
         self._quiet = quiet
         self._deadline = deadline
-        self._order = (
-            channel_order if isinstance(channel_order, ChannelOrder) else ChannelOrder.plain(channel_order)
-        )
+        self._order = channel_order if isinstance(channel_order, ChannelOrder) else ChannelOrder.plain(channel_order)
         self._batch_size = batch_size
         self._hints = hints or NoHints()
 

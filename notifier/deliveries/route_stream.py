@@ -97,8 +97,9 @@ class RouteStream:
         self._lane.park(wake)
 
     def give_back(self, parcel: Parcel, *, counted: bool = False, failure: Outcome | None = None) -> None:
-        self._route.breaker.untried()
-        if failure is not None:
+        if failure is None:
+            self._route.breaker.untried()
+        else:
             self._learn(failure)
         self._lane.give_back(parcel, counted=counted)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -28,8 +28,8 @@ from notifier.vault import Contact, ErasedContact
 log = structlog.get_logger(__name__)
 
 
-SHORTEST_WAIT = 0.2
-"""Seconds before a single delivery asks again for a provider."""
+SHORTEST_WAIT, LONGEST_WAIT = 0.2, 30.0
+"""Seconds before a single delivery asks again for a provider. Another worker may find one sooner."""
 
 
 class LeaseLost(Exception):
@@ -69,6 +69,8 @@ class Singles:
         self._rng = rng
         self._spans = spans
         self.stopping = False
+        self.halted: Collection[UUID] = ()
+        """Campaigns in which nobody new may be written to now."""
 
     async def work(self, claim: Claim, contact: Contact | ErasedContact | None) -> None:
         """Do what is to be done with one delivery."""
@@ -113,7 +115,7 @@ class Singles:
             message = await self._message(claim, contact, address)
             if message is None:
                 return
-            await route.pace.admitted(country_of(address) if route.pace.by_country else "", cost_of(message[0].content))
+            await self._paced(claim, route, country_of(address), cost_of(message[0].content))
             async with route.slots:
                 if not route.breaker.admits():  # it failed while this one waited
                     raise self._later(routes)
@@ -134,6 +136,14 @@ class Singles:
             log.error("delivery.channel-broke", channel=claim.channel, **place_of(error))
             outcome = Outcome(Verdict.AMBIGUOUS if writing else Verdict.TEMPORARY, code=type(error).__name__[:40])
         await self._settle(claim, routes, route, outcome)
+
+    async def _paced(self, claim: Claim, route: Route, country: str, cost: float) -> None:
+        """Return when it may go by the provider's pace. Those of a campaign that was stopped meanwhile go back, so that
+        nothing is drawn for them."""
+        while not route.pace.admits(country, cost):
+            await route.pace.more()
+            if claim.campaign_id in self.halted:
+                raise NotNow(self._clock.now())
 
     async def _message(
         self, claim: Claim, contact: Contact | ErasedContact, address: str
@@ -182,7 +192,8 @@ class Singles:
 
     def _later(self, routes: Routes) -> NotNow:
         """When a provider has rested; sooner where one is only being tried with another message."""
-        return NotNow(self._clock.now() + timedelta(seconds=max(routes.wait(uptime()), SHORTEST_WAIT)))
+        seconds = min(max(routes.wait(uptime()), SHORTEST_WAIT), LONGEST_WAIT)
+        return NotNow(self._clock.now() + timedelta(seconds=seconds))
 
     def _not_at_night(self, claim: Claim, address: str) -> None:
         if claim.drill or claim.channel not in self._quiet.channels:

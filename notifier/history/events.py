@@ -1,4 +1,4 @@
-"""What is recorded of looks at people's histories: who looked, why, and how much; never whom by name or address."""
+"""What is recorded beside a campaign: looks at people's histories (who, why, how much; never whom), and tests."""
 
 from __future__ import annotations
 
@@ -39,4 +39,19 @@ class HistoryExported(Event, kind="history.exported"):
     reason: str
 
 
-EVENTS: tuple[type[Event], ...] = (HistoryRead, HistoryExported)
+class CampaignTested(Event, kind="campaign.tested"):
+    """The notice as it stood was mailed to colleagues, marked as a test. It counts for nothing. It is in a stream of
+    its own, so that the campaign's version stays what it is."""
+
+    incident_id: UUID
+    campaign_id: UUID
+    to: tuple[str, ...]
+    """Names of colleagues in the settings."""
+    languages: tuple[str, ...]
+    text_digest: str
+    accepted: int
+    """Mails that the server took."""
+    refused: int
+
+
+EVENTS: tuple[type[Event], ...] = (HistoryRead, HistoryExported, CampaignTested)

@@ -98,11 +98,14 @@ class Pace:
             bucket.units -= cost
         return True
 
+    async def more(self) -> None:
+        """Return when more was drawn."""
+        await self._more.wait()
+
     async def admitted(self, country: str, cost: float) -> None:
         """Return when it may go; it is paid for then."""
         while not self.admits(country, cost):
-            more = self._more
-            await more.wait()
+            await self.more()
 
     async def close(self) -> None:
         """Ask for nothing any more."""

@@ -18,7 +18,7 @@ class SaidInPublic(Model):
     text: str
 
 
-class PublicNoticeSuggested(Event, kind="public-notice.suggested"):
+class PublicNoticeSuggested(Event, kind="public.notice-suggested"):
     """So many people of a campaign cannot be reached that a law, or a rule of our own, points to a public notice. A
     person decides."""
 
@@ -30,14 +30,14 @@ class PublicNoticeSuggested(Event, kind="public-notice.suggested"):
     """The rules of law that say so; empty: only the organisation's own share does."""
 
 
-class PublicNoticeDismissed(Event, kind="public-notice.dismissed"):
+class PublicNoticeDismissed(Event, kind="public.notice-dismissed"):
     """A person decided against it."""
 
     incident_id: UUID
     reason: str
 
 
-class PublicNoticeDrafted(Event, kind="public-notice.drafted"):
+class PublicNoticeDrafted(Event, kind="public.notice-drafted"):
     """A public notice was prepared."""
 
     incident_id: UUID
@@ -53,7 +53,7 @@ class PublicNoticeDrafted(Event, kind="public-notice.drafted"):
     drill: bool = False
 
 
-class PublicNoticeRevised(Event, kind="public-notice.revised"):
+class PublicNoticeRevised(Event, kind="public.notice-revised"):
     """Its words changed; an approval that was asked for is void. What is published stays until the next version is."""
 
     incident_id: UUID
@@ -62,7 +62,7 @@ class PublicNoticeRevised(Event, kind="public-notice.revised"):
     """What is corrected, by language; needed once a version is published."""
 
 
-class PublicNoticeApprovalRequested(Event, kind="public-notice.approval-requested"):
+class PublicNoticeApprovalRequested(Event, kind="public.notice-approval-requested"):
     """The author asks a second person to publish exactly this text."""
 
     incident_id: UUID
@@ -71,14 +71,14 @@ class PublicNoticeApprovalRequested(Event, kind="public-notice.approval-requeste
     required_items: tuple[str, ...] = ()
 
 
-class PublicNoticeRejected(Event, kind="public-notice.rejected"):
+class PublicNoticeRejected(Event, kind="public.notice-rejected"):
     """The second person said no."""
 
     incident_id: UUID
     reason: str
 
 
-class PublicNoticePublished(Event, kind="public-notice.published"):
+class PublicNoticePublished(Event, kind="public.notice-published"):
     """A second person approved, and by that published, a version. Versions are never taken away."""
 
     incident_id: UUID

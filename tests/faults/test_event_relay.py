@@ -62,6 +62,11 @@ def moved_on(opened: Installation) -> None:
     wait_for(lambda: opened.position > head or None, f"the relay to pass {head}")
 
 
+def begun_anew_after(opened: Installation, generation: int) -> None:
+    """Wait until the relay has found that what it published is gone."""
+    wait_for(lambda: opened.positions.load().generation > generation or None, "the wipe's discovery")
+
+
 def stopped_and_started(broker: KafkaBroker) -> None:
     broker.stop()
     broker.start()
@@ -108,11 +113,9 @@ def test_kafka_wiped(opened: Installation, broker: KafkaBroker) -> None:
     with growing(opened), running(opened.worker()):
         moved_on(opened)
         for _ in range(2):
-            broker.wipe()
             generation = opened.positions.load().generation
-            wait_for(
-                lambda before=generation: opened.positions.load().generation > before or None, "the wipe's discovery"
-            )
+            broker.wipe()
+            begun_anew_after(opened, generation)
             moved_on(opened)
     with running(opened.worker()):
         assert_relayed_completely(opened.record, opened.bootstrap, opened.topic)

@@ -29,7 +29,7 @@ def house(folder: Path) -> Iterator[Installation]:
     """One API, one relay, two of each other kind of worker; started. Alerts come in by Kafka, events go out by it."""
     with (
         fresh_database("postgresql", folder) as url,
-        installation(folder / "house", url, slow_by=0.2, bootstrap=kafka()) as opened,
+        installation(folder / "house", url, slow_by=0.2, bootstrap=kafka(), database_seconds=30) as opened,
     ):
         opened.add("api", "api")
         opened.add("relay", "relay")

@@ -10,7 +10,7 @@ import pytest
 from tests.faults.installation import Process, installation
 from tests.faults.night import Night
 from tests.faults.postgres import own_postgres
-from tests.servers import fresh_database
+from tests.servers import fresh_database, kafka
 from tests.world import free_port, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -44,9 +44,9 @@ def test_workers_and_api_start_before_the_schema(tmp_path: Path) -> None:
 
 
 def test_everything_starts_before_the_server(tmp_path: Path) -> None:
-    with own_postgres() as server, installation(tmp_path / "house", server.url) as house:
+    with own_postgres() as server, installation(tmp_path / "house", server.url, bootstrap=kafka()) as house:
         server.stop("fast")
-        for name, roles in {"api": ["api"], "worker": ["playbooks", "projections", "notifier"]}.items():
+        for name, roles in {"api": ["api"], "worker": ["playbooks", "projections", "notifier", "relay"]}.items():
             house.add(name, *roles).start()
         for process in house.processes.values():
             waits_for(process, "the database does not answer")

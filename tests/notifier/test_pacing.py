@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from notifier.channels.outcome import Verdict, outcome_table
+from notifier.channels.sms import retry_after
 from notifier.pacing.book import Drawn
 from notifier.pacing.breaker import Breaker, Change, Rests
 from notifier.pacing.limits import Limits, kind_of
@@ -198,3 +199,20 @@ def test_a_deadline_that_waiting_would_miss_is_not_waited_for(
         needed=timedelta(hours=needed) if needed else None,
     )
     assert (found is not None) is waits
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": "Wed, 25 Nov 2026 10:00:30 GMT", "Date": "Wed, 25 Nov 2026 10:00:00 GMT"}, 30.0),
+        ({"Retry-After": "999999"}, 900.0),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "Wed, 25 Nov 2026 10:00:30 GMT"}, None),
+        ({"Retry-After": "-5"}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_how_long_an_answer_asks_to_be_left_alone(headers: dict[str, str] | None, seconds: float | None) -> None:
+    assert retry_after(headers) == seconds

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from incidents.record.database import reading
+from incidents.record.database import reading, writing
 from notifier.channels.channel import AboutToWrite, Outgoing
 from notifier.channels.outcome import Outcome, Verdict
 from notifier.deliveries.progress import progress_of
-from notifier.deliveries.tables import delivery_batches, sendings
+from notifier.deliveries.tables import deliveries, delivery_batches, sendings
 from notifier.pacing.limits import Limits
 from notifier.pacing.provider import Provider
 from notifier.pacing.quiet import Hours, QuietHours
@@ -135,7 +135,8 @@ def test_what_is_unclear_is_never_quietly_handed_to_another(tmp_path: Path) -> N
         assert set(first.sent) & set(second.sent) == set()
         assert done.outcomes["accepted"] == len(second.sent) == 4 - unclear
 
-    timing = FAST.model_copy(update={"rest_after": 1, "first_rest": timedelta(minutes=5)})
+    rest = timedelta(minutes=5)
+    timing = FAST.model_copy(update={"rest_after": 1, "first_rest": rest, "most_rest": rest})
     providers = (Provider("first", first), Provider("second", second, standby=True))
     run(tmp_path, story, channels={"email": providers}, timing=timing)
 
@@ -156,9 +157,12 @@ def test_a_provider_alone_is_left_alone_too_and_nobody_fails_for_it(tmp_path: Pa
         assert len(only.sent) == tried < 40, "it rests"
         only.answer = None
         breaker.fine()  # as after its rest and a message that went well
+        with writing(house.database) as connection:
+            connection.execute(update(deliveries).values(due_at=house.clock.now()))
         done = await house.finish(view.campaign_id)
         assert done.outcomes["accepted"] == 40
 
+    rests = FAST.model_copy(update={"first_rest": timedelta(minutes=5), "most_rest": timedelta(minutes=5)})
     run(tmp_path, story, channels={"email": only}, timing=rests)
 
 
@@ -238,3 +242,38 @@ def _night_in(country: str) -> QuietHours:
     start, end = (local - timedelta(hours=1)).time(), (local + timedelta(hours=1)).time()
     hours: Any = Hours(time(start.hour, start.minute), time(end.hour, end.minute))
     return QuietHours({"sms": hours})
+
+
+def test_a_fault_of_the_notice_stops_the_lane_and_says_why(tmp_path: Path) -> None:
+    """Everybody's would be refused alike: a few are tried, nobody is failed, and the page can say what it is."""
+    only = Answers(answer=Outcome(Verdict.CAMPAIGN_FAULT, code="21617"))
+
+    async def story(house: House) -> None:
+        view = house.started(mails(200))
+
+        def told() -> Any:
+            return progress_of(house.database, view.campaign_id, house.clock.now(), 200)
+
+        await house.until(lambda: told() is not None and told().held_code == "21617")
+        for _ in range(4):
+            await house.step()
+        assert len(only.sent) <= 8 * only.concurrency, "of two hundred"
+        assert {row.state for row in house.deliveries()} <= {"claimed", "planned"}, "nobody is given up"
+        with reading(house.database) as connection:
+            first = connection.execute(select(sendings)).one()
+        assert first.holds == 1
+        with writing(house.database) as connection:  # the rest is over, and nothing was mended
+            connection.execute(update(sendings).values(held_until=house.clock.now()))
+            connection.execute(update(deliveries).values(due_at=house.clock.now()))
+        await house.until(lambda: told().held_code is not None and told().held_until > first.held_until)
+        only.answer = None
+        with writing(house.database) as connection:
+            connection.execute(update(sendings).values(held_until=house.clock.now()))
+            connection.execute(update(deliveries).values(due_at=house.clock.now()))
+        done = await house.finish(view.campaign_id)
+        assert done.outcomes["accepted"] == 200
+        with reading(house.database) as connection:
+            assert connection.execute(select(sendings.c.holds)).scalar() == 0, "forgotten once somebody was told"
+
+    timing = FAST.model_copy(update={"hold": timedelta(minutes=5), "most_hold": timedelta(minutes=60)})
+    run(tmp_path, story, channels={"email": only}, timing=timing, batch_size=200)

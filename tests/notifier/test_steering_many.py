@@ -90,7 +90,7 @@ def test_a_pause_stops_every_worker_and_resuming_tells_everybody_once(tmp_path: 
             for house in houses:
                 await house.step()
             for channel in channels:
-                channel.let(channel.concurrency)  # what is on the wire is answered
+                channel.let(3 * channel.concurrency)  # what is on the wire is answered
             await turn(houses, lambda: all(house.notifier.engine.in_flight == 0 for house in houses))
             stopped = len(sent())
             for _ in range(3):

@@ -15,6 +15,7 @@ from incidents.clock import ManualClock
 from incidents.incident import events as incident
 from incidents.record import Aggregate, Context, Event, Record, stable_id
 from notifier.campaigns import events as campaigns
+from notifier.deliveries import rows_events as rows
 from notifier.history import events as history
 from notifier.letters import events as letters
 from notifier.public_notice import events as public
@@ -136,10 +137,14 @@ def whole_story(teller: Teller, number: int = 1) -> UUID:
     _duties(teller, it, register)
     _run(teller, it, run)
     _campaign(teller, it, campaign, run)
-    exported = {"recipients": 4, "outcomes": {"delivered": 1}, "root": "r", "whole": True, "form": "csv"}
+    exported: dict[str, Any] = {"recipients": 4, "outcomes": {"delivered": 1}, "root": "r", "whole": True}
     why = "the authority asked"
+    test: dict[str, Any] = {"to": ("dpo",), "languages": ("en",), "text_digest": "t1", "accepted": 1, "refused": 0}
+    removed: dict[str, Any] = {"persons": 4, "attempts": 3, "reason": why}
+    tell(uuid4(), rows.DeliveryRowsRemoved, incident_id=it, campaign_id=campaign, **removed)
+    tell(uuid4(), history.CampaignTested, incident_id=it, campaign_id=campaign, **test)
     tell(uuid4(), history.HistoryRead, incident_id=it, campaigns=(campaign,), by="address", reason=why)
-    tell(uuid4(), history.HistoryExported, incident_id=it, campaign_id=campaign, reason=why, **exported)
+    tell(uuid4(), history.HistoryExported, incident_id=it, campaign_id=campaign, reason=why, form="csv", **exported)
     _in_public(teller, it, campaign)
     _by_post(teller, it, campaign)
     tell(it, incident.IncidentContained)

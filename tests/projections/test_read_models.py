@@ -374,6 +374,7 @@ def test_the_timeline_tells_the_story_in_order(installation: Installation, telle
         "run.timer-cancelled",
         "delivery.recorded",
         "delivery.cancelled",
+        "delivery.rows-removed",
         "history.read",
     }
     moved = next(e for e in entries if e.kind == "delivery.recorded")

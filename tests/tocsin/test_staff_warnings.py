@@ -255,3 +255,37 @@ def test_whom_a_duty_was_given_to_is_warned_and_an_acknowledgement_stops_the_esc
     assert {address for (of, _, _, address) in sent.mailed if of == duty} == {"lan@lantern.example"}
     at(58)
     assert [key[1:] for key in sent.mailed if key[0] == duty][1:] == [(80, 0, "lan@lantern.example")]
+
+
+def test_groups_of_our_own_people_are_told_too_even_without_mail(
+    services: Services,
+    clock: ManualClock,
+    settle: Callable[[], None],  # noqa: F811
+    sent: Sent,
+    incident_id: UUID,  # noqa: F811
+    warnings: WarningSettings,
+) -> None:
+    worker = WarningsWorker(
+        services.engine,
+        services.duties,
+        None,
+        clock,
+        settings=warnings,
+        public_url="https://tocsin.example.com",
+        to_groups=sent,  # type: ignore[arg-type]
+        groups=[Addressee("soc:", "en")],
+    )
+    clock.move_to(NIGHT + timedelta(hours=36))
+    Alarms(services.engine, services.duties, services.runs, clock, uuid4).run_once()
+    settle()
+    asyncio.run(worker.run_once())
+    asyncio.run(worker.close())
+
+    assert (50, 0) in sent.of(GDPR)
+    assert {(address, language) for (*_, address), (_, language) in sent.mailed.items()} == {("soc:", "en")}
+
+
+def test_groups_alone_switch_warnings_on_and_need_no_mail_server() -> None:
+    hook = "soc = json://127.0.0.1:9/room"
+    assert Settings(im={"groups": hook}).sends_warnings  # type: ignore[arg-type]
+    assert not Settings(im={"groups": hook}, warnings={"enabled": False}).sends_warnings  # type: ignore[arg-type]

@@ -46,6 +46,7 @@ from tocsin.api.routes import (
     sending,
     simulation,
     suppressions,
+    trials,
 )
 from tocsin.api.scopes import Door, Probe
 from tocsin.console.console import create_console
@@ -114,6 +115,7 @@ def create_app(
         simulation,
         runs,
         campaigns,
+        trials,
         sending,
         genuine,
         public_notices,

@@ -186,6 +186,20 @@ class PureRoute(CommandRoute):
     waits = False
 
 
+class UnkeptRoute(CommandRoute):
+    """For commands that answer with people's data: no answer is kept. A repeat has no second effect, and gets the
+    answer made anew."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        inner = APIRoute.get_route_handler(self)
+
+        async def handle(request: Request) -> Response:
+            await authenticated(request)
+            return await _answer(inner, request)
+
+        return handle
+
+
 async def answer_once(
     request: Request,
     remembering: Remembering,

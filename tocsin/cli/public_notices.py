@@ -10,7 +10,7 @@ from urllib.parse import quote
 import typer
 
 from incidents.facts.files import read_document
-from tocsin.cli.output import Json, one_line_errors, say, show_table
+from tocsin.cli.output import Json, one_line_errors, say
 from tocsin.cli.remote import HERE, Key, Service, Url
 
 public = typer.Typer(help="Public notices: what everybody may read, at /p.", no_args_is_help=True)
@@ -32,13 +32,9 @@ def listed(incident: str, url: Url = HERE, key: Key = "", as_json: Json = False)
     if as_json:
         say(answer)
         return
-    show_table(
-        ("id", "status", "versions", "unreached", "changed"),
-        [
-            (one["notice_id"], one["status"], one["versions"], one["unreached"] or "", one["updated_at"])
-            for one in answer["items"]
-        ],
-    )
+    for one in answer["items"]:
+        unreached = f", {one['unreached']} people not reached" if one["unreached"] else ""
+        typer.echo(f"{one['notice_id']} {one['status']}, {one['versions']} published{unreached}, {one['updated_at']}")
 
 
 @public.command("draft")

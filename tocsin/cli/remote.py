@@ -342,6 +342,26 @@ def approve(
     _done(Service(url, key).post(f"/v1/campaigns/{campaign_id}/approval", body), "approved", as_json=as_json)
 
 
+@campaign.command("test")
+@one_line_errors
+def mail_test(
+    campaign_id: str,
+    to: Annotated[list[str], typer.Option("--to", help="A colleague, by the name under [warnings.owners].")],
+    languages: Annotated[list[str] | None, typer.Option("--language", help="Default: all the audience reads.")] = None,
+    url: Url = HERE,
+    key: Key = "",
+    as_json: Json = False,
+) -> None:
+    """Mail the notice as it stands to colleagues, marked as a test. It counts for nothing."""
+    body = {"to": to, "languages": languages or []}
+    answer = Service(url, key).post(f"/v1/campaigns/{campaign_id}/test-mails", body)
+    if as_json:
+        say(answer)
+    else:
+        rows = [(mail["to"], mail["language"], mail["outcome"], mail["code"] or "") for mail in answer["mails"]]
+        show_table(("to", "language", "outcome", "code"), rows)
+
+
 @campaign.command("forecast")
 @one_line_errors
 def forecast(campaign_id: str, url: Url = HERE, key: Key = "", as_json: Json = False) -> None:

@@ -135,13 +135,15 @@ class WazuhFinding:
     @property
     def asset(self) -> str | None:
         """The host, by the agent's number."""
-        return _first(_device(self._alert), "uid", "hostname", "name", "ip")
+        number, name, address = _host(self._alert)
+        found = number or name or _ip(address)
+        return clean_line(found) if found else None
 
     @property
     def asset_name(self) -> str | None:
         """The host, by its name."""
-        name = _first(_device(self._alert), "hostname", "name")
-        return self.asset if name is None else name
+        _, name, _ = _host(self._alert)
+        return clean_line(name) if name else self.asset
 
     @property
     def user(self) -> str | None:
@@ -219,7 +221,7 @@ def _ocsf(alert: _Alert, document: dict[str, Any], uid: str, time: int) -> dict[
         "message": title,
         "metadata": _present(metadata),
         "finding_info": _present(info),
-        "device": _present(_device(alert)) or None,
+        "device": _device(alert),
         "observables": _observables(evidence),
         "evidences": (evidence,) if evidence else None,
         "raw_data": alert.full_log,
@@ -238,27 +240,23 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _first(device: dict[str, Any], *names: str) -> str | None:
-    """The first of these that says something, on one line."""
-    found = next((device[name] for name in names if device.get(name)), None)
-    return None if found is None else clean_line(found)
-
-
-def _device(alert: _Alert) -> dict[str, Any]:
-    """The agent's host. Agent 000 is the manager; what it received by syslog is about the host named in the log."""
+def _host(alert: _Alert) -> tuple[str | None, str | None, str | None]:
+    """The agent's number, name and address. Agent 000 is the manager; what it received by syslog is about the host
+    named in the log, which has but a name."""
     agent = alert.agent
     logged_host = alert.predecoder.hostname if alert.predecoder else None
     if agent is None or (agent.id == "000" and logged_host):
-        name = logged_host or (alert.manager.name if alert.manager else None)
-        return {"hostname": name, "type_id": 0, "type": "Unknown"} if name else {}
-    return {
-        "uid": agent.id,
-        "name": agent.name,
-        "hostname": agent.name,
-        "ip": _ip(agent.ip),
-        "type_id": 0,
-        "type": "Unknown",
-    }
+        return None, logged_host or (alert.manager.name if alert.manager else None), None
+    return agent.id, agent.name, agent.ip
+
+
+def _device(alert: _Alert) -> dict[str, Any] | None:
+    number, name, address = _host(alert)
+    if alert.agent is None and not name:
+        return None
+    return _present(
+        {"uid": number, "name": name, "hostname": name, "ip": _ip(address), "type_id": 0, "type": "Unknown"}
+    )
 
 
 def _evidence(alert: _Alert) -> dict[str, Any]:

@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.standins.outcomes import (
+    CALL_ENDS,
     DELIVERED,
     DELIVERED_EMAIL,
     EMAIL_OUTCOMES,
+    HEARD,
     NUMBER_RANGES,
     SMS_OUTCOMES,
+    call_end,
     email_outcome,
     ordinary_numbers,
     simulated_number,
@@ -118,3 +121,13 @@ def test_every_plan_ends_where_the_outcome_says(outcome: object, first: str) -> 
 )
 def test_segments_are_counted_as_on_the_air(text: str, segments: int) -> None:
     assert segment_count(text) == segments
+
+
+def test_the_page_names_every_end_of_a_call() -> None:
+    page = PAGE.read_text("utf-8")
+    for end in CALL_ENDS:
+        assert f"| `{end.digits}` | {end.name} | {end.about} |" in page
+        for known in NUMBER_RANGES:
+            number = known.form.format(block=known.blocks[0], last=end.digits)
+            assert call_end(number) is end
+    assert call_end("+447911123421") is HEARD

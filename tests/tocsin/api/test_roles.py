@@ -121,6 +121,7 @@ TABLE: dict[tuple[str, str], Permission | str] = {
     ("GET", "/v1/campaigns/{campaign}/audience/rows"): READ,
     ("DELETE", "/v1/recipients/{recipient}"): ERASE,
     ("POST", "/v1/history/search"): HISTORY,
+    ("POST", "/v1/campaigns/{campaign}/test-mails"): PREPARE,
     ("GET", "/v1/campaigns/{campaign}/history"): HISTORY,
     ("GET", "/v1/board"): READ,
     ("GET", "/v1/deadlines"): READ,

@@ -23,6 +23,8 @@ from tests.tocsin.console.test_filing_page import logged_in
 from tocsin.cli import public_notices as cli
 from tocsin.cli.main import app as commands
 
+pytestmark = pytest.mark.slow
+
 ATOM = "{http://www.w3.org/2005/Atom}"
 
 
@@ -148,7 +150,7 @@ def test_the_genuine_page_and_the_public_notice_lead_to_each_other(door: Door, i
     assert f'href="{path_of(notice)}"' in get(door, genuine).text
     typed = get(door, f"/n/{notice['code']}")
     assert (typed.status_code, typed.headers["location"]) == (303, path_of(notice))
-    assert '/n?lang=' in get(door, path_of(notice)).text
+    assert "/n?lang=" in get(door, path_of(notice)).text
 
 
 def test_a_code_typed_carelessly_leads_to_the_page_and_a_wrong_one_nowhere(door: Door, incident: str) -> None:
@@ -222,9 +224,7 @@ def test_the_console_publishes_by_two_people(door: Door, incident: str) -> None:
     assert not Page(shown.text).open
 
 
-def test_the_command_line_drafts_asks_and_publishes(
-    door: Door, incident: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_line_drafts_asks_and_publishes(door: Door, incident: str, monkeypatch: pytest.MonkeyPatch) -> None:
     role = "analyst"
 
     class Here:

@@ -13,14 +13,14 @@ from notifier.letters.desk import LetterBatchView
 from notifier.letters.events import Part, Stated
 from tocsin.access.roles import Permission
 from tocsin.api.authentication import READS
-from tocsin.api.commands import Command, CommandRoute, PureRoute, commands
+from tocsin.api.commands import Command, CommandRoute, UnkeptRoute, commands
 from tocsin.api.paths import CampaignId
 from tocsin.api.responses import CHANGING, READING_ONE
 from tocsin.api.scopes import Parts
 from tocsin.api.values import RequestModel, ResponseModel, Text
 
 router = APIRouter(prefix="/v1", tags=["letters"], route_class=CommandRoute)
-files = APIRouter(prefix="/v1", tags=["letters"], route_class=PureRoute)
+files = APIRouter(prefix="/v1", tags=["letters"], route_class=UnkeptRoute)
 """Files with addresses in them: no answer is kept to be given again."""
 
 Prepares = Annotated[Command, commands(Permission.PREPARE_NOTICES)]
