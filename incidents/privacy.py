@@ -244,7 +244,7 @@ def has_contacts(text: str) -> bool:
     """Whether masking would change anything in a JSON value that is written out, however its numbers are written once
     they are texts."""
     parts = _split(text)
-    between = '"'.join(parts[::2])
+    between = '"'.join([part for part in parts[::2] if len(part) >= _SHORTEST_WITH_NUMBER])
     if _WORTH_A_LOOK.search(between) and any(map(_is_suspect, _NUMBER.findall(between))):
         return True
     # Most texts were seen before, in an alert of the same kind.
@@ -355,6 +355,8 @@ _masked_literal = lru_cache(maxsize=16_384)(_mask_literal)
 _clean = _Clean(most=4_096)
 _WORTH_A_LOOK = re.compile(r"\d{7}|\d[.eE]")
 _NUMBER = re.compile(r"-?\d[\d.eE+-]*")
+_SHORTEST_WITH_NUMBER = 5
+"""What stands between two texts and has a number worth a look in it is no shorter: `:1e9,`."""
 _LONGEST_SMALL_NUMBER = 10
 _LARGE_NUMBER = re.compile(r"(?<![\d.eE+-])\d{11,}(?![\d.eE])")
 """Whole numbers above 9,999,999,999."""

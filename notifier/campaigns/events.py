@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from incidents.record.event import Event, Instant, Model
 
 DeliveryPolicy = Literal["at_least_once", "at_most_once"]
@@ -159,7 +161,7 @@ class DeliveriesCancelled(Event, kind="delivery.cancelled"):
     incident_id: UUID
     campaign_id: UUID
     up_to: int
-    untried: dict[str, int] = {}
+    untried: dict[str, int] = Field(default_factory=dict)
     """How many people nobody had tried yet, by the channel of their first attempt. Who they are follows from the
     audience: all who have no move on record."""
     moves: tuple[DeliveryMove, ...] = ()

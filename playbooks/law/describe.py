@@ -165,6 +165,11 @@ def describe(pack: Pack, rule: Rule) -> Iterator[tuple[str, str]]:
         yield "public notice instead", both(rule.substitute.how)
     if rule.penalties:
         yield "penalties", rule.penalties
+    yield from _about(pack, rule)
+
+
+def _about(pack: Pack, rule: Rule) -> Iterator[tuple[str, str]]:
+    """What is said about the rule rather than by it."""
     if rule.party != "operator":
         yield "whose duty", rule.party.value
     yield "confidence", confidence_words(rule)

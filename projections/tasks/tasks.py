@@ -40,7 +40,8 @@ class Task(ReadModel):
     drill: bool
     step: str
     step_kind: str
-    """`task`, `facts`, `draft_notice`, `approval`, `public_notice`, `filing`, or one that needs nobody (`notify`, `filings`)."""
+    """`task`, `facts`, `draft_notice`, `approval`, `public_notice`, `filing`, or one that needs nobody (`notify`,
+    `filings`)."""
     title: Mapping[str, str]
     """Language tag to text."""
     details: Mapping[str, Any]

@@ -19,6 +19,7 @@ from notifier.channels.outcome import Outcome, Verdict
 from notifier.deliveries import BatchRef, counters
 from notifier.deliveries.batches import Answer, Batch, BatchBook, Change
 from notifier.deliveries.groups import Seat, given_up, unpacked, untouched
+from notifier.deliveries.order import ChannelOrder
 from notifier.deliveries.tables import campaign_recipients, delivery_batches, delivery_log, sendings
 from tests.notifier.batch_desk import TIMING, Desk, ended, mark, people, send_all
 from tests.notifier.house import create_tables
@@ -409,4 +410,4 @@ def test_a_sending_of_the_version_before_goes_on_by_batches(engine: Engine, cloc
     told = counters(engine, desk.campaign_id)
     assert told is not None
     assert told["open"] == 30
-    assert desk.claim(desk.book()).order == ("sms", "email")
+    assert desk.claim(desk.book()).order == ChannelOrder()

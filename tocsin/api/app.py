@@ -76,7 +76,8 @@ def create_app(
     """The application over these services.
 
     `extra_routers` are mounted as they are (the outbox of the demo). `probes` are further parts that `/readyz` asks,
-    by name; `notes` are what it says besides while the service is fit. An answer to a command waits up to `show_within` seconds for the read models.
+    by name; `notes` are what it says besides while the service is fit. An answer to a command waits up to `show_within`
+    seconds for the read models.
     """
     settings, pages = services.settings, Pages()
     app = FastAPI(

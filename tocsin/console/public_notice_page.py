@@ -126,9 +126,7 @@ def notices_of(services: Services) -> NoticesToPublic:
     return services.notifier.to_public
 
 
-def _do(
-    notices: NoticesToPublic, notice: UUID | None, what: str, context: Context, form: FormData
-) -> PublicNoticeView:
+def _do(notices: NoticesToPublic, notice: UUID | None, what: str, context: Context, form: FormData) -> PublicNoticeView:
     reason = str(form.get("reason", ""))[:2_000]
     if notice is None:
         incident_id, campaign_id = _id(form, "incident"), _id(form, "campaign")
