@@ -85,7 +85,9 @@ def test_the_page_prints_exactly_the_tables() -> None:
     for known in NUMBER_RANGES:
         assert known.authority in page
     rows = [line for line in page.splitlines() if line.startswith("| `")]
-    assert len(rows) == len(SMS_OUTCOMES) + len(EMAIL_OUTCOMES)
+    for end in CALL_ENDS:
+        assert f"| `{end.digits}` | {end.name} | {end.about} |" in page
+    assert len(rows) == len(SMS_OUTCOMES) + len(EMAIL_OUTCOMES) + len(CALL_ENDS)
 
 
 @pytest.mark.parametrize("outcome", [DELIVERED, *SMS_OUTCOMES], ids=lambda o: o.name)

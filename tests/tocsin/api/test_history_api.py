@@ -19,6 +19,7 @@ from tests.projections.stories import Teller
 from tests.tocsin.api.test_campaigns_api import GOOD, campaign, incident, put_csv
 from tests.tocsin.conftest import Door, problem
 from tocsin.access.roles import Role
+from tocsin.access.tables import remembered_answers
 
 __all__ = ["campaign", "incident"]
 WHY = "asked by telephone, ticket 4711"
@@ -152,3 +153,16 @@ def test_no_file_of_a_campaign_that_is_not_there(door: Door) -> None:
     problem(door.get(path, params={"reason": WHY}, by=Role.PRIVACY), 404, "not-found")
     problem(door.get(path, by=Role.PRIVACY), 422, "invalid-input")
     assert not looks(door)
+
+
+def test_what_was_answered_is_not_kept_for_repeats(door: Door, told: tuple[str, UUID]) -> None:
+    ask = {"address": "li.na@example.com", "reason": WHY}
+    key = {"Idempotency-Key": "one-look"}
+    answers = [door.post("/v1/history/search", ask, by=Role.PRIVACY, headers=key).json() for _ in range(2)]
+
+    assert answers[0] == answers[1]
+    assert answers[0]["items"]
+    assert len(looks(door)) == 1, "the same command has one effect"
+    with door.services.engine.connect() as connection:
+        kept = connection.execute(remembered_answers.select().where(remembered_answers.c.idempotency_key == "one-look"))
+        assert kept.all() == []

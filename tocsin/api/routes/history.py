@@ -14,12 +14,12 @@ from projections.coverage.history import PersonHistory
 from tocsin.access.keys import Principal
 from tocsin.access.roles import Permission
 from tocsin.api.authentication import needs
-from tocsin.api.commands import Command, CommandRoute, commands
+from tocsin.api.commands import Command, UnkeptRoute, commands
 from tocsin.api.responses import CREATING, READING_ONE
 from tocsin.api.scopes import Parts
 from tocsin.api.values import Reason, RequestModel, ResponseModel
 
-router = APIRouter(prefix="/v1", tags=["history"], route_class=CommandRoute)
+router = APIRouter(prefix="/v1", tags=["history"], route_class=UnkeptRoute)
 
 Looks = Annotated[Command, commands(Permission.READ_HISTORY)]
 Reader = Annotated[Principal, needs(Permission.READ_HISTORY)]
