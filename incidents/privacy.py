@@ -29,6 +29,9 @@ REGIONS = ("CN", "VN")
 _SHORT = 80
 """Longest text that is remembered, in characters."""
 
+_REMEMBERED = 1_000
+"""Longest literal of a JSON text that is remembered: thousands of longer ones would be all the memory there is."""
+
 _SMALLEST_NUMBER = 1_000_000
 """Nothing smaller is masked. Of larger numbers with a fraction we do not know how they will be written."""
 
@@ -316,7 +319,9 @@ def mask_json(text: str) -> str:
     for place, between in enumerate(parts[::2]):
         if len(between) > _LONGEST_SMALL_NUMBER:
             parts[2 * place] = _LARGE_NUMBER.sub(_mask_number, between)
-    parts[1::2] = map(_masked_literal, parts[1::2])
+    parts[1::2] = [
+        _masked_literal(literal) if len(literal) <= _REMEMBERED else _mask_literal(literal) for literal in parts[1::2]
+    ]
     return '"'.join(parts)
 
 

@@ -81,13 +81,18 @@ class CorrelationTable(Model):
         """The key that all alerts of one incident share."""
         entry = next(entry for entry in self.entries if entry.when.fits(dialect, finding))
         values = "\x1f".join([_READERS[name](finding) or "" for name in entry.by])
-        return _correlation(entry.name, entry.by, entry.window_hours, values)
+        of = _known_correlation if len(values) <= _REMEMBERED else _correlation
+        return of(entry.name, entry.by, entry.window_hours, values)
 
 
-@lru_cache(maxsize=8_192)
 def _correlation(name: str, by: tuple[str, ...], window_hours: float, values: str) -> Correlation:
     digest = hashlib.sha256(f"{','.join(by)}\x1e{values}".encode()).hexdigest()[:32]
     return Correlation(key=f"{name}:{digest}", window=timedelta(hours=window_hours))
+
+
+_REMEMBERED = 1_000
+"""Longest text that is remembered, in characters: thousands of longer ones would be all the memory there is."""
+_known_correlation = lru_cache(maxsize=8_192)(_correlation)
 
 
 def read_correlation_table(text: str) -> CorrelationTable:
@@ -137,10 +142,16 @@ def _pattern(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{translate(pattern)})" for pattern in patterns))
 
 
-@lru_cache(maxsize=4_096)
 def _any_fits(patterns: tuple[str, ...], values: tuple[str, ...]) -> bool:
+    return (_known_fits if sum(map(len, values)) <= _REMEMBERED else _fits)(patterns, values)
+
+
+def _fits(patterns: tuple[str, ...], values: tuple[str, ...]) -> bool:
     fits = _pattern(patterns).match
     return any(fits(value) is not None for value in values)
+
+
+_known_fits = lru_cache(maxsize=4_096)(_fits)
 
 
 _READERS: dict[str, Callable[[Finding], str | None]] = {

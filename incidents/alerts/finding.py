@@ -368,10 +368,17 @@ class DetectionFinding(OcsfObject):
         return self.model_dump_json(exclude_none=True)
 
 
-@lru_cache(maxsize=4_096)
 def clean_line(text: str, limit: int = MAX_LINE) -> str:
     """One line without control characters, at most `limit` characters long."""
+    return _known_line(text, limit) if len(text) <= MAX_LINE else _line(text, limit)
+
+
+def _line(text: str, limit: int) -> str:
     if not text.isprintable():
         text = "".join(c if c.isprintable() else " " for c in text)
     line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+_known_line = lru_cache(maxsize=4_096)(_line)
+"""Of short texts only: thousands of long ones would be all the memory there is."""

@@ -120,16 +120,25 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # We issue BEGIN ourselves: the driver's own habit of opening transactions late breaks isolation.
     connection.isolation_level = None
     cursor = connection.cursor()
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        _turn_to_wal(cursor)
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _turn_to_wal(cursor: sqlite3.Cursor) -> None:
+    """Several first connections to a fresh file at once: this one statement does not wait for its turn, or two wait for
+    each other, so each try is short."""
+    (patience,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+    cursor.execute("PRAGMA busy_timeout=200")
     for last in turns():
         try:
             cursor.execute("PRAGMA journal_mode=WAL")
             break
         except sqlite3.OperationalError:
-            # Several first connections to a fresh file at once: this one statement does not wait for its turn.
             if last:
                 raise
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
+    cursor.execute(f"PRAGMA busy_timeout={patience}")
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,8 +1,9 @@
 """Folding rows that repeat a person, so that nobody is told twice.
 
 Two rows are one person when they share a phone or an email and contradict each other in neither. A shared phone
-with two different emails is a family, not a duplicate: both stay. Who was admitted is known by keyed hashes of their
-contacts, which lie in the database: an import of millions takes no more memory than one of thousands.
+with two different emails is a family, not a duplicate: both stay. Where there is neither phone nor email, the
+instant message, else name and postal address, stand in for the email. Who was admitted is known by keyed hashes of
+their contacts, which lie in the database: an import of millions takes no more memory than one of thousands.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sqlalchemy import Connection, delete, select
 from incidents.record.bulk import BulkInsert
 from notifier.audience.row import Person
 from notifier.audience.tables import audience_marks
-from notifier.vault.marks import mark_of
+from notifier.vault.marks import mark_of, standing_in
 
 _AT_ONCE = 500
 _INSERT_MARKS = BulkInsert(audience_marks, ("audience_id", "mark", "position", "is_phone", "other", "row"))
@@ -100,6 +101,8 @@ class Folding:
             self._changed[seen.position] = seen
             return seen
         field = "phone" if phone and phone == seen.phone else "email"
+        if not (person.phone or person.email):
+            field = "im" if person.im else "address"
         gained = [
             mark for mark, missing in ((phone, seen.phone is None), (email, seen.email is None)) if mark and missing
         ]
@@ -148,4 +151,6 @@ class Folding:
                 mark_of(self._key, "phone", person.phone) if person.phone else None,
                 mark_of(self._key, "email", person.email) if person.email else None,
             )
+            if known == (None, None) and (rest := standing_in(person.name, person.im, person.postal)):
+                known = self._marked[person] = (None, mark_of(self._key, *rest))
         return known

@@ -28,6 +28,7 @@ _HINTS_AT_ONCE = 64
 """Hints that one claim looks at: a flood of stale ones must not keep it from looking for itself."""
 _HINTS_KEPT = 1_000
 """Hints that are kept for each other lane; those that are pushed out are found by looking."""
+_LONGEST_HOURS = 24.0 * 365
 
 
 @dataclass(slots=True, eq=False)
@@ -219,8 +220,10 @@ class BatchClaims:
 
 
 def needed_for(people: int, per_hour: float | None) -> timedelta | None:
-    """How long the rest of a sending takes at the speed that was measured; None where none was."""
-    return timedelta(hours=people / per_hour) if per_hour else None
+    """How long the rest of a sending takes at the speed that was measured; None where none was, or where it stood still
+    for so long that the measured speed, which only fades, says nothing."""
+    hours = people / per_hour if per_hour else _LONGEST_HOURS
+    return timedelta(hours=hours) if hours < _LONGEST_HOURS else None
 
 
 def _put_off(connection: Connection, row: Row[Any], until: datetime, now: datetime) -> None:

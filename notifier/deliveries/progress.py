@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, func, select, text
 
 from incidents.record.database import reading
 from incidents.record.event import Instant, Model
+from notifier.deliveries.claiming import needed_for
 from notifier.deliveries.measuring import first_attempts
 from notifier.deliveries.tables import delivery_batches, sendings
 from notifier.pacing.tables import provider_states
@@ -109,10 +110,11 @@ def _ends_at(
 ) -> datetime | None:
     if not left:
         return now
-    if not per_hour:
+    needed = needed_for(left, per_hour)
+    if needed is None:
         return None
     begins = max(at for at in (now, awake_at, held_until) if at is not None)
-    return begins + timedelta(hours=left / per_hour)
+    return begins + needed
 
 
 def _in_time(

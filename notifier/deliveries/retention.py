@@ -27,6 +27,7 @@ from sqlalchemy import Connection, Engine, Row, Table, delete, func, insert, sel
 
 from incidents.clock import Clock
 from incidents.errors import Conflict, NotFound
+from incidents.privacy import refuse_contacts
 from incidents.record import Aggregate, Context, Record, stable_id
 from incidents.record.database import reading, writing
 from notifier.deliveries.partitions import Partitions, unhurried
@@ -150,8 +151,10 @@ class DeliveryRows:
     def remove(self, campaign_id: UUID, *, actor: str, reason: str, without_export: bool = False) -> None:
         """Take the rows of a campaign away, for good. Repeated: no second effect.
 
-        NotFound for a campaign that was never started, Conflict while there is a reason to keep them.
+        NotFound for a campaign that was never started, Conflict while there is a reason to keep them, InvalidInput when
+        the reason, which stays on record, names a contact.
         """
+        refuse_contacts(reason, "reason")
         sending = self._sending(campaign_id)
         with reading(self._engine) as connection:
             known = _known(connection, campaign_id)

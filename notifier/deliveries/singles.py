@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from notifier.deliveries.faults import place_of
 from notifier.deliveries.journal import Journal
 from notifier.deliveries.letters import Letters, address_of, reason_without_address
 from notifier.deliveries.making import cost_of, country_of
+from notifier.deliveries.moves import Moves
 from notifier.deliveries.traces import DeliverySpans, say_outcome
 from notifier.pacing.provider import Route, Routes
 from notifier.pacing.quiet import QuietHours
@@ -30,6 +32,15 @@ log = structlog.get_logger(__name__)
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.2, 30.0
 """Seconds before a single delivery asks again for a provider. Another worker may find one sooner."""
+MOST_WAITING = 8
+"""Single deliveries that wait for the pace of one provider for as long as it takes: enough to use all of it. More would
+keep those of other channels and campaigns from being worked on."""
+PATIENCE = 2.0
+"""Seconds that any other one waits for it."""
+LATER = 5.0
+"""Seconds, and up to as many more, after which that one is looked at again."""
+ENTER_AGAIN = (0.2, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
+"""Seconds before each further try to enter what became of a message."""
 
 
 class LeaseLost(Exception):
@@ -68,6 +79,7 @@ class Singles:
         self._quiet = quiet
         self._rng = rng
         self._spans = spans
+        self._waiting: Counter[Route] = Counter()
         self.stopping = False
         self.halted: Collection[UUID] = ()
         """Campaigns in which nobody new may be written to now."""
@@ -139,11 +151,21 @@ class Singles:
 
     async def _paced(self, claim: Claim, route: Route, country: str, cost: float) -> None:
         """Return when it may go by the provider's pace. Those of a campaign that was stopped meanwhile go back, so that
-        nothing is drawn for them."""
-        while not route.pace.admits(country, cost):
-            await route.pace.more()
-            if claim.campaign_id in self.halted:
-                raise NotNow(self._clock.now())
+        nothing is drawn for them; so do most of those that would have to wait long, so that the others get on."""
+        if route.pace.admits(country, cost):
+            return
+        stays = self._waiting[route] < MOST_WAITING
+        self._waiting[route] += stays
+        try:
+            async with asyncio.timeout(None if stays else PATIENCE):
+                while not route.pace.admits(country, cost):
+                    await route.pace.more()
+                    if claim.campaign_id in self.halted:
+                        raise NotNow(self._clock.now())
+        except TimeoutError:
+            raise NotNow(self._clock.now() + timedelta(seconds=LATER * (1 + self._rng.random()))) from None
+        finally:
+            self._waiting[route] -= stays
 
     async def _message(
         self, claim: Claim, contact: Contact | ErasedContact, address: str
@@ -173,7 +195,8 @@ class Singles:
             # Surely not taken: the next try goes to another provider, and the campaign need not rest for it.
             outcome = Outcome(Verdict.TEMPORARY, code=outcome.code)
         share = self._rng.random()
-        await self._journal.do(
+        await self._surely(
+            claim,
             lambda moves: self._book.settle(
                 moves,
                 claim,
@@ -181,8 +204,21 @@ class Singles:
                 share=share,
                 reconciles=route.channel.reconciles,
                 receipts=route.channel.has_receipts,
-            )
+            ),
         )
+
+    async def _surely(self, claim: Claim, step: Callable[[Moves], None]) -> None:
+        """Enter what became of a message, again where the database is away: forgotten, it would be told twice. Entered
+        before an error, it has no second effect; late, whoever took over welcomes what is certain."""
+        for pause in ENTER_AGAIN:
+            try:
+                await self._journal.do(step)
+            except Exception as error:  # noqa: BLE001 - logged; it is tried again
+                log.warning("delivery.not-entered", delivery=str(claim.delivery_id), **place_of(error))
+                await asyncio.sleep(pause)
+            else:
+                return
+        await self._journal.do(step)
 
     def _route(self, routes: Routes) -> Route:
         route = routes.pick()

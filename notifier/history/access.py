@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from incidents.errors import Conflict, InvalidInput
 from incidents.privacy import refuse_contacts
@@ -74,7 +74,14 @@ class HistoryAccess:
         try:
             self._record.commit(stream)
         except Conflict:
-            return  # the same command, repeated: it is on record
+            known = next(iter(self._record.events.get(stream.id, limit=1)), None)
+            if said.get("recipients") and all(getattr(known, name, None) == value for name, value in said.items()):
+                return  # the same command, repeated: it is on record
+            # The same Idempotency-Key with another question (or one that found nobody, of which nothing is kept to
+            # tell it by) is another look.
+            another = Aggregate(uuid4())
+            another.emit(event, context, incident_id=incident_id, **said)
+            self._record.commit(another)
 
 
 def tidy_reason(reason: str) -> str:

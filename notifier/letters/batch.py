@@ -24,6 +24,11 @@ class LetterBatch(Aggregate):
         self.state = "made"
         self.exports = 0
         self.reference = ""
+        self._given: set[tuple[str, Part]] = set()
+
+    def has_given(self, context: Context, part: Part) -> bool:
+        """Whether this command got this part before. With the same id it may ask for the other one."""
+        return (context.cause, part) in self._given
 
     def make(self, context: Context, *, incident_id: UUID, campaign_id: UUID, letters: int, drill: bool) -> None:
         """Begin it."""
@@ -74,6 +79,7 @@ class LetterBatch(Aggregate):
 
     @folds(LetterBatchExported)
     def _exported(self, event: LetterBatchExported) -> None:
+        self._given.add((event.cause, event.part))
         self.exports += event.part == "letters"
         self.state = "exported" if self.state == "made" and event.part == "letters" else self.state
 

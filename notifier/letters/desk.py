@@ -13,12 +13,13 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, Engine, Select, func, insert, select
+from sqlalchemy import Connection, Engine, Select, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from incidents.errors import Conflict, IllegalTransition
 from incidents.record import Aggregate, Context, Follower, Model, Record, Recorded, retrying, stable_id
 from incidents.record.database import reading, writing
+from incidents.record.transaction import transaction
 from notifier.audience.tables import audience_members
 from notifier.campaigns.campaign import Campaign
 from notifier.deliveries.book import DeliveryBook
@@ -98,18 +99,23 @@ class LetterDesk:
         if known is not None:
             return _view(known)
         campaign = self._record.load(Campaign, campaign_id)
-        people = self._take(batch_id, campaign_id)
-        if not people:
-            raise IllegalTransition("Nobody of this campaign is left to write to: reached, or without an address.")
         batch = LetterBatch(batch_id)
-        batch.make(
-            context,
-            incident_id=campaign.incident_id,
-            campaign_id=campaign_id,
-            letters=people,
-            drill=campaign.drill,
-        )
-        self._record.commit(batch)
+        try:
+            # The people and the event together: whoever is in a batch that nobody knows of is never written to.
+            with transaction(self._record, self._engine) as work:
+                people = self._take(work.connection, batch_id, campaign_id)
+                if not people:
+                    raise IllegalTransition("Nobody of this campaign is left to write to: reached, or no address.")
+                batch.make(
+                    context,
+                    incident_id=campaign.incident_id,
+                    campaign_id=campaign_id,
+                    letters=people,
+                    drill=campaign.drill,
+                )
+                work.record(batch)
+        except IntegrityError as error:
+            raise Conflict("Somebody else made a batch of these letters at the same moment. Look again.") from error
         return _view(batch)
 
     def of_campaign(self, campaign_id: UUID) -> tuple[LetterBatchView, ...]:
@@ -146,12 +152,15 @@ class LetterDesk:
 
         def command() -> None:
             batch = self._record.load(LetterBatch, batch_id)
-            if not batch.has_done(context):
+            if not batch.has_given(context, part):
                 digest = sha256(content).hexdigest()
                 batch.export(context, part, sha256=digest, letters=len(letters), left_out=left_out)
                 self._record.commit(batch)
 
         retrying(command)
+        if part == "letters" and left_out and batch.state in {"made", "exported"}:
+            printed = {letter.key for letter in letters}
+            self._leave_out(batch_id, [one.recipient_id for one in people if one.key not in printed])
         log.info("letters.exported", batch=str(batch_id), part=part, letters=len(letters), by=context.actor)
         ending, media = ("pdf", "application/pdf") if part == "letters" else ("csv", "text/csv; charset=utf-8")
         return Exported(f"letters-{str(batch_id)[:8]}.{ending}", media, content, len(letters), left_out)
@@ -196,15 +205,7 @@ class LetterDesk:
                     moves.set_phase(of, Phase.DONE)
                     moves.follow_up(campaign_id, person.recipient_id)
 
-    def _take(self, batch_id: UUID, campaign_id: UUID) -> int:
-        try:
-            with writing(self._engine) as connection:
-                taken = connection.execute(select(func.count()).where(_i.batch_id == batch_id)).scalar_one()
-                return int(taken) or self._insert(connection, batch_id, campaign_id)
-        except IntegrityError as error:
-            raise Conflict("Somebody else made a batch of these letters at the same moment. Look again.") from error
-
-    def _insert(self, connection: Connection, batch_id: UUID, campaign_id: UUID) -> int:
+    def _take(self, connection: Connection, batch_id: UUID, campaign_id: UUID) -> int:
         rows = connection.execute(self._unwritten(campaign_id).limit(MOST)).all()
         if rows:
             connection.execute(
@@ -235,6 +236,11 @@ class LetterDesk:
             .order_by(_p.position)
         )
 
+    def _leave_out(self, batch_id: UUID, people: Sequence[UUID]) -> None:
+        """Take whoever is on no page out of the batch: they are not told when it is handed over, and wait again."""
+        with writing(self._engine) as connection:
+            connection.execute(delete(letter_items).where(_i.batch_id == batch_id, _i.recipient_id.in_(people)))
+
     def _people(self, batch_id: UUID) -> list[Addressee]:
         member = audience_members.c
         with reading(self._engine) as connection:
@@ -250,7 +256,7 @@ class LetterDesk:
 
 def _addresses(letters: Sequence[Letter], people: Sequence[Addressee]) -> bytes:
     """CSV (RFC 4180) with a byte order mark, so that spreadsheets read it as UTF-8. No cell begins like a formula."""
-    countries = {f"{one.number:06d}": one.country for one in people}
+    countries = {one.key: one.country for one in people}
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["key", "language", "country", "name", *(f"line{number}" for number in range(1, 8))])

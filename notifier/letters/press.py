@@ -31,6 +31,11 @@ class Addressee:
     country: str
     reference: str = field(repr=False)
 
+    @property
+    def key(self) -> str:
+        """What stands at the foot of their letter."""
+        return f"{self.number:06d}"
+
 
 class Press(Protocol):
     """Makes the letters of a batch, without those who cannot be written to."""
@@ -76,7 +81,7 @@ def _letter(
         raise TypeError("a letter has the words of the mail")
     day = format_date(at.astimezone(zone).date(), "long", Locale.parse(person.language, sep="-"))
     return Letter(
-        key=f"{person.number:06d}",
+        key=person.key,
         address=address,
         language=person.language,
         day=day,

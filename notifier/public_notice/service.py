@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, Row, delete, insert, select
 
-from incidents.errors import IllegalTransition, InvalidInput
+from incidents.errors import IllegalTransition, InvalidInput, NotFound
 from incidents.record import Aggregate, Context, Follower, Model, Record, Recorded, retrying, stable_id
 from incidents.record.database import reading, writing
 from notifier.campaigns.campaign import Campaign, Demand
@@ -133,8 +133,15 @@ class NoticesToPublic:
         """Draft one; its id follows from the command, or is that of the suggestion it takes up. Words that are not
         given are those of the campaign."""
         of_id = notice_id or stable_id("public-notice", context.cause)
-        campaign_id = campaign_id or self._campaign_of(of_id)
+        known = self._record.find(NoticeToPublic, of_id)
+        if known is None and notice_id is not None and run_id is None:
+            raise NotFound(f"There is no suggestion {notice_id}.", field="suggestion")
+        if known is not None and known.incident_id != incident_id:
+            raise InvalidInput("The suggestion is about another incident.", field="suggestion")
+        campaign_id = campaign_id or (known.campaign_id if known is not None else None)
         campaign = self._record.load(Campaign, campaign_id) if campaign_id is not None else None
+        if known is not None and not known.is_drafted and campaign is not None and campaign.drill:
+            raise InvalidInput("A drill cannot take up what real people need.", field="campaign")
         if campaign is not None and campaign.incident_id != incident_id:
             raise InvalidInput("The campaign is about another incident.", field="campaign_id")
         template = template or (campaign.template if campaign is not None else "")
@@ -286,10 +293,6 @@ class NoticesToPublic:
             return notice
 
         return self._view(retrying(command))
-
-    def _campaign_of(self, notice_id: UUID) -> UUID | None:
-        known = self._record.find(NoticeToPublic, notice_id)
-        return known.campaign_id if known is not None else None
 
     def _template(self, notice: NoticeToPublic) -> Template:
         if not notice.is_drafted:

@@ -29,13 +29,23 @@ _members = table(
 )
 
 
-def mark_of(key: bytes, kind: Literal["phone", "email"], address: str) -> bytes:
+Kind = Literal["phone", "email", "im", "address"]
+
+
+def mark_of(key: bytes, kind: Kind, address: str) -> bytes:
     """The mark of a contact: a keyed hash of 16 bytes, in which the case of an email address does not count."""
-    value = f"e{address.lower()}" if kind == "email" else f"p{address}"
+    value = f"e{address.lower()}" if kind == "email" else f"{kind[0]}{address}"
     return blake2b(value.encode(), key=key, digest_size=16).digest()
 
 
-def marks_of(keys: MasterKeys, kind: Literal["phone", "email"], address: str) -> list[bytes]:
+def standing_in(name: str, im: str | None, postal: str | None) -> tuple[Kind, str] | None:
+    """What tells a person by who has neither telephone nor email. At one postal address there may be many."""
+    if im:
+        return "im", im
+    return ("address", f"{name}\n{postal}".casefold()) if postal else None
+
+
+def marks_of(keys: MasterKeys, kind: Kind, address: str) -> list[bytes]:
     """The marks that a contact may have, by the master key that was the current one when it was imported."""
     return [mark_of(key, kind, address) for key in (keys.derive(PURPOSE), *keys.derive_earlier(PURPOSE))]
 
@@ -46,6 +56,8 @@ def forget_person(connection: Connection, keys: MasterKeys, recipient_id: UUID, 
         *(marks_of(keys, "phone", contact.phone) if contact.phone else ()),
         *(marks_of(keys, "email", contact.email) if contact.email else ()),
     ]
+    if not marks and (rest := standing_in(contact.name, contact.im, contact.postal)):
+        marks = marks_of(keys, *rest)
     place = connection.execute(
         select(_members.c.audience_id, _members.c.position).where(_members.c.recipient_id == recipient_id)
     ).first()

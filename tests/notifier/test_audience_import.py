@@ -59,6 +59,28 @@ def _as_parquet(rows: list[dict[str, object]] | None = None) -> bytes:
     return out.getvalue()
 
 
+def test_who_has_neither_phone_nor_email_is_not_told_twice_either(desk: Desk, analyst: ContextMaker) -> None:
+    rows = (
+        "An,,,vi,VN,telegram:123456789,",
+        "Ann,,,en,GB,,1 Harbour Road|London",
+        "An,,,vi,VN,telegram:123456789,12 Le Loi",
+        "Bob,,,en,GB,,1 Harbour Road|London",
+        "ANN,,,en,GB,,1  Harbour Road|London",
+    )
+    file = "\n".join([f"{HEADER},im,address", *rows]).encode()
+    made = desk.audiences.import_file(io.BytesIO(file), analyst(), AudienceFormat.CSV)
+
+    assert [person[0] for person in desk.people(made)] == ["An", "Ann", "Bob"]
+    folded = [(one.row, one.field) for one in desk.audiences.row_reports(made.audience_id) if one.kind == "folded"]
+    assert folded == [(4, "im"), (6, "address")]
+    with desk.engine.begin() as connection:
+        ids = connection.execute(select(audience_members.c.recipient_id)).scalars().all()
+    for person in ids:
+        desk.vault.erase(person)
+    with desk.engine.begin() as connection:
+        assert connection.execute(select(audience_marks)).all() == [], "an erased person has no mark"
+
+
 @pytest.mark.parametrize(
     ("form", "make"),
     [(AudienceFormat.CSV, _as_csv), (AudienceFormat.NDJSON, _as_ndjson), (AudienceFormat.PARQUET, _as_parquet)],

@@ -17,7 +17,7 @@ import pytest
 
 from notifier.deliveries import counters
 from notifier.standins.outcomes import ordinary_numbers, simulated_number
-from tests.notifier.house import House, open_house
+from tests.notifier.house import FAST, House, open_house
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,15 +73,20 @@ def check_everything(house: House, campaign_id: UUID, total: int) -> None:
     """The invariants, whatever was killed when."""
     view = house.notifier.campaigns.view(campaign_id)
     assert sum(view.outcomes.values()) == total
-    # Killed while it was marked, nobody can tell any more whether the first try was refused like the repeat.
-    assert view.outcomes["failed"] + view.outcomes["ambiguous"] == 1, "only the address that bounces"
     moves = house.moves(campaign_id)
     once = Counter((move.delivery, move.state) for move in moves)
     assert set(once.values()) == {1}, "each move is on record exactly once"
-    marked = {move.recipient for move in moves if move.state == "ambiguous"}
+    marks = Counter(move.recipient for move in moves if move.state == "ambiguous")
+    marked = set(marks)
     told = {"accepted", "sent", "delivered"}
     reached = {move.recipient for move in moves if move.state in told}
-    assert len(reached) == total - 1
+    # Killed while it was marked, nobody can tell any more whether the first try was refused like the repeat. And who
+    # was being written to at kill after kill is given up as unclear in the end.
+    given_up = {person for person, times in marks.items() if times > FAST.max_repeats}
+    assert view.outcomes["failed"] + view.outcomes["ambiguous"] == total - len(reached)
+    bounced = total - len(reached | given_up)
+    assert bounced <= 1, "only the address that bounces"
+    assert bounced or len(reached) < total, "the address that bounces was not reached"
     # Who got what, as the outside world saw it.
     copies: defaultdict[str, list[str]] = defaultdict(list)
     for message in house.standins.store.messages(limit=1000):

@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pytest
 
-from incidents.errors import Forbidden, IllegalTransition, InvalidInput
+from incidents.errors import Conflict, Forbidden, IllegalTransition, InvalidInput
 from notifier.letters.desk import LetterDesk
 from notifier.letters.press import NOBODY, DrillPress
 from notifier.letters.typeset import Letter, printable, typeset
@@ -161,6 +161,38 @@ def test_who_is_erased_is_in_no_file_any_more(tmp_path: Path) -> None:
         found = desk.export(house.context(APPROVER), batch.batch_id, "addresses")
         assert (found.letters, found.left_out) == (1, 1)
         assert VIETNAMESE not in found.content.decode()
+
+        once = house.context(APPROVER)
+        assert desk.export(once, batch.batch_id, "letters").left_out == 1
+        desk.export(once, batch.batch_id, "addresses")
+        given = [one.event for one in house.record.read(0, 1000, kinds=["letters.batch-exported"])]
+        assert [one.part for one in given] == ["addresses", "letters", "addresses"], "each part is on record"
+        desk.say(house.context(), batch.batch_id, "handed_over")
+        await follow(house, desk)
+        told = {row.recipient_id for row in house.deliveries() if row.channel == "letter"}
+        assert len(told) == 1, "nobody counts as written to who is on no page"
+        assert first.recipient_id not in told
+
+    run(tmp_path, story)
+
+
+@pytest.mark.slow
+def test_a_batch_that_could_not_be_put_on_record_holds_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(house: House) -> None:
+        desk = house.notifier.letters
+        view = await house.finish(house.started(GOOD).campaign_id)
+
+        def fail(*_: Any) -> None:
+            raise Conflict("killed between two steps")
+
+        with monkeypatch.context() as broken:
+            broken.setattr("incidents.record.transaction.Transaction.save", fail)
+            broken.setattr("incidents.record.record.Record.commit", fail)
+            with pytest.raises(Conflict):
+                desk.make(house.context(), view.campaign_id)
+
+        assert desk.waiting(view.campaign_id) == 2
+        assert desk.make(house.context(), view.campaign_id).letters == 2
 
     run(tmp_path, story)
 

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from incidents.record.database import reading, writing
 from notifier.channels.channel import AboutToWrite, Outgoing
 from notifier.channels.outcome import Outcome, Verdict
+from notifier.deliveries import singles
 from notifier.deliveries.progress import progress_of
 from notifier.deliveries.tables import deliveries, delivery_batches, sendings
 from notifier.pacing.limits import Limits
@@ -192,6 +194,29 @@ def test_a_pace_is_kept_in_segments_and_pausing_leaves_the_rest_undrawn(tmp_path
     run(tmp_path, story, channels={"sms": (slow,)})
 
 
+def test_a_country_that_has_to_wait_holds_up_no_single_delivery_of_others(tmp_path: Path) -> None:
+    """More wait for the pace to one country than are worked on at once, and an urgent notice has a repeat to make."""
+    texts, letters = Answers("sms", concurrency=4), Answers("email", answer=Outcome(Verdict.TEMPORARY, code="450"))
+
+    async def story(house: House) -> None:
+        numbers, campaigns = ordinary_numbers("VN"), house.notifier.campaigns
+        large = house.started([(f"V{i}", next(numbers), "", "vi", "VN") for i in range(60)])
+        await house.until(lambda: len(texts.sent) == 1)
+        await house.until(lambda: house.notifier.engine.in_flight >= 12)
+        campaigns.pause(house.context(APPROVER), large.campaign_id, reason="wait")
+        await house.until(lambda: len(house.deliveries()) >= 12)  # what was marked goes on one by one
+        campaigns.resume(house.context(APPROVER), large.campaign_id, reason="go on")
+        await house.until(lambda: len(house.notifier.engine._running) >= 8)
+        urgent = house.started([("U", "", "u@example.com", "en", "GB")])
+        await house.until(lambda: len(letters.sent) == 1)
+        letters.answer = None
+        assert (await house.finish(urgent.campaign_id, seconds=15)).outcomes["accepted"] == 1
+        assert len(texts.sent) <= 2
+
+    slow = Provider("slow", texts, Limits(by_country={"VN": 0.001}))
+    run(tmp_path, story, channels={"sms": (slow,), "email": letters}, batch=12)
+
+
 def test_people_whose_night_it_is_wait_as_one_batch_and_the_others_do_not(tmp_path: Path) -> None:
     channel = Answers("sms")
 
@@ -231,6 +256,53 @@ def test_a_deadline_that_the_night_would_miss_is_kept(tmp_path: Path) -> None:
     run(tmp_path, story, channels={"sms": channel}, quiet=_night_in("GB"), deadline=lambda *_: soon)
 
 
+def test_a_sending_that_stood_still_goes_on_and_says_when_it_ends(tmp_path: Path) -> None:
+    """After a long rest next to no speed is measured: no reason to stop, and no end that a calendar could hold."""
+    channel = Answers("sms", concurrency=1)
+
+    async def story(house: House) -> None:
+        numbers = ordinary_numbers("VN")
+        view = house.started([(f"V{i}", next(numbers), "", "vi", "VN") for i in range(6)])
+        await asyncio.to_thread(house.notifier.follower.run_once)
+        now = house.clock.now()
+        with writing(house.database) as connection:
+            connection.execute(update(sendings).values(per_hour=1e-9, measured_at=now, measured_done=0))
+        told = progress_of(house.database, view.campaign_id, now, 6)
+        assert told is not None
+        assert (told.left, told.ends_at) == (6, None)
+        done = await house.finish(view.campaign_id)
+        assert done.outcomes["accepted"] == 6
+
+    run(tmp_path, story, channels={"sms": channel}, quiet=_night_in("GB"))
+
+
+def test_what_became_of_a_repeat_is_entered_though_the_database_was_away_just_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forgotten, it would be unclear, and told again."""
+    channel = Answers(answer=Outcome(Verdict.TEMPORARY, code="450"))
+    away = [OperationalError("COMMIT", None, ConnectionError()) for _ in range(2)]
+
+    async def story(house: House) -> None:
+        monkeypatch.setattr(singles, "ENTER_AGAIN", (0.01,) * 5)
+        book, settle = house.notifier.book, house.notifier.book.settle
+
+        def settle_later(*args: Any, **named: Any) -> None:
+            settle(*args, **named)
+            if away:
+                raise away.pop()
+
+        monkeypatch.setattr(book, "settle", settle_later)
+        view = house.started(mails(1))
+        await house.until(lambda: len(channel.sent) == 1)
+        channel.answer = None
+        done = await house.finish(view.campaign_id)
+        assert done.outcomes["accepted"] == 1
+        assert (len(channel.sent), away) == (2, [])
+
+    run(tmp_path, story, channels={"email": channel})
+
+
 def _night_in(country: str) -> QuietHours:
     """Quiet hours of two hours around the present time there."""
     from zoneinfo import ZoneInfo
@@ -267,9 +339,17 @@ def test_a_fault_of_the_notice_stops_the_lane_and_says_why(tmp_path: Path) -> No
             connection.execute(update(deliveries).values(due_at=house.clock.now()))
         await house.until(lambda: told().held_code is not None and told().held_until > first.held_until)
         only.answer = None
-        with writing(house.database) as connection:
-            connection.execute(update(sendings).values(held_until=house.clock.now()))
-            connection.execute(update(deliveries).values(due_at=house.clock.now()))
+
+        def rest_is_over() -> bool:
+            # Again and again: a refusal that was under way when the fault was mended may begin one more rest.
+            with writing(house.database) as connection:
+                now = house.clock.now()
+                connection.execute(update(sendings).where(sendings.c.held_until > now).values(held_until=now))
+                waiting = deliveries.c.due_at > now
+                connection.execute(update(deliveries).where(waiting, deliveries.c.phase == "ready").values(due_at=now))
+            return house.notifier.campaigns.view(view.campaign_id).status.value == "finished"
+
+        await house.until(rest_is_over)
         done = await house.finish(view.campaign_id)
         assert done.outcomes["accepted"] == 200
         with reading(house.database) as connection:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from incidents.clock import ManualClock
-from incidents.errors import Conflict, Forbidden, IllegalTransition, InvalidInput, TocsinError
+from incidents.errors import Conflict, Forbidden, IllegalTransition, InvalidInput, NotFound, TocsinError
 from incidents.record import Context, Registry, open_record
 from incidents.record.database import metadata, open_engine, reading
 from notifier.campaigns.campaign import Demand
@@ -218,6 +218,11 @@ def test_a_suggestion_is_taken_up_or_dismissed_by_a_person_only(desk: Desk) -> N
 
     dismissed = desk.notices.dismiss(desk.context(), suggested, reason="Letters go out instead.")
     assert (dismissed.status.value, dismissed.reason) == ("dismissed", "Letters go out instead.")
+    given: dict[str, Any] = {"template": "personal-data-breach", "values": VALUES}
+    with pytest.raises(InvalidInput, match="another incident"):
+        desk.notices.draft(desk.context(), incident_id=uuid4(), notice_id=suggested, **given)
+    with pytest.raises(NotFound, match="no suggestion"):
+        desk.notices.draft(desk.context(), incident_id=INCIDENT, notice_id=uuid4(), **given)
     drafted = desk.notices.draft(desk.context(), incident_id=INCIDENT, notice_id=suggested)
     assert (drafted.status.value, drafted.values) == ("draft", VALUES)
     assert drafted.campaign_id == campaign.id

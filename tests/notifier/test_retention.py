@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Engine, Table, func, insert, select, update
 
 from incidents.clock import ManualClock
-from incidents.errors import Conflict, NotFound
+from incidents.errors import Conflict, InvalidInput, NotFound
 from incidents.record import Record, Registry, open_record
 from incidents.record.database import open_engine, reading, writing
 from notifier.campaigns.events import EVENTS
@@ -269,6 +269,15 @@ def test_tables_that_are_in_use_put_upkeep_off(house: House, monkeypatch: pytest
     assert house.left(house.campaign) == ALL
     assert rows.look_after() == 1
     assert house.left(house.campaign) == NONE
+
+
+def test_the_reason_that_stays_on_record_names_no_contact(house: House) -> None:
+    house.finish(house.campaign)
+    rows = house.rows(keep=None)
+    with pytest.raises(InvalidInput, match="email address"):
+        rows.remove(house.campaign, actor="user:lan", reason="li.na@example.com asked", without_export=True)
+    assert rows.standing()[-1].removed_at is None
+    assert sum(house.left(house.campaign).values()) > 0
 
 
 def test_a_row_of_a_campaign_that_was_never_started_is_none(house: House) -> None:

@@ -362,9 +362,13 @@ def _unmapped(document: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name not in _MAPPED}
 
 
+_LONGEST_ADDRESS = 128
+"""With its zone. Whatever is longer is none, and is not to be remembered."""
+
+
 def _ip(value: Any) -> str | None:
     """An address without its zone, or None: Wazuh writes `any`, `-` and the like where it knows none."""
-    return _address(value) if isinstance(value, str) else None
+    return _address(value) if isinstance(value, str) and len(value) <= _LONGEST_ADDRESS else None
 
 
 @lru_cache(maxsize=4_096)

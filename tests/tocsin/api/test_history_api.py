@@ -166,3 +166,12 @@ def test_what_was_answered_is_not_kept_for_repeats(door: Door, told: tuple[str, 
     with door.services.engine.connect() as connection:
         kept = connection.execute(remembered_answers.select().where(remembered_answers.c.idempotency_key == "one-look"))
         assert kept.all() == []
+
+
+def test_another_question_under_the_same_key_is_another_look(door: Door, told: tuple[str, UUID]) -> None:
+    key = {"Idempotency-Key": "one-key-for-all"}
+    people = ("li.na@example.com", "an.nguyen@example.com", "nobody@example.com", "nobody.else@example.com")
+    for address in people:
+        answer = door.post("/v1/history/search", {"address": address, "reason": WHY}, by=Role.PRIVACY, headers=key)
+        assert answer.status_code == 200, answer.text
+    assert len(looks(door)) == len(people)

@@ -112,6 +112,7 @@ MAKERS: tuple[tuple[type[Any], Callable[[Column[Any], int], Any]], ...] = (
     (sa.Integer, lambda _, number: number),
     (sa.DateTime, _instant),
     (sa.LargeBinary, lambda column, number: _id(column, number).bytes * 3),
+    (sa.Float, lambda _, number: number / 4),
     (sa.Numeric, lambda _, number: Decimal(number) / 4),
 )
 
