@@ -254,7 +254,7 @@ class Filling:
         position = found.seen.position
         gained = f", and adds the {'email' if found.field == 'phone' else 'phone'}" if found.gains else ""
         batch.report(self._job, "folded", row, found.field, f"repeats row {found.seen.row}{gained}")
-        if not found.gains:
+        if not (found.gains or person.im or person.postal):
             return
         if position in batch.people:
             member, earlier = batch.people[position]
@@ -269,8 +269,11 @@ class Filling:
             batch.people[position] = (grown, joined)
             self._count_place(member.country, member.language, gained=grown.has_sms and not member.has_sms)
         else:
+            earlier_gain = batch.gains.get(position)
+            batch.gains[position] = person if earlier_gain is None else _joined(earlier_gain, person)
+            if not found.gains:
+                return
             member, grown = self._grown(found)
-            batch.gains[position] = person
         self._tally.by_channel.update(set(grown.channels) - set(member.channels))
 
     def _grown(self, found: Fold) -> tuple[Member, Member]:
@@ -328,6 +331,11 @@ class Filling:
             )
             self._vault.replace(row.recipient_id, contact, connection)
             self._count_place(row.country, row.language, gained=bool(contact.phone) and not old.phone)
+            self._tally.by_channel.update(
+                name
+                for name, value, had in (("im", contact.im, old.im), ("letter", contact.postal, old.postal))
+                if value and not had
+            )
             leaf = self._freezer.leaf(row.recipient_id, contact, row.language, row.country)
             has = {"sms": contact.phone, "mail": contact.email, "chat": contact.im, "post": contact.postal}
             changes.append({"at": row.position, "hash": leaf, **{name: bool(value) for name, value in has.items()}})

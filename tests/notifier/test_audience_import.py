@@ -81,6 +81,28 @@ def test_who_has_neither_phone_nor_email_is_not_told_twice_either(desk: Desk, an
         assert connection.execute(select(audience_marks)).all() == [], "an erased person has no mark"
 
 
+@pytest.mark.parametrize("rows_at_once", [1, 100])
+def test_a_row_that_repeats_somebody_adds_their_other_addresses(
+    desk: Desk, analyst: ContextMaker, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    monkeypatch.setattr("notifier.audience.filling.BATCH", rows_at_once)
+    rows = (
+        "Ann,+447700900123,,en,GB,,",
+        "Ann,+447700900123,,en,GB,,1 Harbour Road|London",
+        "Ann,+447700900123,ann@example.com,en,GB,telegram:123456789,",
+        "Ann,+447700900123,,en,GB,,2 Other Road|London",
+    )
+    file = "\n".join([f"{HEADER},im,address", *rows]).encode()
+    made = desk.audiences.import_file(io.BytesIO(file), analyst(), AudienceFormat.CSV)
+
+    (ann,) = desk.audiences.members(made.audience_id)
+    assert ann.channels == ("sms", "email", "im", "letter")
+    assert made.by_channel == {"sms": 1, "email": 1, "im": 1, "letter": 1}
+    contact = desk.vault.read_many([ann.recipient_id])[ann.recipient_id]
+    assert (contact.email, contact.im) == ("ann@example.com", "telegram:123456789")
+    assert contact.postal == "1 Harbour Road\nLondon"
+
+
 @pytest.mark.parametrize(
     ("form", "make"),
     [(AudienceFormat.CSV, _as_csv), (AudienceFormat.NDJSON, _as_ndjson), (AudienceFormat.PARQUET, _as_parquet)],

@@ -165,7 +165,7 @@ def test_who_is_erased_is_in_no_file_any_more(tmp_path: Path) -> None:
         once = house.context(APPROVER)
         assert desk.export(once, batch.batch_id, "letters").left_out == 1
         desk.export(once, batch.batch_id, "addresses")
-        given = [one.event for one in house.record.read(0, 1000, kinds=["letters.batch-exported"])]
+        given: list[Any] = [one.event for one in house.record.read(0, 1000, kinds=["letters.batch-exported"])]
         assert [one.part for one in given] == ["addresses", "letters", "addresses"], "each part is on record"
         desk.say(house.context(), batch.batch_id, "handed_over")
         await follow(house, desk)
