@@ -367,6 +367,7 @@ class Background:
         if self._held_since != hold.placed_at:
             self._held_since = hold.placed_at
             log.error("sending.held", since=hold.placed_at.isoformat(), reason=hold.reason)
+        await self._services.notifier.engine.rest()
         return 0
 
     def _for_intake(self) -> list[Worker]:

@@ -80,6 +80,10 @@ class EmailStream:
             except asyncio.CancelledError:
                 stream.give_back(parcel)
                 raise
+            except Exception as error:  # noqa: BLE001 - logged; whom it was taken for is told by a later connection
+                failures += 1
+                log.error("email.connection-broke", reason=type(error).__name__)
+                stream.give_back(parcel, failure=Outcome(Verdict.TEMPORARY, code=type(error).__name__[:40]))
             else:
                 failures = 0 if await self._send(client, stream, parcel) else failures + 1
             if failures:

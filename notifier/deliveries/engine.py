@@ -112,6 +112,7 @@ class DeliveryEngine:
 
     async def run_once(self) -> int:
         """Do what is due; returns how much was done (0: nothing now). Slow sends run on into the next call."""
+        self._hold(held=False)
         done = await asyncio.to_thread(self._plan)
         done += await asyncio.to_thread(self._reap)
         await self._renew()
@@ -132,6 +133,20 @@ class DeliveryEngine:
             for task in quiet:
                 task.cancel()
         return done + news
+
+    async def rest(self) -> None:
+        """All sending is held: hand out nothing until `run_once` is called again. Call it as often. What is on its way
+        is let to end, and entered; the rest is given back."""
+        self._hold(held=True)
+        await self._renew()
+        await self._reap_tasks()
+
+    def _hold(self, *, held: bool) -> None:
+        self._singles.held = held
+        for lane in self._lanes:
+            if held:
+                lane.rest()
+            lane.resting = held
 
     async def _halt(self) -> None:
         """Stop what people have stopped, also where nothing is being committed that would show it."""

@@ -110,6 +110,8 @@ class Lane:
         self._look_after = 0.0
         self.shelf = Shelf()
         self.closed = False
+        self.resting = False
+        """All sending is held: nothing is claimed or handed out."""
         self.progress = 0
         """Outcomes entered so far."""
 
@@ -186,6 +188,13 @@ class Lane:
         """Nobody else of these campaigns may be written to now."""
         for one in self._open:
             if one.batch.campaign_id in campaigns and not one.release:
+                self.withdraw(one)
+
+    def rest(self) -> None:
+        """Claim and hand out nothing until `resting` is taken back. What was taken by a provider is let to end."""
+        self.resting = True
+        for one in self._open:
+            if not one.release:
                 self.withdraw(one)
 
     # -- what providers call -------------------------------------------------------------------------------
@@ -285,7 +294,7 @@ class Lane:
 
     async def _begin_strand(self) -> bool:
         """Begin to work on one more campaign. False: there is none to claim."""
-        if len(self._strands) >= MOST_STRANDS:
+        if self.resting or len(self._strands) >= MOST_STRANDS:
             return False
         batch = await asyncio.to_thread(self._claim, without=frozenset(self._strands))
         if batch is None:
@@ -297,7 +306,7 @@ class Lane:
         return True
 
     async def _claim_more(self, campaign_id: UUID) -> Batch | None:
-        return None if self.closed else await asyncio.to_thread(self._claim, only=campaign_id)
+        return None if self.closed or self.resting else await asyncio.to_thread(self._claim, only=campaign_id)
 
     def _strand_ended(self, campaign_id: UUID) -> None:
         self._strands.pop(campaign_id, None)
@@ -321,7 +330,7 @@ class Lane:
 
     def stops(self, one: OpenBatch) -> bool:
         """Whether no more of it is to be written here."""
-        return self.closed or one.lost or one.release
+        return self.closed or self.resting or one.lost or one.release
 
     def window(self, one: OpenBatch) -> int:
         """How many messages of its campaign may be marked without an entered outcome."""

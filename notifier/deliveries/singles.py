@@ -83,6 +83,8 @@ class Singles:
         self.stopping = False
         self.halted: Collection[UUID] = ()
         """Campaigns in which nobody new may be written to now."""
+        self.held = False
+        """Nobody at all may."""
 
     async def work(self, claim: Claim, contact: Contact | ErasedContact | None) -> None:
         """Do what is to be done with one delivery."""
@@ -117,6 +119,9 @@ class Singles:
 
         async def about_to_write() -> None:
             nonlocal writing
+            if self.held:
+                route.breaker.untried()
+                raise NotNow(self._clock.now())
             if self.stopping or not await self._journal.do(
                 lambda moves: self._book.mark_writing(moves, claim, route.channel.write_timeout, route.name)
             ):
@@ -160,7 +165,7 @@ class Singles:
             async with asyncio.timeout(None if stays else PATIENCE):
                 while not route.pace.admits(country, cost):
                     await route.pace.more()
-                    if claim.campaign_id in self.halted:
+                    if self.held or claim.campaign_id in self.halted:
                         raise NotNow(self._clock.now())
         except TimeoutError:
             raise NotNow(self._clock.now() + timedelta(seconds=LATER * (1 + self._rng.random()))) from None

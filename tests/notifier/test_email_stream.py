@@ -213,6 +213,20 @@ def test_nobody_listens_and_nobody_fails(unused_tcp_port: int) -> None:
     assert sum(pile.returned.values()) >= 4
 
 
+def test_a_host_that_can_be_none_loses_nobody() -> None:
+    """No error of a network or a server: the name cannot even be asked for."""
+    settings = EmailSettings("x" * 70 + ".example", 25, "notice@harbour.example", "Harbour", "plain", connections=2)
+    pile = Pile([parcel(address) for address in addresses(3)], returns=4)
+
+    async def live() -> None:
+        async with asyncio.timeout(20):
+            await EmailChannel(settings, ManualClock(NIGHT)).send_stream(pile)
+
+    asyncio.run(live())
+    assert pile.outcomes == {}
+    assert sum(pile.returned.values()) >= 4
+
+
 @pytest.fixture
 def unused_tcp_port() -> int:
     import socket

@@ -169,3 +169,29 @@ def test_only_a_person_steers_with_a_reason_and_only_what_can_be_steered(tmp_pat
             steered(house, "resume", view.campaign_id)
 
     run(tmp_path, story, channels={"email": Quiet()})
+
+
+def test_when_all_sending_is_held_nobody_else_is_written_to_until_it_is_released(tmp_path: Path) -> None:
+    """What is under way by itself stops too, not only what the next turn would begin."""
+    channel = Quiet(concurrency=2)
+    channel.open.clear()
+
+    async def story(house: House) -> None:
+        engine = house.notifier.engine
+        view = house.started(mails(60))
+        await house.until(lambda: len(channel.sent) == 2)
+        await engine.rest()
+        channel.open.set()  # what is on the wire is answered now
+        while engine.in_flight:
+            await engine.rest()
+            await asyncio.sleep(0.01)
+        for _ in range(20):
+            await engine.rest()
+            await asyncio.sleep(0.01)
+        assert len(channel.sent) == 2
+        assert row(house, delivery_batches).owner is None, "the batch is given back"
+        done = await house.finish(view.campaign_id)
+        assert done.outcomes["accepted"] == 60
+        assert Counter(channel.sent) == {f"m{i}@example.com": 1 for i in range(60)}
+
+    run(tmp_path, story, channels={"email": channel}, batch_size=30)
