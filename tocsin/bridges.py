@@ -41,8 +41,9 @@ log = structlog.get_logger(__name__)
 
 ACTOR = "system:bridge"
 
-TOLD = ("reached", "accepted", "ambiguous")
-"""Outcomes of people who were told, or whom the provider took and never reported on."""
+TOLD = ("reached", "accepted")
+"""Outcomes of people who were told, or whom the provider took and never reported on. Who was perhaps told fulfils no
+duty: a person may say so."""
 
 _CAMPAIGN_MOVES: dict[type[Event], str] = {
     ApprovalRequested: "approval-requested",

@@ -6,6 +6,7 @@ the name of a colleague, never by an address, so that it cannot be turned at the
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -91,17 +92,22 @@ class TrialService:
         """Mail it, and put on record that it was. What `plan` gave; InvalidInput while essential values are missing."""
         mails: list[TrialMail] = []
         try:
-            for language in languages:
-                preview = self._campaigns.preview(view.campaign_id, language)
-                content = marked(preview.email, preview.sms.text, language)
+            # All are made before the first is sent, and nothing that waits for the database holds up other requests.
+            made = [(language, await asyncio.to_thread(self._made, view, language)) for language in languages]
+            for language, content in made:
                 for name in dict.fromkeys(to):
                     for address in self._colleagues[name].addresses:
                         outcome = await channel.send(_outgoing(address, content, language), _nothing_to_note)
                         mails.append(TrialMail(to=name, language=language, outcome=outcome.verdict, code=outcome.code))
         finally:
             await channel.close()
-        self._note(context, view, languages, mails)
+            if mails:
+                await asyncio.to_thread(self._note, context, view, languages, mails)
         return tuple(mails)
+
+    def _made(self, view: CampaignView, language: str) -> RenderedEmail:
+        preview = self._campaigns.preview(view.campaign_id, language)
+        return marked(preview.email, preview.sms.text, language)
 
     def _note(self, context: Context, view: CampaignView, languages: Sequence[str], mails: Sequence[TrialMail]) -> None:
         accepted = sum(mail.outcome is Verdict.ACCEPTED for mail in mails)

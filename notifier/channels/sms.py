@@ -31,6 +31,7 @@ CLOCK_SKEW = timedelta(minutes=10)
 """How far the provider's clock may be off ours when messages are matched by time."""
 
 MAX_SID = 64
+MAX_CODE = 10**8
 MOST_RETRY_AFTER = 900.0
 """Seconds of rest that an answer can ask for at most."""
 _ORDINARY = re.compile(r"[A-Za-z0-9_.~+:/?=&-]*")
@@ -125,7 +126,8 @@ class SmsChannel:
         if not 200 <= status < 300:
             # The provider's own text repeats the number; only the codes may go further.
             known = answer.get("code")
-            code = known if isinstance(known, int) else None
+            # One that fits in no row would keep those of everybody else from being entered.
+            code = known if type(known) is int and 0 < known < MAX_CODE else None
             return Outcome(self._table.of_twilio_error(status, code), code=str(code or status), retry_after=wait)
         found = self._read(answer.get("sid"), answer.get("status"), answer.get("error_code"))
         if found is None:  # answered, but not as Twilio answers: a message may exist
@@ -168,7 +170,8 @@ class SmsChannel:
         state = self._table.twilio_status.get(str(status))
         if state is None:
             log.warning("sms.unknown-status", status=str(status)[:32])
-        return Found(sid, state or "accepted", str(error_code) if error_code else None)
+        known = re.fullmatch(r"[0-9]{1,8}", str(error_code or "")) is not None
+        return Found(sid, state or "accepted", str(error_code) if known else None)
 
 
 def retry_after(headers: Any) -> float | None:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from incidents.errors import Conflict, InvalidInput
 from incidents.privacy import refuse_contacts
 from incidents.record import Aggregate, Context, Event, Record, stable_id
-from notifier.history.events import By, HistoryExported, HistoryRead
+from notifier.history.events import By, HistoryExportBegun, HistoryExported, HistoryRead
 
 MAX_REASON = 500
 
@@ -37,6 +37,11 @@ class HistoryAccess:
         for incident_id, found in sorted(campaigns.items()):
             said = {"campaigns": tuple(sorted(found)), "recipients": tuple(recipients)}
             self._commit("history-read", context, incident_id, HistoryRead, by=by, reason=checked, **said)
+
+    def export_begins(self, context: Context, *, incident_id: UUID, campaign_id: UUID, form: str, reason: str) -> None:
+        """A file that is about to be given out."""
+        said = {"campaign_id": campaign_id, "form": form, "reason": tidy_reason(reason)}
+        self._commit(f"history-export-begun {campaign_id} {form}", context, incident_id, HistoryExportBegun, **said)
 
     def exported(
         self,

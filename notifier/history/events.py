@@ -23,6 +23,16 @@ class HistoryRead(Event, kind="history.read"):
     reason: str
 
 
+class HistoryExportBegun(Event, kind="history.export-begun"):
+    """Somebody asked for that file. On record before its first line, so that one that breaks off is too."""
+
+    incident_id: UUID
+    campaign_id: UUID
+    form: str
+    """`ndjson` or `csv`."""
+    reason: str
+
+
 class HistoryExported(Event, kind="history.exported"):
     """Somebody took the histories of all recipients of a campaign away in a file. It holds no names or addresses."""
 
@@ -54,4 +64,4 @@ class CampaignTested(Event, kind="campaign.tested"):
     refused: int
 
 
-EVENTS: tuple[type[Event], ...] = (HistoryRead, HistoryExported, CampaignTested)
+EVENTS: tuple[type[Event], ...] = (HistoryRead, HistoryExportBegun, HistoryExported, CampaignTested)

@@ -51,6 +51,10 @@ class HistoryDesk:
         if form not in FORMS:
             raise InvalidInput(f"A file is one of: {', '.join(FORMS)}.", field="format")
         file = HistoryFile(self.engine, campaign_of(self.engine, campaign_id), form, self.clock.now())
+        of = file.campaign
+        self.access.export_begins(
+            context, incident_id=of.incident_id, campaign_id=of.campaign_id, form=form, reason=reason
+        )
         return self._given_out(context, file, reason)
 
     def _given_out(self, context: Context, file: HistoryFile, reason: str) -> Iterator[bytes]:

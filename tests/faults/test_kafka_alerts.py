@@ -59,12 +59,13 @@ def send_all(here: Installation, values: list[bytes]) -> int:
     return again
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=BACKENDS)  # what brokers do is tried with one of them: it does not depend on the database
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     with fresh_database(request.param, tmp_path) as address:
         yield address
 
 
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 def test_kafka_is_stopped_killed_and_started_again(url: str, tmp_path: Path) -> None:
     with own_kafka(tmp_path / "kafka") as broker, installation(url, broker.bootstrap) as here, running(here) as worker:
         here.send([alert(number) for number in range(20)])
@@ -84,6 +85,7 @@ def test_kafka_is_stopped_killed_and_started_again(url: str, tmp_path: Path) -> 
         assert here.check_sums().received == titles(range(50))
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_kafka_is_wiped(url: str, tmp_path: Path) -> None:
     """The topic is made anew and its numbers begin at 0: what comes now is read, also below the old offset."""
     with own_kafka(tmp_path / "kafka") as broker, installation(url, broker.bootstrap) as here:
@@ -102,6 +104,7 @@ def test_kafka_is_wiped(url: str, tmp_path: Path) -> None:
         assert here.check_sums().received == titles(range(80))
 
 
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 def test_brokers_that_hang(url: str, tmp_path: Path) -> None:
     with own_kafka(tmp_path / "kafka") as broker, installation(url, broker.bootstrap) as here, running(here) as worker:
         here.send([alert(number) for number in range(5)])

@@ -41,6 +41,16 @@ async def nothing() -> None:
     return None
 
 
+@pytest.mark.parametrize("code", ["1" + "0" * 60, "-21211", "true", '"21211"', "[]"])
+def test_a_code_that_is_none_is_not_kept(code: str) -> None:
+    """It would fit in no row, and everybody who is entered with it would wait."""
+    channel = SmsChannel(SmsSettings("AC1", TOKEN, "+15005550006"), PooledTwilioHttpClient(), None)
+    assert channel._outcome(400, f'{{"code": {code}}}').code == "400"
+    found = channel._read("SM1", "failed", "9" * 60)
+    assert found is not None
+    assert found.code is None
+
+
 @pytest.mark.parametrize(
     ("outcome", "verdict", "code"),
     [

@@ -144,6 +144,7 @@ def whole_story(teller: Teller, number: int = 1) -> UUID:
     tell(uuid4(), rows.DeliveryRowsRemoved, incident_id=it, campaign_id=campaign, **removed)
     tell(uuid4(), history.CampaignTested, incident_id=it, campaign_id=campaign, **test)
     tell(uuid4(), history.HistoryRead, incident_id=it, campaigns=(campaign,), by="address", reason=why)
+    tell(uuid4(), history.HistoryExportBegun, incident_id=it, campaign_id=campaign, form="csv", reason=why)
     tell(uuid4(), history.HistoryExported, incident_id=it, campaign_id=campaign, reason=why, form="csv", **exported)
     _in_public(teller, it, campaign)
     _by_post(teller, it, campaign)

@@ -500,14 +500,20 @@ def test_what_the_law_demands_is_asked_again_at_the_approval(
         approve(services, own, ContextMaker(clock, "user:qiang"))
 
 
-def test_a_notice_that_reached_nobody_fulfils_nothing(
-    services: Services, incident_id: UUID, analyst: ContextMaker, clock: ManualClock, settle: Callable[[], None]
+@pytest.mark.parametrize("outcome", ["failed", "ambiguous"])
+def test_a_notice_that_reached_nobody_for_certain_fulfils_nothing(
+    services: Services,
+    incident_id: UUID,
+    analyst: ContextMaker,
+    clock: ManualClock,
+    settle: Callable[[], None],
+    outcome: str,
 ) -> None:
     campaign_id = campaign_id_of(services, incident_id)
     approve(services, campaign_id, ready_campaign(services, campaign_id, analyst, clock))
     settle()
     campaign = services.record.load(Campaign, campaign_id)
-    campaign.finish(Context.of_command("system:notifier", clock), {"reached": 0, "failed": 2})
+    campaign.finish(Context.of_command("system:notifier", clock), {"reached": 0, outcome: 2})
     services.record.commit(campaign)
     settle()
 

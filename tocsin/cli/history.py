@@ -66,7 +66,7 @@ def export(
     if file.exists():
         raise InvalidInput(f"{file} is there already; name another file.", field="file")
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-        for piece in Service(url, key).stream(f"/v1/campaigns/{campaign_id}/history", format=form, reason=reason):
+        for piece in Service(url, key).stream(f"/v1/campaigns/{campaign_id}/history-file", format=form, reason=reason):
             out.write(piece)
         size = out.tell()
     beside.rename(file)

@@ -73,10 +73,11 @@ class Service:
         headers = {"Idempotency-Key": str(uuid4()), "Content-Type": media}
         return self._send("PUT", path, content=content, headers=headers, params=params)
 
-    def stream(self, path: str, **params: Any) -> Iterator[bytes]:
-        """A long answer, piece by piece. TocsinError when it breaks off."""
+    def stream(self, path: str, **body: Any) -> Iterator[bytes]:
+        """A long answer to a command, piece by piece. TocsinError when it breaks off."""
+        headers = {"Idempotency-Key": str(uuid4())}
         try:
-            with self._client.stream("GET", path, params=params, timeout=None) as response:
+            with self._client.stream("POST", path, json=body, headers=headers, timeout=None) as response:
                 if not response.is_success:
                     response.read()
                     raise _as_error(response)

@@ -13,7 +13,7 @@ from incidents.record import stable_id
 from notifier.audience.tables import audience_members
 from notifier.campaigns.events import DeliveriesRecorded, DeliveryMove
 from notifier.deliveries.relay import DeliveryStream
-from notifier.history.events import HistoryExported, HistoryRead
+from notifier.history.events import HistoryExportBegun, HistoryExported, HistoryRead
 from projections.coverage.history_file import check_file
 from tests.projections.stories import Teller
 from tests.tocsin.api.test_campaigns_api import GOOD, campaign, incident, put_csv
@@ -63,7 +63,7 @@ def moved(door: Door, campaign: str, person: UUID, *states: str) -> None:
 
 
 def looks(door: Door) -> list[Any]:
-    read = door.services.record.read(0, 10_000, kinds=[HistoryRead.kind, HistoryExported.kind])
+    read = door.services.record.read(0, 10_000, kinds=[HistoryRead.kind, HistoryExportBegun.kind, HistoryExported.kind])
     return [recorded.event for recorded in read]
 
 
@@ -123,35 +123,36 @@ def test_bad_questions_are_refused_and_reveal_nothing(door: Door, body: dict[str
 
 def test_a_file_holds_everybody_and_its_root_is_on_record(door: Door, told: tuple[str, UUID]) -> None:
     campaign, person = told
-    path = f"/v1/campaigns/{campaign}/history"
-    answer = door.get(path, params={"reason": WHY}, by=Role.PRIVACY)
+    path = f"/v1/campaigns/{campaign}/history-file"
+    answer = door.post(path, {"reason": WHY}, by=Role.PRIVACY)
     assert answer.headers["content-type"] == "application/x-ndjson"
     checked = check_file(io.BytesIO(answer.content))
     assert checked.recipients == 2
     assert {name: people for name, people in checked.outcomes.items() if people} == {"delivered": 1, "pending": 1}
-    (look,) = looks(door)
+    begun, look = looks(door)
+    assert isinstance(begun, HistoryExportBegun), "on record before the first line"
     assert (look.root, look.recipients, look.whole) == (checked.root, 2, True)
     assert str(person) in answer.text
     assert "13800138000" not in answer.text
     assert "example.com" not in answer.text
 
-    lines = door.get(path, params={"reason": WHY, "format": "csv"}, by=Role.PRIVACY).text.splitlines()
+    lines = door.post(path, {"reason": WHY, "format": "csv"}, by=Role.PRIVACY).text.splitlines()
     assert lines[0].startswith("position,recipient,language,outcome,")
     assert [line.split(",")[3] for line in lines[1:]] == ["delivered", "pending"]
 
 
 def test_a_file_that_was_altered_does_not_pass(door: Door, told: tuple[str, UUID]) -> None:
-    path = f"/v1/campaigns/{told[0]}/history"
-    whole = door.get(path, params={"reason": WHY}, by=Role.PRIVACY).content
+    path = f"/v1/campaigns/{told[0]}/history-file"
+    whole = door.post(path, {"reason": WHY}, by=Role.PRIVACY).content
     for bad in (whole.replace(b'"pending"', b'"failed"', 1), whole[: whole.rindex(b'{"kind":"end"')], b"[]\n"):
         with pytest.raises(InvalidInput, match=r"altered|breaks off|no JSON object"):
             check_file(io.BytesIO(bad))
 
 
 def test_no_file_of_a_campaign_that_is_not_there(door: Door) -> None:
-    path = f"/v1/campaigns/{UUID(int=4)}/history"
-    problem(door.get(path, params={"reason": WHY}, by=Role.PRIVACY), 404, "not-found")
-    problem(door.get(path, by=Role.PRIVACY), 422, "invalid-input")
+    path = f"/v1/campaigns/{UUID(int=4)}/history-file"
+    problem(door.post(path, {"reason": WHY}, by=Role.PRIVACY), 404, "not-found")
+    problem(door.post(path, by=Role.PRIVACY), 422, "invalid-input")
     assert not looks(door)
 
 

@@ -122,7 +122,7 @@ TABLE: dict[tuple[str, str], Permission | str] = {
     ("DELETE", "/v1/recipients/{recipient}"): ERASE,
     ("POST", "/v1/history/search"): HISTORY,
     ("POST", "/v1/campaigns/{campaign}/test-mails"): PREPARE,
-    ("GET", "/v1/campaigns/{campaign}/history"): HISTORY,
+    ("POST", "/v1/campaigns/{campaign}/history-file"): HISTORY,
     ("GET", "/v1/board"): READ,
     ("GET", "/v1/deadlines"): READ,
     ("GET", "/v1/recovery"): READ,
