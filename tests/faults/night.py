@@ -63,6 +63,10 @@ def crowd(count: int) -> list[Person]:
     return [*people(), *(Person(f"Crowd {n}", next(free), "", "en", "GB") for n in range(count))]
 
 
+NOT_TOLD = ("failed", "ambiguous")
+"""Who was being written to when a process died may have been refused then too: nobody can tell any more."""
+
+
 class Night:
     """One incident, from the detector's alert to the last receipt."""
 
@@ -214,8 +218,8 @@ class Night:
             ),
             "steps": {step: (state.open, state.outcome) for step, state in run.steps.items()},
             "campaign": campaign.status,
-            "told": sum(count for outcome, count in campaign.outcomes.items() if outcome != "failed"),
-            "failed": campaign.outcomes["failed"],
+            "told": sum(count for outcome, count in campaign.outcomes.items() if outcome not in NOT_TOLD),
+            "not told": sum(campaign.outcomes[name] for name in NOT_TOLD),
         }
 
     def marked_in(self, record: Record) -> set[UUID]:
@@ -246,7 +250,7 @@ class Night:
         assert campaign.status is CampaignStatus.FINISHED
         assert sum(campaign.outcomes.values()) == len(self.people)
         assert {move.recipient for move in moves} == {move.recipient for move in moves if move.state != "claimed"}
-        assert campaign.outcomes["failed"] == 1, "one mailbox does not exist"
+        assert sum(campaign.outcomes[name] for name in NOT_TOLD) == 1, "one mailbox does not exist"
         incident = record.load(Incident, UUID(self.incident_id))
         register = record.load(DutyRegister, DutyRegister.id_for(incident.id))
         assert [state.duty.rule for state in register.duties.values() if state.missed] == []
