@@ -1,12 +1,13 @@
-"""SIGKILL at 50 random moments of the night: it always ends the same.
+"""SIGKILL at random moments of the night: it always ends the same.
 
-Promise 5. Each of five nights is killed ten times, at moments drawn between the start of the process and well into
-the sending, and then left to end. Everybody who can be told is told, with one message; a mail that was in flight at a
+Promise 5. Each night is killed several times, at moments drawn between the start of the process and well into the
+sending, and then left to end. TOCSIN_TEST_NIGHTS=5 makes it fifty kills and more. Everybody who can be told is told, with one message; a mail that was in flight at a
 kill may have gone out twice, then with the same Message-ID, and the record says so for ever.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections import Counter
@@ -26,7 +27,8 @@ from tocsin.story.people import BAD_NUMBER, BOUNCING, people
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-NIGHTS, KILLS = 5, 10
+NIGHTS = int(os.environ.get("TOCSIN_TEST_NIGHTS", "1"))
+KILLS = 10
 SEED = 20261122
 
 
@@ -98,7 +100,7 @@ def all_settled(world: World) -> bool | None:
     return True if all(m.status not in {"queued", "accepted", "sending", "sent"} for m in world.outbox()) else None
 
 
-def test_killed_at_fifty_moments_it_always_ends_the_same(tmp_path: Path) -> None:
+def test_killed_again_and_again_it_always_ends_the_same(tmp_path: Path) -> None:
     dice = random.Random(SEED)
     undisturbed, told, marked = one_night(tmp_path / "undisturbed", [])
     assert marked == 0

@@ -6,13 +6,16 @@ import gc
 import json
 import tracemalloc
 
+import pytest
+
 from incidents.alerts.decision import Decider, IntakeSettings
 from incidents.alerts.dialects import parse
 
 
+@pytest.mark.slow
 def test_large_alerts_are_not_remembered() -> None:
     decider = Decider(IntakeSettings())
-    size, alerts = 100_000, 60
+    size, alerts = 50_000, 20
 
     def take(number: int) -> None:
         large = f"{number} a@example.com " + "word " * (size // 20)
