@@ -1,8 +1,9 @@
 """SIGKILL at random moments of the night: it always ends the same.
 
-Promise 5. Each night is killed several times, at moments drawn between the start of the process and well into the
-sending, and then left to end. TOCSIN_TEST_NIGHTS=5 makes it fifty kills and more. Everybody who can be told is told, with one message; a mail that was in flight at a
-kill may have gone out twice, then with the same Message-ID, and the record says so for ever.
+Promise 5. A night is killed ten times, at moments drawn between the start of the process and well into the sending,
+and then left to end (TOCSIN_TEST_NIGHTS: so many such nights). Everybody who can be told is told, with one message; a
+mail that was in flight at a kill may have gone out twice, then with the same Message-ID, and the record says so for
+ever.
 """
 
 from __future__ import annotations
