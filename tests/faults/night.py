@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
@@ -63,6 +64,8 @@ def crowd(count: int) -> list[Person]:
     return [*people(), *(Person(f"Crowd {n}", next(free), "", "en", "GB") for n in range(count))]
 
 
+MANY_NIGHTS = int(os.environ.get("TOCSIN_TEST_NIGHTS", "1")) > 1
+"""Whether nights that differ in little are all played; each takes a minute on two cores."""
 NOT_TOLD = ("failed", "ambiguous")
 """Who was being written to when a process died may have been refused then too: nobody can tell any more."""
 

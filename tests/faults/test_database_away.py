@@ -31,7 +31,7 @@ def test_the_server_stops_in_the_middle_of_a_campaign_and_of_commands(tmp_path: 
         for number in (1, 2):
             house.add(f"worker-{number}", "playbooks", "projections", "notifier", "relay").start()
         house.ready()
-        night = Night(house, crowd(100))
+        night = Night(house, crowd(60))
         night.declare()
         night.approve()
         night.wait_until_told(0.2)
@@ -68,7 +68,7 @@ def test_a_connection_that_hangs_is_given_up(tmp_path: Path) -> None:
             house.ready("api", "far")
             near.start()
             house.ready("near")
-            night = Night(house, crowd(100))
+            night = Night(house, crowd(60))
             night.declare()
             night.approve()
             night.wait_until_told(0.2)

@@ -54,7 +54,7 @@ def test_the_disk_is_full_in_the_middle_of_a_campaign(tmp_path: Path) -> None:
         everything = house.add("everything", "all")
         everything.start()
         house.ready()
-        night = Night(house, crowd(100))
+        night = Night(house, crowd(60))
         night.declare()
         night.approve()
         night.wait_until_told(0.2)

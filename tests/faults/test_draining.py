@@ -27,7 +27,7 @@ def test_told_to_end_in_the_middle_of_a_campaign(tmp_path: Path) -> None:
         first = house.add("first", "notifier")
         first.start()
         house.ready("api", "rest", "first")
-        night = Night(house, crowd(100))
+        night = Night(house, crowd(60))
         night.declare()
         night.approve()
         night.wait_until_told(0.2)

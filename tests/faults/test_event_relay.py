@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.faults.night import MANY_NIGHTS
 from tests.postgres import NoPostgres, PostgresServer
 from tests.relayed import assert_relayed_completely, read_topic
 from tests.servers import KafkaBroker, fresh_database, own_kafka
@@ -78,7 +79,7 @@ def killed_and_started(broker: KafkaBroker) -> None:
     broker.start()
 
 
-@pytest.mark.parametrize("trouble", [stopped_and_started, killed_and_started])
+@pytest.mark.parametrize("trouble", [killed_and_started, *([stopped_and_started] if MANY_NIGHTS else [])])
 def test_brokers_that_go_away_and_come_back(
     opened: Installation, broker: KafkaBroker, trouble: Callable[[KafkaBroker], None]
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 from kafka.errors import KafkaError
 
 import tocsin.kafka
+from tests.faults.night import MANY_NIGHTS
 from tests.postgres import PostgresServer
 from tests.servers import BACKENDS, fresh_database, kafka, own_kafka
 from tests.tocsin.intake.installation import Installation, alert, installation, same_incident, titles
@@ -170,6 +171,7 @@ class Process:
         return what in self._log.read_text("utf-8", "replace")
 
 
+@pytest.mark.parametrize("url", [*(["sqlite"] if MANY_NIGHTS else []), "postgresql"], indirect=True)
 def test_killed_at_any_moment(url: str, tmp_path: Path) -> None:
     """SIGKILL at twelve moments between the start and the last message; two processes share four partitions."""
     broker, random_ = kafka(), random.Random(SEED)

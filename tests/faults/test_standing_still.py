@@ -83,18 +83,21 @@ def test_a_stopped_worker_is_replaced_and_its_late_writes_change_nothing(house: 
 def test_who_was_stopped_knows_at_once_that_it_holds_nothing(house: Installation) -> None:
     """Every worker of a process that goes on asks before it acts; a lease that ran out meanwhile is not trusted."""
     first = house.processes["first"]
-    wait_for(lambda: held_by(house, first) or None, "the first to hold everything")
+    engine = open_engine(house.database_url)
+    with house.record() as record:
+        following = [*Divisions(engine, record, SystemClock()).of(AUTOMATION).names(), "campaign-bridge"]
+    # What it would get only when it goes on would be its own by right.
+    wanted = {f"playbooks/{name}" for name in following}
+    wait_for(lambda: True if wanted <= held_by(house, first) else None, "the first to hold all that follows events")
 
     first.pause()
     time.sleep(LEASE_SECONDS * 2)  # the time that is the matter of this test
-    engine = open_engine(house.database_url)
     taken = Leases(engine, "test", timedelta(seconds=60)).acquire(holders(house, live=False))
     first.go_on()
 
     night = Night(house)
     night.declare()
     with house.record() as record:
-        following = [*Divisions(engine, record, SystemClock()).of(AUTOMATION).names(), "campaign-bridge"]
         before = [record.position_of(name) for name in following]
         time.sleep(2)  # in which it would have worked: every commit wakes it
         assert [record.position_of(name) for name in following] == before, "followed without a lease"
