@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from projections.coverage.history import PersonHistory
 from tocsin.access.roles import Permission
 from tocsin.api.commands import Command, UnkeptRoute, commands
-from tocsin.api.responses import CREATING
+from tocsin.api.responses import CHANGING, CREATING
 from tocsin.api.scopes import Parts
 from tocsin.api.values import Reason, RequestModel, ResponseModel
 
@@ -70,7 +70,7 @@ def search(command: Looks, body: SearchPerson, services: Parts) -> HistoriesShow
     "/campaigns/{campaign}/history-file",
     summary="What became of everybody, as a file",
     response_class=StreamingResponse,
-    responses={**CREATING, 200: {"content": {MEDIA["ndjson"]: {}, "text/csv": {}}}},
+    responses={**CHANGING, 200: {"content": {MEDIA["ndjson"]: {}, "text/csv": {}}}},
 )
 def export(command: Looks, campaign: CampaignId, body: ExportHistory, services: Parts) -> StreamingResponse:
     """A line for each recipient, by random id, as long as it takes. That it was asked for goes on record before the
