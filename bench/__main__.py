@@ -54,7 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE too (- for standard output alone)")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a ratio is below its aim")
     parser.add_argument(
-        "--only", metavar="WORD", help="measurements whose name, such as bench.pages.board_page, has it"
+        "--only",
+        metavar="WORD",
+        action="append",
+        help="measurements whose name, such as bench.pages.board_page, has it; may be given several times",
     )
     given = parser.parse_args(arguments)
     if given.runs < 1:
@@ -63,8 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="tocsin-bench-") as name:
         folder = Path(name)
         facts = machine(folder)
-        found, skipped = _measure(folder, given.runs, quick=given.quick, only=given.only or "")
-        wanted = given.only is None or given.only in "bench.notifier.cost"
+        found, skipped = _measure(folder, given.runs, quick=given.quick, only=given.only or [""])
+        wanted = any(word in "bench.notifier.cost" for word in given.only or [""])
         costs = _costs(folder, skipped, quick=given.quick) if wanted else {}
     figures = {
         "machine": facts,
@@ -87,10 +90,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if given.strict and not all(one.reached for one in found) else 0
 
 
-def _measure(folder: Path, runs: int, *, quick: bool, only: str) -> tuple[list[Comparison], list[str]]:
+def _measure(folder: Path, runs: int, *, quick: bool, only: list[str]) -> tuple[list[Comparison], list[str]]:
     found, skipped = list[Comparison](), list[str]()
     for measure, full, few in MEASUREMENTS:
-        if only not in f"{measure.__module__}.{measure.__name__}":
+        if not any(word in f"{measure.__module__}.{measure.__name__}" for word in only):
             continue
         try:
             found.append(measure(folder, few if quick else full, runs))

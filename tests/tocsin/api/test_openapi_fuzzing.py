@@ -23,7 +23,7 @@ from tocsin.access.roles import Role
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-EXAMPLES = 30
+EXAMPLES = 15
 HOST = {"Host": "127.0.0.1:8000"}
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
