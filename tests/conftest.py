@@ -25,6 +25,7 @@ THROUGH_SERVERS = (
     "tocsin/api/",
     "tocsin/console/",
     "tocsin/test_background.py",
+    "tocsin/test_background_workers.py",
 )
 """Tests that talk to a server, or open a whole installation each: seconds apiece, so not in `make check`."""
 

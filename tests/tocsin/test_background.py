@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import insert
 
 from incidents.clock import ManualClock
-from incidents.errors import FieldFault, InvalidInput
+from incidents.errors import InvalidInput
 from incidents.record import Context
-from incidents.record.database import writing
 from notifier.campaigns.campaign import Campaign, CampaignStatus
 from notifier.campaigns.events import CampaignDrafted
-from notifier.deliveries.tables import sendings
 from playbooks.duties.events import DutyMissed, DutyWarned
 from playbooks.runs.events import TimerFired
 from playbooks.runs.run import Run
 from tests.conftest import NIGHT, ContextMaker
-from tocsin.access.answers import Answer
 from tocsin.alarms import Alarms, AlarmsFailed
 from tocsin.background import Background
 from tocsin.bridges import campaign_of_step
-from tocsin.observability.metrics import Metrics
-from tocsin.roles import EVERYTHING, Role
 from tocsin.services import Services
-from tocsin.workers import AsyncWorker, Paced, RepeatingWorker, Workers
 
 FACTS = {
     "event_kinds": ["personal_data_breach"],
@@ -218,218 +209,6 @@ def test_a_task_that_waits_too_long_is_called_out_once(
     assert [event.step for event in fired if isinstance(event, TimerFired)] == ["contain"]
 
 
-def test_a_worker_survives_a_failure_and_is_counted(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tocsin.workers.BACK_OFF_SECONDS", 0.01)
-    succeeded = threading.Event()
-    failures = iter([True, True, False])
-
-    def work() -> int:
-        if next(failures, False):
-            raise OSError("disk full")
-        succeeded.set()
-        return 0
-
-    metrics = Metrics()
-    workers = Workers([RepeatingWorker("shaky", work, metrics, poll_seconds=0.01)], services.record)
-    workers.start()
-    assert succeeded.wait(20)
-    assert workers.dead() == []
-    assert workers.stop()
-
-    assert metrics.worker_faults.labels("shaky")._value.get() == 2
-
-
-def test_a_worker_that_fails_again_and_again_is_named(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tocsin.workers.BACK_OFF_SECONDS", 0.001)
-    enough = threading.Event()
-    turns: list[int] = []
-
-    def work() -> int:
-        turns.append(1)
-        if len(turns) > 5:
-            enough.set()
-        raise OSError("disk full")
-
-    workers = Workers([RepeatingWorker("stuck", work, Metrics())], services.record)
-    workers.start()
-    assert enough.wait(20)
-
-    assert workers.failing() == ["stuck"]
-    assert workers.stop()
-
-
-def test_projections_that_fail_again_and_again_are_named(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    background = Background(services)
-    assert background.workers.failing() == []
-
-    monkeypatch.setattr(services.projections, "failures", 3)
-
-    assert background.workers.failing() == ["projections"]
-    assert "projections" in (background.fault() or "")
-
-
-class Telling:
-    """A worker that fails and says why."""
-
-    failures = 3
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def fault(self) -> str | None:
-        return "Kafka does not take events: KafkaConnectionError"
-
-    def run(self, stop: threading.Event) -> None:
-        stop.wait()
-
-    def wake(self) -> None:
-        pass
-
-
-def test_a_worker_that_says_why_it_fails_is_quoted(services: Services) -> None:
-    """Where nothing else is done that makes the process unfit; behind a door it is a note, and the door stays open."""
-    relay, door = Background(services, [Role.RELAY], process="relay-1"), Background(services, EVERYTHING)
-    for background in (relay, door):
-        background.workers = Workers([Telling("event-relay")], services.record)
-        background.workers.start()
-    said = "Kafka does not take events: KafkaConnectionError"
-
-    assert relay.fault() == f"these workers fail again and again, see the log: event-relay ({said})"
-    assert relay.notes() == []
-    assert door.fault() is None
-    assert door.notes() == [FieldFault("event-relay", said)]
-    for background in (relay, door):
-        assert background.workers.stop()
-
-
-def test_who_sends_is_fit_without_hints_and_says_so(services: Services) -> None:
-    background = Background(services, [Role.NOTIFIER], process="notifier-1")
-    background.workers = Workers([Telling("delivery-hints")], services.record)
-    background.workers.start()
-
-    assert background.fault() is None
-    assert [note.field for note in background.notes()] == ["delivery-hints"]
-    assert background.workers.stop()
-
-
-def test_asynchronous_work_runs_on_the_fast_loop(services: Services) -> None:
-    seen: list[str] = []
-    done = threading.Event()
-
-    async def work() -> int:
-        seen.append(type(asyncio.get_running_loop()).__module__.partition(".")[0])
-        done.set()
-        return 0
-
-    async def nothing() -> None:
-        pass
-
-    workers = Workers([AsyncWorker("a", work, services.metrics, begin=nothing, close=nothing)], services.record)
-    workers.start()
-    assert done.wait(10)
-    assert workers.stop()
-    assert seen[0] == "uvloop"
-
-
-def test_paced_work_is_not_done_at_every_wake() -> None:
-    now, done = [100.0], []
-
-    def work() -> int:
-        done.append(now[0])
-        return 1
-
-    paced = Paced(work, 60, monotonic=lambda: now[0])
-    for now[0] in (100.0, 101.0, 159.0, 160.0, 161.0):
-        assert paced() == 0
-
-    assert done == [100.0, 160.0]
-
-
-def test_gauges_say_what_there_is(
-    services: Services, incident_id: UUID, analyst: ContextMaker, clock: ManualClock, settle: Callable[[], None]
-) -> None:
-    background = Background(services)
-    background.gauges.measure()
-    value = services.metrics.registry.get_sample_value
-    duties = len(services.duties.register(incident_id).open_duties())
-    assert duties > 0
-    assert value("tocsin_open_duties", {"used": "0"}) == duties
-    assert value("tocsin_follower_lag_events", {"follower": "projection-deadlines"}) == 0
-
-    clock.advance(timedelta(hours=73))
-    Alarms(services.engine, services.duties, services.runs, clock, uuid4).run_once()
-    services.incidents.report(uuid4(), analyst(), title="Another")
-    head = services.record.head()
-    background.gauges.measure()
-    assert value("tocsin_follower_lag_events", {"follower": "projection-deadlines"}) > 0  # type: ignore[operator]
-    follower = background.followers[0]
-    assert value("tocsin_follower_lag_events", {"follower": follower.name}) == head - services.record.position_of(
-        follower.name
-    )
-
-    settle()
-    background.gauges.measure()
-    assert value("tocsin_open_duties", {"used": "missed"}) > 0  # type: ignore[operator]
-    assert value("tocsin_follower_lag_events", {"follower": follower.name}) == 0
-    assert value("tocsin_delivery_moves_waiting") == 0
-
-
-def test_people_are_counted_by_outcome_over_all_campaigns(services: Services) -> None:
-    background = Background(services)
-    background.gauges.measure()
-    assert services.metrics.registry.get_sample_value("tocsin_recipients", {"outcome": "reached"}) is None
-
-    blank = {"incident_id": UUID(int=1), "audience_id": UUID(int=2), "started_reference": "x", "policy": "x"}
-    with writing(services.engine) as connection:
-        for number, reached in ((3, 5), (4, 7)):
-            row = blank | {"campaign_id": UUID(int=number), "started_at": NIGHT, "drill": False, "reached": reached}
-            connection.execute(insert(sendings).values(row))
-    background.gauges.measure()
-
-    assert services.metrics.registry.get_sample_value("tocsin_recipients", {"outcome": "reached"}) == 12
-    assert services.metrics.registry.get_sample_value("tocsin_recipients", {"outcome": "failed"}) == 0
-
-
-def test_old_answers_are_forgotten_while_the_service_runs(services: Services, clock: ManualClock) -> None:
-    services.answers.remember("key", "old", b"digest", Answer(201, "{}", {}))
-    clock.advance(timedelta(days=8))
-    services.answers.remember("key", "new", b"digest", Answer(201, "{}", {}))
-    background = Background(services)
-    stop = threading.Event()
-    worker = next(worker for worker in background.workers if worker.name == "memory")
-    thread = threading.Thread(target=worker.run, args=(stop,))
-    thread.start()
-    try:
-        while services.answers.recall("key", "old", b"digest") is not None:
-            assert thread.is_alive()
-    finally:
-        stop.set()
-        worker.wake()
-        thread.join(20)
-
-    assert services.answers.recall("key", "new", b"digest") is not None
-
-
-def test_a_commit_wakes_the_workers(services: Services, analyst: ContextMaker) -> None:
-    turns: list[int] = []
-    woken = threading.Event()
-
-    def work() -> int:
-        turns.append(1)
-        if len(turns) > 1:
-            woken.set()
-        return 0
-
-    workers = Workers([RepeatingWorker("sleepy", work, Metrics(), poll_seconds=3600)], services.record)
-    workers.start()
-    while not turns:
-        pass
-    services.incidents.report(uuid4(), analyst(), title="Wake up")
-
-    assert woken.wait(20)
-    assert workers.stop()
-
-
 def ready_campaign(services: Services, campaign_id: UUID, analyst: ContextMaker, clock: ManualClock) -> ContextMaker:
     """Complete a draft and ask for approval. Returns the second person."""
     audience = services.audiences.import_csv(io.BytesIO(CSV), analyst())
@@ -550,3 +329,32 @@ def test_the_bridge_goes_on_after_what_the_state_refuses(
 
     assert services.record.load(Campaign, campaign_id).status is CampaignStatus.REJECTED
     assert "draft-notice" in run_of(services, incident_id).open_steps()
+
+
+def test_gauges_say_what_there_is(
+    services: Services, incident_id: UUID, analyst: ContextMaker, clock: ManualClock, settle: Callable[[], None]
+) -> None:
+    background = Background(services)
+    background.gauges.measure()
+    value = services.metrics.registry.get_sample_value
+    duties = len(services.duties.register(incident_id).open_duties())
+    assert duties > 0
+    assert value("tocsin_open_duties", {"used": "0"}) == duties
+    assert value("tocsin_follower_lag_events", {"follower": "projection-deadlines"}) == 0
+
+    clock.advance(timedelta(hours=73))
+    Alarms(services.engine, services.duties, services.runs, clock, uuid4).run_once()
+    services.incidents.report(uuid4(), analyst(), title="Another")
+    head = services.record.head()
+    background.gauges.measure()
+    assert value("tocsin_follower_lag_events", {"follower": "projection-deadlines"}) > 0  # type: ignore[operator]
+    follower = background.followers[0]
+    assert value("tocsin_follower_lag_events", {"follower": follower.name}) == head - services.record.position_of(
+        follower.name
+    )
+
+    settle()
+    background.gauges.measure()
+    assert value("tocsin_open_duties", {"used": "missed"}) > 0  # type: ignore[operator]
+    assert value("tocsin_follower_lag_events", {"follower": follower.name}) == 0
+    assert value("tocsin_delivery_moves_waiting") == 0
