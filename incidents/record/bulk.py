@@ -17,7 +17,7 @@ from sqlalchemy import Column, Connection, Dialect, Table
 Row = tuple[Any, ...]
 Converter = Callable[[Any], Any]
 
-_CHUNKS = (128, 16, 1)
+_CHUNKS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 """Rows of one statement on SQLite: few sizes, so that the driver keeps the prepared statements."""
 
 

@@ -18,6 +18,7 @@ from psycopg.abc import PQGen
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
+from incidents.errors import InvalidInput
 from incidents.record.database import PATIENCE
 
 R = TypeVar("R")
@@ -55,8 +56,22 @@ def bounded_by(patience: int) -> type[BoundedConnection]:
     return type("BoundedConnection", (BoundedConnection,), {"patience": patience + GRACE})
 
 
-def limits_for(address: URL, patience: int) -> dict[str, str]:
-    """libpq's parameters that bound waiting; those that the address names itself are left to it."""
+POOLER = "pooler"
+"""A parameter of addresses that is ours and not libpq's: what PgBouncer in between hands out, `session`s or
+`transaction`s. It knows no `options`; and of a statement that was prepared it knows nothing in the next transaction."""
+
+
+def pooler_of(address: URL) -> str:
+    """Which of the two; empty when the server is reached without one. InvalidInput for anything else."""
+    named = str(address.query.get(POOLER, ""))
+    if named not in {"", "session", "transaction"}:
+        raise InvalidInput(f"`{POOLER}` in the database's address is `session` or `transaction`.", field="database_url")
+    return named
+
+
+def limits_for(address: URL, patience: int) -> dict[str, Any]:
+    """libpq's parameters that bound waiting, and how psycopg is to prepare; those that the address names itself are
+    left to it. Behind a pooler the server's own limits are for its operator to set (`ALTER ROLE`)."""
     named = str(address.query.get("options", ""))
     settings = {
         "statement_timeout": f"{patience}s",
@@ -71,7 +86,18 @@ def limits_for(address: URL, patience: int) -> dict[str, str]:
         "tcp_user_timeout": str((patience + GRACE) * 1000),
     }
     limits = {name: value for name, value in limits.items() if name not in address.query}
-    return limits | {"options": " ".join([*options, named]).strip()}
+    match pooler_of(address):
+        case "":
+            return limits | {"options": " ".join([*options, named]).strip()}
+        case "transaction":
+            return limits | {"prepare_threshold": None}
+        case _:
+            return dict(limits)
+
+
+def without_pooler(address: URL) -> URL:
+    """The address as libpq knows it."""
+    return address.difference_update_query([POOLER])
 
 
 @contextmanager

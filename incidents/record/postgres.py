@@ -9,7 +9,7 @@ from eventsourcing import postgres
 from eventsourcing.utils import Environment, get_topic
 from sqlalchemy.engine import URL
 
-from incidents.record.connections import CONNECTING, IDLE_IN_TRANSACTION, bounded_by, limits_for
+from incidents.record.connections import CONNECTING, IDLE_IN_TRANSACTION, bounded_by, limits_for, without_pooler
 from incidents.record.database import CONNECTIONS, PATIENCE
 from incidents.record.postgres_recorder import LOCK_SECONDS, BinaryCursor, EventRecorder
 
@@ -41,7 +41,7 @@ class Factory(postgres.PostgresFactory):
 
 def settings_of(address: URL, *, patience: int = PATIENCE, connections: int = CONNECTIONS) -> dict[str, str]:
     """What makes the library connect to an address. ValueError for one that cannot be read."""
-    psycopg = address.set(drivername="postgresql+psycopg")
+    psycopg = without_pooler(address).set(drivername="postgresql+psycopg")
     _, parameters = psycopg.get_dialect()().create_connect_args(psycopg)
     return {
         "PERSISTENCE_MODULE": get_topic(Factory),
