@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from email.message import EmailMessage, Message
 from html import unescape
 
 _SHOWN_HEADERS = (
@@ -32,10 +34,48 @@ class EmailContent:
     html: str
     attachments: tuple[str, ...]
 
-    @property
-    def readable(self) -> str:
-        """The words of the mail: its text part, or its HTML part without the marks."""
-        return self.text or _words(self.html)
+
+@dataclass(frozen=True, slots=True)
+class EmailSummary:
+    """What is kept beside the bytes of an email, to find it by."""
+
+    subject: str
+    message_id: str
+    campaign: str
+    readable: str
+
+
+def summary_of(raw: bytes) -> EmailSummary:
+    """The summary of an email, by Python's older parser: many times faster, which matters where thousands come."""
+    message = message_from_bytes(raw)
+    parts = {kind: text for kind in ("plain", "html") if (text := _text_of(message, kind))}
+    return EmailSummary(
+        subject=_decoded(message, "Subject"),
+        message_id=_decoded(message, "Message-ID"),
+        campaign=_decoded(message, "X-Tocsin-Campaign")[:200],
+        readable=parts.get("plain") or _words(parts.get("html", "")),
+    )
+
+
+def _decoded(message: Message, name: str) -> str:
+    value = str(message.get(name, ""))
+    try:
+        return " ".join(str(make_header(decode_header(value))).split())
+    except (HeaderParseError, LookupError, ValueError):  # what is no header is shown as it is
+        return value.strip()
+
+
+def _text_of(message: Message, kind: str) -> str:
+    for part in message.walk():
+        if part.get_content_type() != f"text/{kind}" or part.get_content_disposition() == "attachment":
+            continue
+        content = part.get_payload(decode=True)
+        if isinstance(content, bytes):
+            try:
+                return content.decode(part.get_content_charset("utf-8"), "replace").replace("\r\n", "\n")
+            except LookupError:  # an unknown charset
+                return content.decode("utf-8", "replace")
+    return ""
 
 
 def read_email(raw: bytes) -> EmailContent:

@@ -15,7 +15,7 @@ import structlog
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from notifier.standins.bounces import BounceSink, bounce_message
-from notifier.standins.email_content import read_email
+from notifier.standins.email_content import summary_of
 from notifier.standins.outbox_store import NewMessage, OutboxStore, StoredMessage
 from notifier.standins.outcomes import BUSY_TRIES, EmailOutcome, MailFate, email_outcome
 
@@ -239,7 +239,7 @@ class _Handler:
 
     def _keep(self, envelope: Envelope, outcomes: list[tuple[str, EmailOutcome]]) -> list[StoredMessage]:
         raw = envelope.original_content or b""
-        content = read_email(raw)
+        content = summary_of(raw)
         now = self._clock()
         kept = self._store.accept(
             [

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from notifier.standins.bounces import smtp_bounce_sink
+from notifier.standins.email_content import read_email, summary_of
 from notifier.standins.outbox_store import OutboxStore
 from notifier.standins.smtp_server import SmtpOptions, SmtpStandin, serve_smtp
 from tests.notifier.standins.standin_harness import NOON, Clock, run
@@ -382,3 +383,20 @@ def test_times_come_from_the_clock(store: OutboxStore) -> None:
             assert store.messages()[0].accepted_at == NOON
 
     run(story())
+
+
+def test_what_is_kept_to_find_a_mail_by_is_what_its_page_shows() -> None:
+    mail = EmailMessage()
+    mail["Subject"] = "海港诊所: thông báo về dữ liệu cá nhân của bạn, " + "và " * 30
+    mail["Message-ID"], mail["X-Tocsin-Campaign"] = "<one@harbour.example>", "x" * 300
+    mail.set_content("Kính gửi Nguyễn Văn Á,\n\n.\n数据\n")
+    mail.add_alternative("<p>Kính gửi &amp; 数据</p>", subtype="html")
+    only_html = EmailMessage()
+    only_html.set_content("<style>p {}</style><p>Read <b>this</b></p>", subtype="html")
+    broken = b"Subject: =?utf-8?q?=E6?=\r\nContent-Type: text/plain; charset=nonsense\r\n\r\n\xff\xfe"
+    assert summary_of(broken).subject, "what is no header is shown as it is"
+    for raw in (mail.as_bytes(), only_html.as_bytes(), b""):
+        shown, kept = read_email(raw), summary_of(raw)
+        assert (kept.subject, kept.message_id, kept.campaign) == (shown.subject, shown.message_id, shown.campaign)
+        assert kept.readable.split() == (shown.text or "").split() or not shown.text
+    assert summary_of(only_html.as_bytes()).readable == "Read this"
