@@ -211,8 +211,8 @@ def _finished(house: House, campaign_id: UUID) -> bool:
     return house.notifier.campaigns.view(campaign_id).status.value == "finished"
 
 
-def compare(house: House, campaign_id: UUID, rows: Sequence[Row]) -> Report:
-    """The outside world against the record."""
+def compare(house: House, campaign_id: UUID, rows: Sequence[Row], mailed: Counter[str] | None = None) -> Report:
+    """The outside world against the record. `mailed`: mails by address that another sink took."""
     report = Report(people=len(rows))
     view = house.notifier.campaigns.view(campaign_id)
     report.outcomes = view.outcomes
@@ -228,7 +228,7 @@ def compare(house: House, campaign_id: UUID, rows: Sequence[Row]) -> Report:
             accepted.add(move.recipient)
     report.moves_twice = sum(times - 1 for times in seen.values())
     report.marked = sum(marks.values())
-    sunk = Counter(house.standins.store.counts())
+    sunk = Counter(house.standins.store.counts()) + (mailed or Counter())
     report.messages = sum(sunk.values())
     for recipient, address in _addresses(house, view.audience_id):
         copies = sunk[address]

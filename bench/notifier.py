@@ -294,13 +294,15 @@ class _Redirected(AsyncTwilioHttpClient):
 
 
 @contextmanager
-def _sink() -> Iterator[int]:
+def _sink(into: Path | None = None) -> Iterator[int]:
+    """The port of a `smtp-sink`, which writes all it takes `into` a file, or throws it away."""
     program = shutil.which("smtp-sink") or shutil.which("smtp-sink", path="/usr/sbin:/usr/local/sbin")
     if program is None:
         raise Skipped("no smtp-sink: install postfix")
     port = _free_port()
     as_nobody = ["-u", "nobody"] if os.getuid() == 0 else []
-    with _process([program, *as_nobody, f"127.0.0.1:{port}", "1000"], port):
+    keeping = [] if into is None else ["-D", str(into)]
+    with _process([program, *as_nobody, *keeping, f"127.0.0.1:{port}", "1000"], port):
         yield port
 
 
