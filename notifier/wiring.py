@@ -164,6 +164,8 @@ def build_notifier(
     batches = BatchBook(book, audiences, reference_key=reference_key, hints=hints, quiet=quiet)
     partitions = Partitions(engine, threshold=partition_from)
 
+    order = channel_order if isinstance(channel_order, ChannelOrder) else ChannelOrder.plain(channel_order)
+
     def deadline_of(campaign: Campaign) -> datetime | None:
         return None if campaign.drill else deadline(campaign.incident_id, campaign.duties)
 
@@ -172,7 +174,7 @@ def build_notifier(
         record,
         audiences,
         clock,
-        channel_order=channel_order,
+        channel_order=order,
         batch_size=batch_size,
         hints=hints,
         partitions=partitions,
@@ -195,6 +197,7 @@ def build_notifier(
             tariff,
             control.apply,
             deadline_of,
+            order,
         ),
         book=book,
         engine=DeliveryEngine(

@@ -22,10 +22,11 @@ from incidents.record.bulk import BulkInsert
 from incidents.record.database import writing
 from notifier.audience.folding import Fold, Folding, Member
 from notifier.audience.frozen import Freezer
+from notifier.audience.reach import Group, as_kept, read_kept
 from notifier.audience.records import Record
 from notifier.audience.row import Person, RowChecker, RowFault
 from notifier.audience.tables import audience_members, audience_row_reports, audiences
-from notifier.vault import Contact, Vault
+from notifier.vault import Contact, ErasedContact, Vault
 from notifier.vault.marks import PURPOSE as MARKS
 
 BATCH = 2000
@@ -47,7 +48,7 @@ _INSERT_MEMBERS = BulkInsert(
     ),
 )
 
-_COUNTERS = ("by_language", "by_channel", "by_country", "sms_places")
+_COUNTERS = ("by_language", "by_channel", "by_country")
 
 Progress = Callable[[int], None]
 """Told the number of rows that are in, after every batch."""
@@ -86,7 +87,7 @@ class Tally:
     by_language: Counter[str] = field(default_factory=Counter)
     by_channel: Counter[str] = field(default_factory=Counter)
     by_country: Counter[str] = field(default_factory=Counter)
-    sms_places: Counter[str] = field(default_factory=Counter)
+    reach: Counter[Group] = field(default_factory=Counter)
     faults: list[RowFault] = field(default_factory=list)
 
     @classmethod
@@ -100,6 +101,7 @@ class Tally:
             row.faulty,
             row.read_digest,
             **counts,
+            reach=Counter(read_kept(row.reach)),
             faults=[RowFault.model_validate(fault) for fault in row.faults],
         )
 
@@ -112,6 +114,7 @@ class Tally:
             "faulty": self.faulty,
             "read_digest": self.read_digest,
             **{name: dict(sorted(getattr(self, name).items())) for name in _COUNTERS},
+            "reach": as_kept(self.reach),
             "faults": [fault.model_dump() for fault in self.faults],
         }
 
@@ -240,14 +243,16 @@ class Filling:
             batch.people[found.position] = (member, person)
             tally.by_language[member.language] += 1
             tally.by_country[member.country] += 1
-            tally.by_channel.update(member.channels)
-            self._count_place(member.country, member.language, gained=member.has_sms)
+            channels = member.channels
+            tally.by_channel.update(channels)
+            tally.reach[Group(member.country, member.language, channels)] += 1
         tally.recipients = folding.admitted
         folding.save(connection)
 
-    def _count_place(self, country: str, language: str, *, gained: bool) -> None:
-        if gained:
-            self._tally.sms_places[f"{country} {language}"] += 1
+    def _regroup(self, country: str, language: str, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+        """Somebody who is in gained an address."""
+        self._tally.reach[Group(country, language, before)] -= 1
+        self._tally.reach[Group(country, language, after)] += 1
 
     def _merge(self, row: int, found: Fold, person: Person, batch: _Batch) -> None:
         """The row repeats somebody: keep one recipient, who gains the contact the earlier row lacked."""
@@ -259,15 +264,14 @@ class Filling:
         if position in batch.people:
             member, earlier = batch.people[position]
             joined = _joined(earlier, person)
-            grown = replace(
-                member,
+            grown = member._replace(
                 has_sms=bool(joined.phone),
                 has_email=bool(joined.email),
                 has_im=bool(joined.im),
                 has_post=bool(joined.postal),
             )
             batch.people[position] = (grown, joined)
-            self._count_place(member.country, member.language, gained=grown.has_sms and not member.has_sms)
+            self._regroup(member.country, member.language, member.channels, grown.channels)
         else:
             earlier_gain = batch.gains.get(position)
             batch.gains[position] = person if earlier_gain is None else _joined(earlier_gain, person)
@@ -280,7 +284,7 @@ class Filling:
         """A recipient of an earlier batch, before and after; only the channels count."""
         has = (found.field == "phone", found.field == "email")
         before = Member(found.seen.position, UUID(int=0), "", "", *has)
-        return before, replace(before, has_sms=True, has_email=True)
+        return before, before._replace(has_sms=True, has_email=True)
 
     def _save(self, batch: _Batch, connection: Connection) -> None:
         contacts = {member.recipient_id: _contact(person) for member, person in batch.people.values()}
@@ -330,7 +334,7 @@ class Filling:
                 postal=old.postal or gain.postal,
             )
             self._vault.replace(row.recipient_id, contact, connection)
-            self._count_place(row.country, row.language, gained=bool(contact.phone) and not old.phone)
+            self._regroup(row.country, row.language, _channels(old), _channels(contact))
             self._tally.by_channel.update(
                 name
                 for name, value, had in (("im", contact.im, old.im), ("letter", contact.postal, old.postal))
@@ -354,6 +358,11 @@ class Filling:
 
     def _leaf(self, member: Member, contact: Contact) -> bytes:
         return self._freezer.leaf(member.recipient_id, contact, member.language, member.country)
+
+
+def _channels(contact: Contact | ErasedContact) -> tuple[str, ...]:
+    has = bool(contact.phone), bool(contact.email), bool(contact.im), bool(contact.postal)
+    return Member(0, UUID(int=0), "", "", *has).channels
 
 
 def _contact(person: Person) -> Contact:

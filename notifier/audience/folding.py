@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, select
@@ -24,8 +25,7 @@ _AT_ONCE = 500
 _INSERT_MARKS = BulkInsert(audience_marks, ("audience_id", "mark", "position", "is_phone", "other", "row"))
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One recipient of an audience, without contact data."""
 
     position: int

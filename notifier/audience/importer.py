@@ -8,6 +8,7 @@ takes up is wiped after a day.
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, BinaryIO
@@ -24,6 +25,7 @@ from notifier.audience.filling import Filling, Job, OtherFile, Progress, Tally
 from notifier.audience.folding import Member
 from notifier.audience.frozen import Freezer
 from notifier.audience.merkle import Tree
+from notifier.audience.reach import Group, read_kept
 from notifier.audience.reading import read_records
 from notifier.audience.records import AudienceFormat, ImportLimits
 from notifier.audience.row import RowChecker, RowFault
@@ -177,18 +179,15 @@ class Audiences:
 
     def members(self, audience_id: UUID, *, after: int = 0, limit: int = PAGE) -> list[Member]:
         """A page of recipients in file order, from position `after` + 1."""
-        table = audience_members
+        t = audience_members.c
         with reading(self._engine) as connection:
             rows = connection.execute(
-                select(table)
-                .where(table.c.audience_id == audience_id, table.c.position > after)
-                .order_by(table.c.position)
+                select(t.position, t.recipient_id, t.language, t.country, t.has_sms, t.has_email, t.has_im, t.has_post)
+                .where(t.audience_id == audience_id, t.position > after)
+                .order_by(t.position)
                 .limit(limit)
             ).all()
-        return [
-            Member(r.position, r.recipient_id, r.language, r.country, r.has_sms, r.has_email, r.has_im, r.has_post)
-            for r in rows
-        ]
+        return [Member(*row) for row in rows]
 
     def row_reports(self, audience_id: UUID, *, after_row: int = 0) -> Iterator[RowReport]:
         """Every row behind `after_row` that was rejected or folded, in the order of the file."""
@@ -208,19 +207,22 @@ class Audiences:
             yield from (RowReport.model_validate(one._asdict()) for one in page)
             after = (page[-1].row, page[-1].field)
 
-    def sms_places(self, audience_id: UUID) -> dict[tuple[str, str], int]:
-        """How many recipients have a telephone, by country and language."""
+    def reach(self, audience_id: UUID) -> dict[Group, int]:
+        """How many recipients are where, read what, and can be reached by what."""
         with reading(self._engine) as connection:
-            counted = connection.execute(select(audiences.c.sms_places).where(_is(audience_id))).scalar() or {}
-            if counted:
-                return {(place[:2], place[3:]): count for place, count in counted.items()}
-            table = audience_members  # none, or an audience from before they were counted
+            kept = connection.execute(select(audiences.c.reach, audiences.c.recipients).where(_is(audience_id))).one()
+            counted = read_kept(kept.reach)
+            if sum(counted.values()) == kept.recipients:
+                return counted
+            t = audience_members.c  # an audience from before they were counted
+            what = (t.country, t.language, t.has_sms, t.has_email, t.has_im, t.has_post)
             rows = connection.execute(
-                select(table.c.country, table.c.language, func.count())
-                .where(table.c.audience_id == audience_id, table.c.has_sms)
-                .group_by(table.c.country, table.c.language)
-            )
-            return {(country, language): count for country, language, count in rows}
+                select(*what, func.count()).where(t.audience_id == audience_id).group_by(*what)
+            ).all()
+        found: Counter[Group] = Counter()
+        for country, language, *has, count in rows:
+            found[Group(country, language, Member(0, audience_id, language, country, *has).channels)] += count
+        return dict(found)
 
     def check(self, audience_id: UUID) -> int:
         """Make the digest again from recipients and contacts; returns how many recipients it covers. The hashes of the

@@ -27,10 +27,12 @@ audiences = Table(
     Column("accept_valid", Boolean, nullable=False, default=False, server_default=false()),
     Column("sms_places", JSON, nullable=False, default=dict, server_default=text("'{}'")),
     Column("read_digest", String(64), nullable=False, default="", server_default=""),
+    Column("reach", JSON, nullable=False, default=dict, server_default=text("'{}'")),
     Index("ix_audiences_status", "status"),
 )
 """`token` names the attempt that fills it. `status`: `importing` until every row is in, then `ready`.
-`sms_places`: how many have a telephone by `country language`; empty in audiences imported before it was counted.
+`reach`: how many there are of each `country language channels`; less than all in audiences imported before it was
+counted. `sms_places` is what an earlier version counted instead, and is not written any more.
 `faults`: {row, field, reason}, never the value itself. While it is `importing`, the row says after every batch how far
 it is: `rows` read so far, `read_digest` (keyed) of what stood in them, `imported_at` when that was."""
 

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from incidents.errors import Conflict, FieldFault, Forbidden, IllegalTransition, InvalidInput
-from incidents.privacy import refuse_contacts
 from incidents.record import Aggregate, Context, folds
 from notifier.campaigns.events import (
     ApprovalRequested,
@@ -26,8 +25,7 @@ from notifier.campaigns.events import (
     DeliveryPolicy,
     SuppressionOverridden,
 )
-
-MAX_REASON = 2000
+from notifier.decisions import must_be_person, tidy_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +207,7 @@ class Campaign(Aggregate):
                 "The text or the audience is not the one that approval was asked for. Look at it again.",
                 field="text_digest" if text_digest != self.requested_digests[0] else "audience_digest",
             )
-        reason = _reason(override_reason, "override_reason") if override_reason else None
+        reason = tidy_reason(override_reason, "override_reason") if override_reason else None
         if missing_items and reason is None:
             raise InvalidInput(
                 "The notice lacks content that the law demands. Revise it, or approve with a reason for overriding.",
@@ -231,7 +229,7 @@ class Campaign(Aggregate):
         """Say no, with a reason the author can work with. An approval given can be taken back until the start."""
         if self.status not in {CampaignStatus.AWAITING_APPROVAL, CampaignStatus.APPROVED}:
             raise IllegalTransition(f"There is nothing to reject: the campaign is {self.status.value}.")
-        self.emit(CampaignRejected, context, incident_id=self.incident_id, reason=_reason(reason, "reason"))
+        self.emit(CampaignRejected, context, incident_id=self.incident_id, reason=tidy_reason(reason))
 
     def start(self, context: Context, *, current_text_digest: str) -> None:
         """Begin sending. Only what was approved, word for word."""
@@ -245,15 +243,15 @@ class Campaign(Aggregate):
         """Stop the sending until somebody resumes it."""
         if self.status is not CampaignStatus.STARTED:
             raise IllegalTransition(f"Only a campaign that is being sent can be paused; this one is {self._standing}.")
-        _must_be_person(context, "pause")
-        self.emit(CampaignPaused, context, incident_id=self.incident_id, reason=_reason(reason, "reason"))
+        must_be_person(context, "pause a campaign")
+        self.emit(CampaignPaused, context, incident_id=self.incident_id, reason=tidy_reason(reason))
 
     def resume(self, context: Context, *, reason: str) -> None:
         """Let a paused sending go on."""
         if self.status is not CampaignStatus.PAUSED:
             raise IllegalTransition(f"Only a paused campaign can be resumed; this one is {self._standing}.")
-        _must_be_person(context, "resume")
-        self.emit(CampaignResumed, context, incident_id=self.incident_id, reason=_reason(reason, "reason"))
+        must_be_person(context, "resume a campaign")
+        self.emit(CampaignResumed, context, incident_id=self.incident_id, reason=tidy_reason(reason))
 
     def cancel(self, context: Context, *, reason: str) -> None:
         """Call the sending off for good."""
@@ -262,8 +260,8 @@ class Campaign(Aggregate):
                 f"Only a campaign that was started can be cancelled; this one is {self._standing}. "
                 "Before the start, reject it."
             )
-        _must_be_person(context, "cancel")
-        self.emit(CampaignCancelled, context, incident_id=self.incident_id, reason=_reason(reason, "reason"))
+        must_be_person(context, "cancel a campaign")
+        self.emit(CampaignCancelled, context, incident_id=self.incident_id, reason=tidy_reason(reason))
 
     @property
     def _standing(self) -> str:
@@ -274,11 +272,10 @@ class Campaign(Aggregate):
         only by a person, with a reason. Addresses that do not exist stay left out."""
         if self.status in BEGUN:
             raise IllegalTransition(f"The campaign is {self.status.value}: this has to be decided before it starts.")
-        if not context.actor.startswith("user:"):
-            raise Forbidden("Only a person may override a suppression.")
+        must_be_person(context, "override a suppression")
         if not self.duties:
             raise IllegalTransition("No duty demands this notice: whoever opted out is not written to.", field="duties")
-        self.emit(SuppressionOverridden, context, incident_id=self.incident_id, reason=_reason(reason, "reason"))
+        self.emit(SuppressionOverridden, context, incident_id=self.incident_id, reason=tidy_reason(reason))
 
     def finish(self, context: Context, outcomes: Mapping[str, int]) -> None:
         """Nobody is left to try. Without effect when it is finished already."""
@@ -295,7 +292,7 @@ class Campaign(Aggregate):
             raise IllegalTransition(f"The campaign is {self.status.value}: {what} cannot change any more.")
 
     def _must_be_second_person(self, context: Context, verb: str) -> None:
-        _must_be_person(context, verb)
+        must_be_person(context, f"{verb} a campaign")
         if context.actor in self.authors or context.actor == self.requested_by:
             raise Forbidden(f"Whoever wrote the notice or chose its audience may not {verb} it: ask a second person.")
 
@@ -374,18 +371,3 @@ class Campaign(Aggregate):
     def _finished(self, event: CampaignFinished) -> None:
         self.status = CampaignStatus.FINISHED
         self.outcomes = event.outcomes
-
-
-def _must_be_person(context: Context, verb: str) -> None:
-    if not context.actor.startswith("user:"):
-        raise Forbidden(f"Only a person may {verb} a campaign.")
-
-
-def _reason(text: str, field: str) -> str:
-    reason = text.strip()
-    if not reason:
-        raise InvalidInput("Give a reason.", field=field)
-    if len(reason) > MAX_REASON:
-        raise InvalidInput(f"The reason is longer than {MAX_REASON} characters.", field=field)
-    refuse_contacts(reason, field)
-    return reason

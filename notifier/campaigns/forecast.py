@@ -3,18 +3,24 @@ for the law. Pure."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from pydantic import Field
 
 from incidents.record.event import Instant, Model
+from notifier.audience.reach import Group
+from notifier.deliveries.order import ChannelOrder
 from notifier.pacing.quiet import Hours, QuietHours
 
 ANYWHERE = "*"
 """Stands in a price list for every country that is not named."""
+STEP = timedelta(minutes=15)
+LONGEST = timedelta(days=60)
+"""Beyond which nobody needs an exact answer."""
 
 
 class Tariff(Model):
@@ -28,14 +34,66 @@ class Tariff(Model):
     sms_senders: int = Field(default=1, ge=1)
     sms_by_country: dict[str, float] = Field(default_factory=dict)
     """Segments a second to a country (`*`: to each other one), whatever the number of senders."""
+    calls_per_second: float = Field(default=1.0, gt=0)
     emails_per_second: float = Field(default=100.0, gt=0)
     quiet: Hours | None = None
     """Hours in which no text message is sent, by the clock of its country."""
+    quiet_calls: Hours | None = None
+    """The same of calls."""
     home: str = "UTC"
 
     def price(self, country: str) -> Decimal | None:
         """Of one segment to a country; None when nobody said."""
         return self.sms_prices.get(country, self.sms_prices.get(ANYWHERE))
+
+    @property
+    def texting(self) -> Pace:
+        """That of text messages, in segments."""
+        return Pace(self.sms_segments_per_second * self.sms_senders, self.sms_by_country, self.quiet, self.home)
+
+    @property
+    def calling(self) -> Pace:
+        """That of calls."""
+        return Pace(self.calls_per_second, {}, self.quiet_calls, self.home)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast units go out by a channel: all together, to a country, and not at all at some hours."""
+
+    per_second: float
+    by_country: Mapping[str, float] = field(default_factory=dict)
+    quiet: Hours | None = None
+    home: str = "UTC"
+
+    def seconds(self, units: Mapping[str, float]) -> float:
+        """How long it takes while nobody has to be let sleep. `units`: by country."""
+        slowest = (
+            count / rate
+            for country, count in units.items()
+            if (rate := self.by_country.get(country, self.by_country.get(ANYWHERE)))
+        )
+        return max(sum(units.values()) / self.per_second, *slowest, 0.0)
+
+    def ends(self, units: Mapping[str, float], now: datetime) -> datetime:
+        """When the last one would go out, with hours in between in which some countries sleep."""
+        if self.quiet is None:
+            return now + timedelta(seconds=self.seconds(units))
+        quiet = QuietHours({"it": self.quiet}, self.home)
+        left = {country: float(count) for country, count in units.items() if count}
+        at, end = now, now + LONGEST
+        while left and at < end:
+            awake = {country: count for country, count in left.items() if quiet.until("it", country, at) is None}
+            if awake:
+                seconds = self.seconds(awake)
+                if seconds <= STEP.total_seconds():
+                    at += timedelta(seconds=seconds) if len(awake) == len(left) else STEP
+                    left = {country: count for country, count in left.items() if country not in awake}
+                    continue
+                share = STEP.total_seconds() / seconds
+                left = {country: count * (1 - share if country in awake else 1) for country, count in left.items()}
+            at += STEP
+        return at
 
 
 class LanguageForecast(Model):
@@ -47,7 +105,7 @@ class LanguageForecast(Model):
 
 
 class Forecast(Model):
-    """First attempts of a campaign: everybody with a telephone gets a text message, the others an email. What fails
+    """First attempts of a campaign: everybody by the first of their channels, in the order of the settings. What fails
     goes on by the next channel and comes on top."""
 
     sms_recipients: int
@@ -62,9 +120,19 @@ class Forecast(Model):
     sms_seconds: float
     email_recipients: int
     email_seconds: float
+    call_recipients: int
+    call_seconds: float
+    """Until the last call is begun."""
+    im_recipients: int
+    """People who get an instant message first. Nobody knows how fast the services take them: no time is in here."""
+    unreachable: int
+    """People with no address for any channel that is set up."""
+    with_address: int
+    """People with a postal address. Letters are made by hand for those whom nothing else reached; how long they take
+    nobody can say, so it is in no time here."""
     seconds: float
-    """Until the last first attempt: both channels send at the same time. Hours in which people are not disturbed are
-    in it where `ends_at` is known."""
+    """Until the last first attempt by text message, mail or call: all send at the same time. Hours in which people are
+    not disturbed are in it where `ends_at` is known."""
     ends_at: Instant | None = None
     """When that would be, if it began now."""
     deadline: Instant | None = None
@@ -79,137 +147,130 @@ class Forecast(Model):
     None where that is not needed."""
 
 
-class Work(Model):
-    """What is to be sent: segments by country, and mails."""
+@dataclass(slots=True)
+class FirstAttempts:
+    """What goes out first: segments, texts, calls and mails."""
 
-    segments: dict[str, int]
-    mails: int
+    segments: Counter[str] = field(default_factory=Counter)
+    """By country."""
+    texts: Counter[str] = field(default_factory=Counter)
+    """People by language."""
+    calls: Counter[str] = field(default_factory=Counter)
+    """By country."""
+    mails: int = 0
+    messages: int = 0
+    nobody: int = 0
+    with_address: int = 0
+
+    @classmethod
+    def of(cls, people: Mapping[Group, int], order: ChannelOrder, each: Mapping[str, int]) -> FirstAttempts:
+        """Of these people in this order of channels. `each`: segments of the text by language."""
+        found = cls()
+        for (country, language, has), count in people.items():
+            first = next(iter(order.channels(language, country, has)), None)
+            if first == "sms":
+                found.texts[language] += count
+                found.segments[country] += count * each[language]
+            elif first == "voice":
+                found.calls[country] += count
+            elif first == "email":
+                found.mails += count
+            elif first == "im":
+                found.messages += count
+            else:
+                found.nobody += count
+            found.with_address += count if "letter" in has else 0
+        return found
 
 
 def forecast(
-    tariff: Tariff, segments: Mapping[str, int], places: Mapping[tuple[str, str], int], recipients: int
+    tariff: Tariff, each: Mapping[str, int], people: Mapping[Group, int], order: ChannelOrder = ChannelOrder()
 ) -> Forecast:
-    """`segments` of the text by language; `places`: recipients with a telephone by country and language."""
-    by_language: dict[str, int] = defaultdict(int)
-    by_country: dict[str, int] = defaultdict(int)
-    for (country, language), count in places.items():
-        by_language[language] += count
-        by_country[country] += count * segments[language]
+    """`each`: segments of the text by language; `people`: how many there are of each kind."""
+    work = FirstAttempts.of(people, order, each)
     costs = {
         country: price * count
-        for country, count in sorted(by_country.items())
+        for country, count in sorted(work.segments.items())
         if (price := tariff.price(country)) is not None
     }
-    total, texted = sum(by_country.values()), sum(by_language.values())
-    sms_seconds = texting_seconds(tariff, by_country)
-    email_seconds = (recipients - texted) / tariff.emails_per_second
+    sms_seconds, call_seconds = tariff.texting.seconds(work.segments), tariff.calling.seconds(work.calls)
+    email_seconds = work.mails / tariff.emails_per_second
     return Forecast(
-        sms_recipients=texted,
-        sms_segments=total,
+        sms_recipients=work.texts.total(),
+        sms_segments=work.segments.total(),
         by_language={
             language: LanguageForecast(
-                segments=count, recipients=by_language[language], total_segments=by_language[language] * count
+                segments=count, recipients=work.texts[language], total_segments=work.texts[language] * count
             )
-            for language, count in sorted(segments.items())
+            for language, count in sorted(each.items())
         },
         currency=tariff.currency,
-        cost=sum(costs.values(), Decimal(0)) if costs or not total else None,
+        cost=sum(costs.values(), Decimal(0)) if costs or not work.segments else None,
         by_country=costs,
-        unpriced={country: count for country, count in sorted(by_country.items()) if country not in costs},
+        unpriced={country: count for country, count in sorted(work.segments.items()) if country not in costs},
         sms_seconds=sms_seconds,
-        email_recipients=recipients - texted,
+        email_recipients=work.mails,
         email_seconds=email_seconds,
-        seconds=max(sms_seconds, email_seconds),
+        call_recipients=work.calls.total(),
+        call_seconds=call_seconds,
+        im_recipients=work.messages,
+        unreachable=work.nobody,
+        with_address=work.with_address,
+        seconds=max(sms_seconds, email_seconds, call_seconds),
     )
 
 
 def judged(
     one: Forecast,
     tariff: Tariff,
-    work: Work,
+    each: Mapping[str, int],
+    people: Mapping[Group, int],
+    order: ChannelOrder = ChannelOrder(),
     *,
     now: datetime,
     deadline: datetime | None,
-    with_email: int,
-    recipients: int,
 ) -> Forecast:
-    """The same against the deadline, if it began now, with what would do it where it is too late. `with_email`: how
-    many of the recipients have an email address."""
-    ends_at = max(texting_ends(tariff, work.segments, now), now + timedelta(seconds=one.email_seconds))
+    """The same against the deadline, if it began now, with what would do it where it is too late."""
+    work = FirstAttempts.of(people, order, each)
+    others = max(tariff.calling.ends(work.calls, now), now + timedelta(seconds=one.email_seconds))
+    ends_at = max(tariff.texting.ends(work.segments, now), others)
     told = {"ends_at": ends_at, "deadline": deadline, "seconds": (ends_at - now).total_seconds()}
     if deadline is None or ends_at <= deadline:
         return one.model_copy(update=told | {"in_time": None if deadline is None else True})
-    by_email: float | None = None
-    if with_email and one.sms_recipients:
-        without = max(recipients - with_email, 0) / one.sms_recipients
-        rest = {country: round(count * without) for country, count in work.segments.items()}
-        texts = (texting_ends(tariff, rest, now) - now).total_seconds()
-        by_email = max(with_email / tariff.emails_per_second, texts)
+    more = more_senders(tariff, work.segments, now, deadline) if others <= deadline else None
+    mailed = FirstAttempts.of(people, _email_first(order), each)
+    by_email = max(
+        mailed.mails / tariff.emails_per_second,
+        *(
+            (pace.ends(units, now) - now).total_seconds()
+            for pace, units in ((tariff.texting, mailed.segments), (tariff.calling, mailed.calls))
+        ),
+    )
     return one.model_copy(
         update=told
         | {
             "in_time": False,
             "late_seconds": (ends_at - deadline).total_seconds(),
-            "more_senders": more_senders(tariff, work.segments, now, deadline)
-            if one.email_seconds <= _until(now, deadline)
-            else None,
-            "by_email_seconds": by_email,
+            "more_senders": more,
+            "by_email_seconds": by_email if mailed.mails > work.mails else None,
         }
     )
 
 
-def _until(now: datetime, deadline: datetime) -> float:
-    return (deadline - now).total_seconds()
-
-
-def texting_seconds(tariff: Tariff, segments: Mapping[str, float]) -> float:
-    """How long text messages take while nobody has to be let sleep: all senders together, and no country faster than it
-    may be."""
-    whole = sum(segments.values()) / (tariff.sms_segments_per_second * tariff.sms_senders)
-    slowest = (
-        count / rate
-        for country, count in segments.items()
-        if (rate := tariff.sms_by_country.get(country, tariff.sms_by_country.get(ANYWHERE)))
-    )
-    return max(whole, *slowest, 0.0)
-
-
-STEP = timedelta(minutes=15)
-LONGEST = timedelta(days=60)
-"""Beyond which nobody needs an exact answer."""
-
-
-def texting_ends(tariff: Tariff, segments: Mapping[str, float], now: datetime) -> datetime:
-    """When the last text message would go out, with hours in between in which some countries sleep."""
-    if tariff.quiet is None:
-        return now + timedelta(seconds=texting_seconds(tariff, segments))
-    quiet = QuietHours({"sms": tariff.quiet}, tariff.home)
-    left = {country: float(count) for country, count in segments.items() if count}
-    at, end = now, now + LONGEST
-    while left and at < end:
-        awake = {country: count for country, count in left.items() if quiet.until("sms", country, at) is None}
-        if awake:
-            seconds = texting_seconds(tariff, awake)
-            if seconds <= STEP.total_seconds():
-                at += timedelta(seconds=seconds) if len(awake) == len(left) else STEP
-                left = {country: count for country, count in left.items() if country not in awake}
-                continue
-            share = STEP.total_seconds() / seconds
-            left = {country: count * (1 - share if country in awake else 1) for country, count in left.items()}
-        at += STEP
-    return at
+def _email_first(order: ChannelOrder) -> ChannelOrder:
+    return ChannelOrder.plain(("email", *(name for name in order.usual if name != "email")))
 
 
 def more_senders(tariff: Tariff, segments: Mapping[str, float], now: datetime, deadline: datetime) -> int | None:
     """How many more senders like those there are would make it in time; None when no number would."""
-    most = 10_000
-    if texting_ends(tariff.model_copy(update={"sms_senders": most}), segments, now) > deadline:
+
+    def late(senders: int) -> bool:
+        return tariff.model_copy(update={"sms_senders": senders}).texting.ends(segments, now) > deadline
+
+    low, high = tariff.sms_senders, 10_000  # too few, enough
+    if late(high):
         return None
-    low, high = tariff.sms_senders, most  # too few, enough
     while high - low > 1:
         middle = (low + high) // 2
-        if texting_ends(tariff.model_copy(update={"sms_senders": middle}), segments, now) > deadline:
-            low = middle
-        else:
-            high = middle
+        low, high = (middle, high) if late(middle) else (low, middle)
     return high - tariff.sms_senders if high > tariff.sms_senders else None

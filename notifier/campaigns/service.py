@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,7 +12,8 @@ from incidents.record import Context, Model, Record, retrying, stable_id
 from notifier.audience import Audiences
 from notifier.campaigns.campaign import BEGUN, Campaign, CampaignStatus, Demand
 from notifier.campaigns.events import DeliveryPolicy
-from notifier.campaigns.forecast import Forecast, Tariff, Work, forecast, judged
+from notifier.campaigns.forecast import Forecast, Tariff, forecast, judged
+from notifier.deliveries.order import ChannelOrder
 from notifier.templates import (
     CheckAt,
     RenderedEmail,
@@ -79,13 +79,6 @@ class Preview(Model):
     email: RenderedEmail
 
 
-def _work(each: Mapping[str, int], places: Mapping[tuple[str, str], int], mails: int) -> Work:
-    segments: Counter[str] = Counter()
-    for (country, language), count in places.items():
-        segments[country] += count * each[language]
-    return Work(segments=dict(segments), mails=mails)
-
-
 class CampaignService:
     """The application service. Synchronous; each method is one transaction on the record."""
 
@@ -99,17 +92,19 @@ class CampaignService:
         tariff: Tariff = Tariff(),
         control: Callable[[Campaign], object] = lambda _campaign: None,
         deadline: Callable[[Campaign], datetime | None] = lambda _campaign: None,
+        order: ChannelOrder = ChannelOrder(),
     ) -> None:
         """`demand` tells what the law wants of a notice about an incident now; it is asked when approval is. `check`
         tells the code and address by which a campaign's notices can be checked, `tariff` what sending costs. `control`
         tells the workers at once that a campaign was paused, resumed or cancelled; `deadline` by when the law wants
-        its people told."""
+        its people told, `order` which channel is tried first."""
         self._record = record
         self._check = check
         self._demand = demand
         self._tariff = tariff
         self._control = control
         self._deadline = deadline
+        self._order = order
         self._audiences = audiences
         self._templates = templates
 
@@ -298,19 +293,12 @@ class CampaignService:
         check = self._check(campaign_id)
         texts = {name: words.render_sms(name, campaign.values, SAMPLE_REFERENCE, check) for name in campaign.languages}
         each = {name: text.segments for name, text in texts.items()}
-        places = self._audiences.sms_places(campaign.audience_id)
-        found = forecast(self._tariff, each, places, campaign.recipients)
+        people = self._audiences.reach(campaign.audience_id)
+        found = forecast(self._tariff, each, people, self._order)
         if now is None:
             return found
-        return judged(
-            found,
-            self._tariff,
-            _work(each, places, found.email_recipients),
-            now=now,
-            deadline=self._deadline(campaign),
-            with_email=campaign.by_channel.get("email", 0),
-            recipients=campaign.recipients,
-        )
+        deadline = self._deadline(campaign)
+        return judged(found, self._tariff, each, people, self._order, now=now, deadline=deadline)
 
     def _change(self, context: Context, campaign_id: UUID, decide: Callable[[Campaign], None]) -> CampaignView:
         def command() -> Campaign:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 
@@ -86,6 +86,11 @@ class TrialService:
             raise InvalidInput(f"A test goes to somebody, and has at most {MOST} mails.", field="to")
         return view, chosen
 
+    def done(self, context: Context) -> CampaignTested | None:
+        """What came of a test that this very command sent before; None when it sent none."""
+        first = next(iter(self._record.events.get(_stream(context), limit=1)), None)
+        return first if isinstance(first, CampaignTested) else None
+
     async def send(
         self, context: Context, view: CampaignView, to: Sequence[str], languages: Sequence[str], channel: Channel
     ) -> tuple[TrialMail, ...]:
@@ -111,7 +116,7 @@ class TrialService:
 
     def _note(self, context: Context, view: CampaignView, languages: Sequence[str], mails: Sequence[TrialMail]) -> None:
         accepted = sum(mail.outcome is Verdict.ACCEPTED for mail in mails)
-        stream = Aggregate(stable_id("campaign-tested", context.cause))
+        stream = Aggregate(_stream(context))
         stream.emit(
             CampaignTested,
             context,
@@ -125,6 +130,10 @@ class TrialService:
         )
         self._record.commit(stream)
         log.info("campaign.tested", campaign=str(view.campaign_id), accepted=accepted, mails=len(mails))
+
+
+def _stream(context: Context) -> UUID:
+    return stable_id("campaign-tested", context.cause)
 
 
 def marked(email: RenderedEmail, sms: str, language: str) -> RenderedEmail:

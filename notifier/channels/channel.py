@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from notifier.channels.outcome import DeliveryState, Outcome
+from notifier.channels.outcome import DeliveryState, Outcome, kept_id
 from notifier.channels.personal import PersonalEmail
 from notifier.templates import RenderedEmail, RenderedSms, RenderedVoice
 
@@ -45,10 +45,20 @@ class Found:
     provider_id: str
     state: DeliveryState
     code: str | None = None
+    made_at: datetime | None = None
+    """By the provider's clock, where it was asked for."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "provider_id", kept_id(self.provider_id))
 
 
 class ProviderUnavailable(Exception):
-    """The provider could not be asked; ask again later. Carries a code, no text."""
+    """The provider did not say; ask again later. Carries a code, no text. `lasting`: it refuses to say, and will until
+    somebody mends what it refuses for."""
+
+    def __init__(self, code: str, *, lasting: bool = False) -> None:
+        super().__init__(code)
+        self.lasting = lasting
 
 
 class Channel(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from email.charset import BASE64, SHORTEST, Charset
 from email.header import Header
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
@@ -12,6 +13,10 @@ from uuid import UUID
 
 from incidents.errors import InvalidInput
 from notifier.templates import RenderedEmail
+
+_UTF_8 = Charset("utf-8")
+"""Our own, because libraries (Apprise is one) change how the whole process encodes; a form is cut by its base64."""
+_UTF_8.header_encoding, _UTF_8.body_encoding = SHORTEST, BASE64
 
 
 def message_id(key: UUID, domain: str) -> str:
@@ -34,9 +39,9 @@ def email_bytes(
 ) -> bytes:
     """Headers and both bodies with CRLF line ends. InvalidInput for a line break in any header value."""
     headers = {
-        "From": formataddr((sender_name, sender_address), charset="utf-8"),
+        "From": formataddr((sender_name, sender_address), charset=_UTF_8),
         "To": recipient,
-        "Subject": Header(content.subject, "utf-8", header_name="Subject").encode()
+        "Subject": Header(content.subject, _UTF_8, header_name="Subject").encode()
         if not content.subject.isascii()
         else content.subject,
         "Date": format_datetime(at),
@@ -59,6 +64,6 @@ def email_bytes(
     message = MIMEMultipart("alternative", boundary=f"=_{identifier[1:33]}")
     for name, value in headers.items():
         message[name] = value
-    message.attach(MIMEText(content.text, "plain", "utf-8"))
-    message.attach(MIMEText(content.html, "html", "utf-8"))
+    message.attach(MIMEText(content.text, "plain", _UTF_8))  # type: ignore[arg-type]  # the stub lacks what it takes
+    message.attach(MIMEText(content.html, "html", _UTF_8))  # type: ignore[arg-type]
     return message.as_bytes(policy=message.policy.clone(linesep=SMTP.linesep))

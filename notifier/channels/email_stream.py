@@ -87,7 +87,7 @@ class EmailStream:
             else:
                 failures = 0 if await self._send(client, stream, parcel) else failures + 1
             if failures:
-                await _pause(stream, min(FIRST_PAUSE * 2 ** (failures - 1), MOST_PAUSE))
+                await _pause(stream, min(FIRST_PAUSE * 2 ** min(failures - 1, 16), MOST_PAUSE))
 
     def _not_connected(self, stream: Stream, parcel: Parcel, outcome: Outcome) -> None:
         if outcome.verdict is Verdict.CAMPAIGN_FAULT:

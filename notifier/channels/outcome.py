@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
 import yaml
+from pydantic import Field
 
 from incidents.record.event import Model
 
@@ -28,8 +31,10 @@ DeliveryState = Literal[
 ]
 
 
-_OF_THE_NOTICE = frozenset({"no-notice", "conflict", "returned", "address"})
+_OF_THE_NOTICE = frozenset({"no-notice", "conflict", "returned", "address", "not-confirmed"})
 """Words of ours that say nothing about a provider."""
+MAX_ID, MAX_CODE = 120, 40
+"""Characters of a provider's id and of a code that are kept."""
 
 
 HEARD_SECONDS = 10
@@ -57,6 +62,27 @@ class Outcome:
     state: DeliveryState = "accepted"
     retry_after: float | None = None
 
+    def __post_init__(self) -> None:
+        # One that fits in no row would keep those of everybody else from being entered.
+        if self.provider_id is not None and len(self.provider_id) > MAX_ID:
+            object.__setattr__(self, "provider_id", kept_id(self.provider_id))
+        if self.code is not None and len(self.code) > MAX_CODE:
+            object.__setattr__(self, "code", self.code[:MAX_CODE])
+
+
+def kept_id(provider_id: str) -> str:
+    """A provider's id as it is kept: itself, or the digest of one that is too long."""
+    return provider_id if len(provider_id) <= MAX_ID else f"sha256:{sha256(provider_id.encode()).hexdigest()}"
+
+
+class FilterAlarm(Model):
+    """When so many of a campaign's text messages are filtered by networks that a person has to look."""
+
+    codes: tuple[str, ...]
+    share: float = Field(gt=0, le=1)
+    at_least: int = Field(ge=1)
+    holds: bool
+
 
 class OutcomeTable(Model):
     """`outcomes.yaml` as read."""
@@ -71,6 +97,8 @@ class OutcomeTable(Model):
     suppress: dict[str, dict[str, Literal["hard-bounce", "stop"]]]
     throttle: dict[str, float]
     provider: tuple[str, ...]
+    repeat_after: dict[str, tuple[float, ...]]
+    filter_alarm: FilterAlarm
 
     def of_twilio_error(self, http_status: int, code: int | None) -> Verdict:
         """The meaning of an error answer. 429 and 5xx decide by themselves; else the code, else the status."""
@@ -109,6 +137,21 @@ class OutcomeTable(Model):
         if not code or not code[0].isdigit():
             return code not in _OF_THE_NOTICE
         return any(part in self.provider for part in code.split())
+
+    def says_nothing(self, code: str | None) -> bool:
+        """Whether what came of a message tells nothing about how its provider is."""
+        return code in _OF_THE_NOTICE
+
+    def repeats_after(self, code: str | None, repeat: int) -> timedelta | None:
+        """How long the same channel waits before its `repeat`-th new attempt (1: the first) after one that ended with
+        this code; None where the code has no pauses of its own."""
+        minutes = self.repeat_after.get(code or "")
+        return timedelta(minutes=minutes[min(max(repeat, 1), len(minutes)) - 1]) if minutes else None
+
+    def is_filtered(self, code: str | None) -> bool:
+        """Whether a text message that did not arrive was filtered by a network, or went nobody knows why: a code that
+        is not in the table, or none."""
+        return code in self.filter_alarm.codes or code is None or code not in self.twilio_code
 
     def is_temporary(self, code: str | None) -> bool:
         """Whether what a delivery ended with may pass by itself: a code of Twilio's, or reply and enhanced code of a

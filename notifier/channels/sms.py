@@ -16,11 +16,11 @@ from typing import Any
 from urllib.parse import quote, quote_plus, urlencode
 
 import structlog
-from twilio.base.exceptions import TwilioRestException, TwilioServiceException
 from twilio.rest import Client
 
-from notifier.channels.channel import AboutToWrite, Found, Outgoing, ProviderUnavailable
+from notifier.channels.channel import AboutToWrite, Found, Outgoing
 from notifier.channels.outcome import Outcome, OutcomeTable, Verdict, outcome_table
+from notifier.channels.twilio_asking import FAULTS, unavailable
 from notifier.channels.twilio_http import TWILIO_URL, PooledTwilioHttpClient, SendPhase, TwilioTransportError
 from notifier.receipts.callback_url import CallbackUrls
 from notifier.templates import RenderedSms
@@ -97,7 +97,8 @@ class SmsChannel:
         except TwilioTransportError as error:
             ambiguous = error.phase is SendPhase.AMBIGUOUS
             return Outcome(Verdict.AMBIGUOUS if ambiguous else Verdict.TEMPORARY, code=error.reason[:40])
-        return self._outcome(answer.status_code, answer.text, retry_after(answer.headers))
+        wait = retry_after(answer.headers) if answer.status_code >= 400 else None
+        return self._outcome(answer.status_code, answer.text, wait)
 
     @property
     def _account(self) -> tuple[str, str]:
@@ -145,8 +146,8 @@ class SmsChannel:
                     found = self._read(listed.sid, listed.status, listed.error_code)
                     if found is not None:
                         matches.append(found)
-        except (TwilioTransportError, TwilioRestException, TwilioServiceException, ValueError, KeyError) as error:
-            raise ProviderUnavailable(type(error).__name__) from None
+        except FAULTS as error:
+            raise unavailable(error) from None
         return matches
 
     async def look_up(self, provider_id: str) -> Found | None:
@@ -154,12 +155,10 @@ class SmsChannel:
         try:
             known = await self._client.messages(provider_id).fetch_async()
             return self._read(known.sid, known.status, known.error_code)
-        except (TwilioRestException, TwilioServiceException) as error:
-            if error.status == 404:
+        except FAULTS as error:
+            if getattr(error, "status", None) == 404:
                 return None
-            raise ProviderUnavailable(str(error.status)) from None
-        except (TwilioTransportError, ValueError, KeyError) as error:
-            raise ProviderUnavailable(type(error).__name__) from None
+            raise unavailable(error) from None
 
     async def close(self) -> None:
         await self._http.close()

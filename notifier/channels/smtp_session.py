@@ -162,7 +162,7 @@ class SmtpSession(asyncio.Protocol):
     def _begin(self, parcel: Parcel) -> None:
         transaction = self._opened(parcel)
         if transaction is None:
-            self._next()
+            self._loop.call_soon(self._next)  # not by a call: thousands of these in a row would fill the stack
         else:
             self._transport.write(self._envelope(transaction))
             self._set_deadline()

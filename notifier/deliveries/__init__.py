@@ -4,7 +4,7 @@ from notifier.deliveries.batches import BatchBook
 from notifier.deliveries.book import Claim, DeliveryBook
 from notifier.deliveries.control import SendingControl, sending_follower
 from notifier.deliveries.engine import DeliveryEngine
-from notifier.deliveries.finishing import Finisher, counters
+from notifier.deliveries.finishing import Finisher, counters, in_trouble
 from notifier.deliveries.hints import BatchHints, BatchRef
 from notifier.deliveries.letters import Letters
 from notifier.deliveries.notices import Notices
@@ -27,6 +27,7 @@ __all__ = [
     "SendingControl",
     "Timing",
     "counters",
+    "in_trouble",
     "sending_follower",
     "waiting_moves",
 ]

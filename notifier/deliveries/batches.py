@@ -23,6 +23,7 @@ from incidents.record.bulk import BulkInsert
 from incidents.record.database import reading, writing
 from notifier.audience import Audiences
 from notifier.campaigns.events import DeliveryPolicy
+from notifier.deliveries import sids
 from notifier.deliveries.book import DeliveryBook
 from notifier.deliveries.claiming import Batch, BatchClaims
 from notifier.deliveries.due import stops_new
@@ -39,7 +40,7 @@ from notifier.deliveries.groups import (
 from notifier.deliveries.hints import BatchHints, BatchRef, NoHints
 from notifier.deliveries.moves import Moves, delivery_id, first_ids
 from notifier.deliveries.order import ChannelOrder
-from notifier.deliveries.planning import channels_of, first_channel
+from notifier.deliveries.planning import Ways
 from notifier.deliveries.references import reference_code
 from notifier.deliveries.tables import campaign_recipients, deliveries, delivery_batches, delivery_log, sendings
 from notifier.pacing.quiet import QuietHours
@@ -203,20 +204,18 @@ class BatchBook:
     ) -> list[Seat]:
         if to <= after:
             return []
-        campaign_id, id_of = ref.campaign_id, first_ids(ref.campaign_id, channel)
+        campaign_id, id_of, ways = ref.campaign_id, first_ids(ref.campaign_id, channel), Ways(order)
         return [
             Seat(
                 member.position,
                 member.recipient_id,
                 member.language,
-                channels_of(member, order),
+                ways.of(member),
                 id_of(member.recipient_id),
                 reference_code(self._reference_key, campaign_id, member.recipient_id),
             )
             for member in self._audiences.members(audience_id, after=after, limit=to - after)
-            if member.position <= to
-            and (zone is None or member.country == zone)
-            and first_channel(member, order) == channel
+            if member.position <= to and (zone is None or member.country == zone) and ways.lane(member) == channel
         ]
 
     def _change(self, moves: Moves, change: Change, resting: set[UUID]) -> Answer:
@@ -286,6 +285,7 @@ class BatchBook:
         )
         _insert_persons(moves.connection, rows.persons)
         _insert_attempts(moves.connection, rows.attempts)
+        sids.note(moves.connection, channel, ((one.provider_id, seat.delivery_id) for seat, one in endings), moves.now)
         if rows.moves:
             moves.connection.execute(
                 insert(delivery_log).values(

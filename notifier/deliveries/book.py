@@ -21,10 +21,11 @@ from incidents.clock import Clock
 from incidents.record.database import reading, writing
 from notifier.campaigns.events import DeliveryPolicy
 from notifier.channels.channel import Found
-from notifier.channels.outcome import DeliveryState, Outcome, OutcomeTable, Verdict, outcome_table
+from notifier.channels.outcome import MAX_CODE, DeliveryState, Outcome, OutcomeTable, Verdict, outcome_table
+from notifier.deliveries import sids
 from notifier.deliveries.due import due_campaigns, due_rows
 from notifier.deliveries.groups import Ending
-from notifier.deliveries.moves import Moves
+from notifier.deliveries.moves import Moves, person_key
 from notifier.deliveries.states import ARRIVED, FINAL_RANK, RANK, TOLD, Phase
 from notifier.deliveries.tables import deliveries, sendings
 from notifier.deliveries.timing import Timing
@@ -32,6 +33,8 @@ from notifier.deliveries.timing import Timing
 log = structlog.get_logger(__name__)
 
 Work = Literal["send", "check", "poll"]
+SKEW = timedelta(minutes=1)
+"""How far a provider's clock may be off ours."""
 _WORK: dict[Phase, Work] = {Phase.READY: "send", Phase.CHECKING: "check", Phase.WAITING: "poll"}
 
 
@@ -58,6 +61,8 @@ class Claim:
     provider: str | None = None
     deadline: datetime | None = None
     """When the law wants everybody of the campaign told."""
+    due_at: datetime | None = None
+    """When it was to be worked on."""
 
 
 class DeliveryBook:
@@ -92,8 +97,9 @@ class DeliveryBook:
             connection,
             self._clock.now(),
             self.timing.max_repeats,
-            self.timing.first_backoff,
+            lambda code, repeat: self._table.repeats_after(code, repeat) or self.timing.first_backoff,
             self.is_temporary,
+            self._table.is_filtered,
             self.timing.unconfirmed,
         )
 
@@ -136,7 +142,7 @@ class DeliveryBook:
     def give_back(self, claims: Iterable[Claim]) -> None:
         """Return claims that were not begun."""
         with self.transaction() as moves:
-            for claim in claims:
+            for claim in sorted(claims, key=lambda one: person_key(one.campaign_id, one.recipient_id)):
                 row = self._held(moves, claim)
                 if row is not None and row.phase == Phase.CLAIMED:
                     moves.set_phase(row.delivery_id, Phase.READY, moves.now)
@@ -162,6 +168,7 @@ class DeliveryBook:
             )
             .exists()
         )
+        moves.lock_person(claim.campaign_id, claim.recipient_id)
         if moves.is_stopped(claim.campaign_id):
             self._let_go(moves, claim)
             return False
@@ -236,6 +243,7 @@ class DeliveryBook:
     ) -> None:
         moves.went_well(row.campaign_id)
         moves.move(row, state, code=None, provider_id=provider_id)
+        sids.note(moves.connection, row.channel, [(provider_id, row.delivery_id)], moves.now)
         if row.provider_id is None and provider_id is not None:
             moves.connection.execute(
                 update(deliveries).where(deliveries.c.delivery_id == row.delivery_id).values(provider_id=provider_id)
@@ -244,6 +252,9 @@ class DeliveryBook:
 
     def hold(self, moves: Moves, campaign_id: UUID, code: str | None) -> None:
         """Let a campaign rest after a fault that is ours; it goes on by itself, and loudly not before."""
+        moves.at_end(campaign_id, "hold", lambda: self._hold(moves, campaign_id, code))
+
+    def _hold(self, moves: Moves, campaign_id: UUID, code: str | None) -> None:
         mine = sendings.c.campaign_id == campaign_id
         known = moves.connection.execute(select(sendings.c.holds, sendings.c.held_until).where(mine)).first()
         if known is None or (known.held_until is not None and known.held_until > moves.now):
@@ -265,14 +276,15 @@ class DeliveryBook:
         moves.set_phase(row.delivery_id, Phase.DONE)
         moves.follow_up(row.campaign_id, row.recipient_id)
 
-    def enter_check(self, moves: Moves, claim: Claim, found: list[Found], *, can_tell: bool) -> None:
+    def enter_check(
+        self, moves: Moves, claim: Claim, found: list[Found], *, can_tell: bool, refused: str | None = None
+    ) -> None:
         """Enter the answer to "what became of it?". Not found, asked often enough: unclear for ever; at once if the
-        channel cannot tell."""
+        channel cannot tell. `refused`: why there was no answer, and there will be none."""
         row = self._held(moves, claim)
         if row is None or row.phase != Phase.CHECKING:
             return
-        taken = self._sids_of_others(moves, row)
-        match = next((known for known in found if known.provider_id not in taken), None)
+        match = sids.ours(moves.connection, row, found, latest=(claim.due_at or moves.now) + SKEW, now=moves.now)
         if match is not None:
             moves.move(row, match.state, code=match.code, provider_id=match.provider_id)
             self._rest(moves, row.delivery_id, receipts=True)
@@ -280,7 +292,9 @@ class DeliveryBook:
             delay = self.timing.check_delays[row.checks + 1]
             moves.set_phase(row.delivery_id, Phase.CHECKING, moves.now + delay, checks=row.checks + 1)
         else:
-            self._never_known(moves, row)
+            self._never_known(moves, row, refused and f"unanswered-{refused}")
+        if refused is not None:
+            moves.note_unanswered(row.campaign_id, refused)
         moves.follow_up(row.campaign_id, row.recipient_id)
 
     def enter_poll(self, moves: Moves, claim: Claim, found: Found | None) -> None:
@@ -394,8 +408,8 @@ class DeliveryBook:
             moves.set_phase(row.delivery_id, Phase.CHECKING, moves.now, code=code)
             self._never_known(moves, row)
 
-    def _never_known(self, moves: Moves, row: Row[Any]) -> None:
-        moves.move(row, "ambiguous", code=row.code)
+    def _never_known(self, moves: Moves, row: Row[Any], code: str | None = None) -> None:
+        moves.move(row, "ambiguous", code=code[:MAX_CODE] if code else row.code)
         moves.set_phase(row.delivery_id, Phase.DONE)
 
     def _rest(self, moves: Moves, delivery_id: UUID, *, receipts: bool) -> None:
@@ -405,17 +419,6 @@ class DeliveryBook:
             moves.set_phase(delivery_id, Phase.DONE)
         elif row.rank >= RANK["accepted"] and row.phase not in {Phase.WAITING}:
             moves.set_phase(delivery_id, Phase.WAITING, moves.now + self.timing.poll_delays[0], checks=0)
-
-    def _sids_of_others(self, moves: Moves, row: Row[Any]) -> set[str]:
-        others = moves.connection.execute(
-            select(deliveries.c.provider_id).where(
-                deliveries.c.campaign_id == row.campaign_id,
-                deliveries.c.recipient_id == row.recipient_id,
-                deliveries.c.delivery_id != row.delivery_id,
-                deliveries.c.provider_id.is_not(None),
-            )
-        )
-        return set(others.scalars())
 
     def _lease(self, moves: Moves, ids: list[UUID]) -> None:
         if ids:
@@ -462,6 +465,7 @@ class DeliveryBook:
             written_at=row.written_at,
             provider=row.provider,
             deadline=row.deadline,
+            due_at=row.due_at,
         )
 
     def is_temporary(self, code: str | None) -> bool:

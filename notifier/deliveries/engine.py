@@ -23,6 +23,7 @@ from notifier.deliveries.book import Claim, DeliveryBook
 from notifier.deliveries.cancelling import Cancelling
 from notifier.deliveries.early import enter_early
 from notifier.deliveries.faults import place_of
+from notifier.deliveries.filtering import FilterWatch
 from notifier.deliveries.finishing import Finisher
 from notifier.deliveries.journal import Journal
 from notifier.deliveries.lane import Lane
@@ -86,6 +87,7 @@ class DeliveryEngine:
         self._pace = pace
         self._cancelling = cancelling or Cancelling(book)
         self._measuring = measuring
+        self._filter_watch, self._watch_after = FilterWatch(book), 0.0
         self._rng = rng
         self._batch = batch
         self._journal = Journal(book)
@@ -174,6 +176,9 @@ class DeliveryEngine:
     def _reap(self) -> int:
         if self._measuring is not None:
             self._measuring.measure()
+        if uptime() >= self._watch_after:
+            self._watch_after = uptime() + self._book.timing.measure.total_seconds()
+            self._filter_watch.look()
         return self._book.reap() + self._batches.reap() + self._cancelling.sweep()
 
     def _routes_of(self, given: Channel | Sequence[Provider], book: DeliveryBook, pace: PaceBook | None) -> Routes:

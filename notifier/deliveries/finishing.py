@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -60,6 +61,20 @@ class Finisher:
                 .values(finished_at=self._clock.now())
             )
         log.info("campaign.finished", campaign=str(sending.campaign_id), **counts)
+
+
+def in_trouble(engine: Engine, now: datetime) -> dict[str, int]:
+    """How many campaigns that are being sent rest after a fault of ours (`held`), have too many text messages filtered
+    by networks (`filtered`), or stay unclear because a provider does not say (`unanswered`)."""
+    s = sendings.c
+    signs = {
+        "held": s.held_until > now,
+        "filtered": s.filtered_at.is_not(None),
+        "unanswered": s.unanswered.is_not(None),
+    }
+    asked = select(*(func.count().filter(sign) for sign in signs.values())).where(s.finished_at.is_(None))
+    with reading(engine) as connection:
+        return dict(zip(signs, connection.execute(asked).one(), strict=True))
 
 
 def counters(engine: Engine, campaign_id: UUID | None = None) -> dict[str, int] | None:

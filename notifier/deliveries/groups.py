@@ -11,7 +11,7 @@ from uuid import UUID
 
 from notifier.campaigns.events import DeliveryMove, DeliveryPolicy
 from notifier.channels.outcome import DeliveryState, Outcome, Verdict
-from notifier.deliveries.states import FINAL_RANK, RANK, Attempt, Phase, what_next
+from notifier.deliveries.states import FINAL_RANK, RANK, Attempt, Next, Phase, what_next
 from notifier.deliveries.timing import Timing
 
 CAMPAIGN_CANCELLED = "campaign-cancelled"
@@ -155,16 +155,22 @@ def rows_of(
     """Everything that this group of first attempts, all on one channel, leaves behind. `cancelled`: the campaign is."""
     rows = GroupRows([], [], [], [], [])
     began = _milliseconds(claimed_at)
+    known: dict[tuple[Any, ...], Next] = {}
     for seat, came in endings:
-        attempt = Attempt(seat.delivery_id, channel, 0, came.state, came.phase, came.code)
-        step = what_next(
-            [attempt],
-            seat.channels,
-            policy,
-            max_repeats=timing.max_repeats,
-            is_temporary=is_temporary,
-            cancelled=cancelled,
-        )
+        kind = (seat.channels, came.state, came.phase, came.code)
+        step = known.get(kind)
+        if step is None:
+            attempt = Attempt(seat.delivery_id, channel, 0, came.state, came.phase, came.code)
+            step = what_next(
+                [attempt],
+                seat.channels,
+                policy,
+                max_repeats=timing.max_repeats,
+                is_temporary=is_temporary,
+                cancelled=cancelled,
+            )
+            if not step.call_off:  # what follows is the same for all who came so far, unless it names the attempt
+                known[kind] = step
         ending = _called_off(came) if step.call_off else came
         if step.call_off:
             rows.called_off.append((seat.recipient_id, seat.delivery_id, channel))

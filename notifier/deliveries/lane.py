@@ -40,7 +40,7 @@ from notifier.pacing.provider import Route, Routes
 
 log = structlog.get_logger(__name__)
 
-GATHER = 0.03
+GATHER = 0.1
 """Seconds that outcomes may gather before they are committed when nothing else presses."""
 PAUSE = 1.0
 """Seconds before a failed step is tried again."""
@@ -92,7 +92,7 @@ class Lane:
         at_once = sum(route.channel.concurrency for route in all_routes)
         windows = [route.channel.window for route in all_routes if isinstance(route.channel, StreamingChannel)]
         self._narrowest = 2 * at_once or 500
-        self._widest = max(2 * self._narrowest, *windows, 0)
+        self._widest = max(8 * self._narrowest, *windows, 0)
         self._width = 2 * self._narrowest
         self._starved = False
         self._parked: list[Callable[[], None]] = []

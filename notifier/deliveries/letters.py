@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import cast
 from uuid import UUID
 
 import structlog
 
 from incidents.errors import TocsinError
-from incidents.record import stable_id
 from notifier.channels.channel import Outgoing
 from notifier.channels.personal import EmailWords, PersonalEmail, SmsWords, email_words, is_plain, sms_words
 from notifier.channels.unsubscribe import UnsubscribeUrls
+from notifier.deliveries.moves import message_keys
 from notifier.deliveries.notices import KEPT as CAMPAIGNS
 from notifier.deliveries.notices import Notice, Notices
 from notifier.suppression import SuppressionBook
@@ -26,6 +28,9 @@ KEPT = CAMPAIGNS * 8
 """Texts kept in memory: a few languages by each channel for every campaign that is kept."""
 
 Contacts = dict[UUID, Contact | ErasedContact]
+Words = SmsWords | EmailWords | RenderedVoice | None
+
+_message_keys = lru_cache(maxsize=CAMPAIGNS)(message_keys)
 
 
 class Letters:
@@ -42,7 +47,9 @@ class Letters:
         self._vault = vault
         self._suppressions = suppressions
         self._unsubscribe = unsubscribe
-        self._words: OrderedDict[tuple[UUID, str, str], SmsWords | EmailWords | RenderedVoice | None] = OrderedDict()
+        self._words: OrderedDict[tuple[UUID, str, str], Words] = OrderedDict()
+        self._lock = threading.Lock()
+        """Of `_words`: messages are made in several threads."""
 
     def contacts(self, ids: Sequence[UUID]) -> Contacts:
         """The contacts of these people, without those that cannot be read."""
@@ -86,7 +93,7 @@ class Letters:
         return Outgoing(
             delivery_id=delivery_id,
             campaign_id=campaign_id,
-            message_key=stable_id("message", str(campaign_id), str(recipient_id)),
+            message_key=_message_keys(campaign_id)(recipient_id),
             address=address,
             content=self._content(notice, campaign_id, channel, language, reference, name),
             language=language,
@@ -108,20 +115,19 @@ class Letters:
             return PersonalEmail(words, name, reference)
         return notice.write(language, channel, name, reference)
 
-    def _words_of(
-        self, notice: Notice, campaign_id: UUID, channel: str, language: str
-    ) -> SmsWords | EmailWords | RenderedVoice | None:
+    def _words_of(self, notice: Notice, campaign_id: UUID, channel: str, language: str) -> Words:
         """The words rendered once for all; None where each person's are rendered singly."""
         key = (campaign_id, channel, language)
-        if key not in self._words:
-            self._words[key] = _rendered_once(notice, channel, language)
-            while len(self._words) > KEPT:
-                self._words.popitem(last=False)
-        return self._words[key]
+        with self._lock:
+            if key not in self._words:
+                self._words[key] = _rendered_once(notice, channel, language)
+                while len(self._words) > KEPT:
+                    self._words.popitem(last=False)
+            return self._words[key]
 
 
-def _rendered_once(notice: Notice, channel: str, language: str) -> SmsWords | EmailWords | RenderedVoice | None:
-    words: SmsWords | EmailWords | RenderedVoice | None = None
+def _rendered_once(notice: Notice, channel: str, language: str) -> Words:
+    words: Words = None
     if channel in {"sms", "im"}:
         words = sms_words(lambda reference: cast(RenderedSms, notice.write(language, channel, "", reference)))
     elif channel == "voice":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 import phonenumbers
@@ -25,17 +24,17 @@ class Maker:
         self._reaches = reaches
         self._by_country = by_country
 
-    async def made(self, one: OpenBatch, seats: Sequence[Seat]) -> list[Parcel | tuple[Place, Ending]]:
+    def made(self, one: OpenBatch, seats: Sequence[Seat]) -> list[Parcel | tuple[Place, Ending]]:
         """The messages to these people, and the ending of those who cannot be written to. TocsinError when the notice
-        itself cannot be made."""
+        itself cannot be made. Touches the database: call it from a thread."""
         batch, now = one.batch, self._clock.now()
         if not self._reaches:
             return [(Place(one, seat), given_up("no-channel", now)) for seat in seats]
-        contacts = await asyncio.to_thread(self._letters.contacts, [seat.recipient_id for seat in seats])
-        notice = await asyncio.to_thread(self._letters.notice, batch.campaign_id)
+        contacts = self._letters.contacts([seat.recipient_id for seat in seats])
+        notice = self._letters.notice(batch.campaign_id)
         addresses = {person: address_of(contact, batch.channel) for person, contact in contacts.items()}
         known = {person: address for person, address in addresses.items() if address is not None}
-        withheld = await asyncio.to_thread(self._letters.withheld, notice, batch.channel, known)
+        withheld = self._letters.withheld(notice, batch.channel, known)
         by_country = self._by_country()
         made: list[Parcel | tuple[Place, Ending]] = []
         for seat in seats:

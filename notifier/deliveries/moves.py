@@ -10,17 +10,25 @@ from hashlib import sha1
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Executable, Row, insert, select, update
 
 from incidents.record.event import NAMESPACE, stable_id
 from notifier.campaigns.events import DeliveryPolicy
-from notifier.channels.outcome import DeliveryState
+from notifier.channels.outcome import MAX_CODE, DeliveryState
 from notifier.deliveries.groups import CAMPAIGN_CANCELLED
 from notifier.deliveries.states import RANK, Attempt, Next, Phase, what_next
 from notifier.deliveries.tables import campaign_recipients, deliveries, delivery_log, sendings
 
 SUPERSEDED = "superseded"
 """Code of an attempt called off because its person turned out to be told already."""
+TEXTS = "sms"
+_OF_SENDING = tuple(sendings.c[name] for name in ("policy", "cancelled_at", "paused_at", "holds", "deadline"))
+_TEXT_ENDS = frozenset({"delivered", "undelivered", "failed"})
+
+
+def person_key(campaign_id: UUID, recipient_id: UUID) -> bytes:
+    """By which people are put in one order for everybody."""
+    return campaign_id.bytes + recipient_id.bytes
 
 
 def delivery_id(campaign_id: UUID, recipient_id: UUID, channel: str, repeat: int) -> UUID:
@@ -31,8 +39,18 @@ def delivery_id(campaign_id: UUID, recipient_id: UUID, channel: str, repeat: int
 def first_ids(campaign_id: UUID, channel: str) -> Callable[[UUID], UUID]:
     """The ids of first attempts of a campaign on a channel, by recipient: the same as `delivery_id` gives, but what is
     the same for all of millions is hashed once."""
-    begun = sha1(NAMESPACE.bytes + f"delivery\x1f{campaign_id}\x1f".encode(), usedforsecurity=False)
-    end = f"\x1f{channel}\x1f0".encode()
+    return _ids_of("delivery", campaign_id, f"\x1f{channel}\x1f0")
+
+
+def message_keys(campaign_id: UUID) -> Callable[[UUID], UUID]:
+    """What stays the same in every repeat of a campaign's message to a recipient."""
+    return _ids_of("message", campaign_id, "")
+
+
+def _ids_of(what: str, campaign_id: UUID, after: str) -> Callable[[UUID], UUID]:
+    """`stable_id(what, campaign, recipient ...)` by recipient."""
+    begun = sha1(NAMESPACE.bytes + f"{what}\x1f{campaign_id}\x1f".encode(), usedforsecurity=False)
+    end = after.encode()
 
     def of(recipient_id: UUID) -> UUID:
         digest = begun.copy()
@@ -47,15 +65,18 @@ class Moves:
     """Changes made through one connection. Call `flush` once before the commit.
 
     Locks are taken in one order (recipient, deliveries, then campaigns by id at the end), so that two workers cannot
-    lock each other out.
+    lock each other out. A transaction of several people takes them in the order of `person_key`.
     """
 
     connection: Connection
     now: datetime
     max_repeats: int
-    first_backoff: timedelta
+    pause: Callable[[str | None, int], timedelta]
+    """Before the same channel is tried again: by the code that the try before ended with, and how many repeats."""
     is_temporary: Callable[[str | None], bool]
+    is_filtered: Callable[[str | None], bool]
     unconfirmed: tuple[str, ...] = ()
+    _ends: defaultdict[UUID, dict[str, Callable[[], None]]] = field(default_factory=lambda: defaultdict(dict))
     _counts: defaultdict[UUID, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     _sendings: dict[UUID, Any] = field(default_factory=dict)
 
@@ -64,7 +85,7 @@ class Moves:
         row = self.connection.execute(select(deliveries).where(deliveries.c.delivery_id == of)).first()
         if row is None:
             return None
-        self._lock_person(row.campaign_id, row.recipient_id)
+        self.lock_person(row.campaign_id, row.recipient_id)
         return self.connection.execute(
             select(deliveries).where(deliveries.c.delivery_id == of).with_for_update()
         ).first()
@@ -87,6 +108,9 @@ class Moves:
         if changed.rowcount != 1:
             return False
         self._log(row, state, code, provider_id or row.provider_id)
+        if row.channel == TEXTS and state in _TEXT_ENDS and (provider_id or row.provider_id):
+            self._counts[row.campaign_id]["texts_ended"] += 1
+            self._counts[row.campaign_id]["texts_filtered"] += state != "delivered" and self.is_filtered(code)
         return True
 
     def set_phase(self, of: UUID, phase: Phase, due_at: datetime | None = None, **values: Any) -> None:
@@ -106,7 +130,7 @@ class Moves:
 
     def follow_up(self, campaign_id: UUID, recipient_id: UUID) -> None:
         """Bring a person's outcome up to date and do what follows: another attempt, or calling one off."""
-        person = self._lock_person(campaign_id, recipient_id)
+        person = self.lock_person(campaign_id, recipient_id)
         if person is None:
             return
         rows = self.connection.execute(
@@ -141,7 +165,10 @@ class Moves:
             row |= CALLED_OFF
             self.log_called_off(campaign_id, [(recipient_id, row["delivery_id"], row["channel"])])
         elif step.delayed:
-            row["due_at"] = self.now + self.first_backoff
+            pause, deadline = self.pause(step.code, step.repeat), self._sending(campaign_id).deadline
+            if deadline is not None and deadline > self.now:
+                pause = min(pause, (deadline - self.now) / 2)  # what comes after it is no use to anybody
+            row["due_at"] = self.now + pause
         self.connection.execute(insert(deliveries).values(**row))
 
     def is_cancelled(self, campaign_id: UUID) -> bool:
@@ -156,9 +183,17 @@ class Moves:
     def went_well(self, campaign_id: UUID) -> None:
         """Somebody was told: what stopped the campaign before is over."""
         if self._sending(campaign_id).holds:
-            self.connection.execute(
-                update(sendings).where(sendings.c.campaign_id == campaign_id, sendings.c.holds > 0).values(holds=0)
-            )
+            well = update(sendings).where(sendings.c.campaign_id == campaign_id, sendings.c.holds > 0).values(holds=0)
+            self.at_end(campaign_id, "well", lambda: self._run(well))
+
+    def note_unanswered(self, campaign_id: UUID, code: str) -> None:
+        """A provider does not say what became of a message of this campaign, for people to see."""
+        said = update(sendings).where(sendings.c.campaign_id == campaign_id).values(unanswered=code[:MAX_CODE])
+        self.at_end(campaign_id, "unanswered", lambda: self._run(said))
+
+    def at_end(self, campaign_id: UUID, what: str, change: Callable[[], None]) -> None:
+        """Make a change to a campaign's row at the end, after everything that locks a person; each kind once."""
+        self._ends[campaign_id].setdefault(what, change)
 
     def log_called_off(self, campaign_id: UUID, attempts: Iterable[tuple[UUID, UUID, str]]) -> None:
         """The outbox rows of attempts (recipient, delivery, channel) that will not be made."""
@@ -201,8 +236,10 @@ class Moves:
         self._counts[campaign_id][after] += people
 
     def flush(self) -> None:
-        """Write the campaigns' counters, in the order of their ids."""
-        for campaign_id in sorted(self._counts):
+        """Write what changes in the campaigns' own rows, in the order of their ids."""
+        for campaign_id in sorted({*self._counts, *self._ends}):
+            for at_end in self._ends[campaign_id].values():
+                at_end()
             change = {name: by for name, by in self._counts[campaign_id].items() if by}
             if change:
                 self.connection.execute(
@@ -211,17 +248,20 @@ class Moves:
                     .values({name: sendings.c[name] + by for name, by in change.items()})
                 )
         self._counts.clear()
+        self._ends.clear()
+
+    def _run(self, statement: Executable) -> None:
+        self.connection.execute(statement)
 
     def _sending(self, campaign_id: UUID) -> Any:
         if campaign_id not in self._sendings:
             self._sendings[campaign_id] = self.connection.execute(
-                select(sendings.c.policy, sendings.c.cancelled_at, sendings.c.paused_at, sendings.c.holds).where(
-                    sendings.c.campaign_id == campaign_id
-                )
+                select(*_OF_SENDING).where(sendings.c.campaign_id == campaign_id)
             ).one()
         return self._sendings[campaign_id]
 
-    def _lock_person(self, campaign_id: UUID, recipient_id: UUID) -> Row[Any] | None:
+    def lock_person(self, campaign_id: UUID, recipient_id: UUID) -> Row[Any] | None:
+        """The person's row, kept from all others until the end of the transaction."""
         return self.connection.execute(
             select(campaign_recipients)
             .where(

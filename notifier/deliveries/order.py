@@ -4,7 +4,7 @@ The order decides who is in which batch, so a sending keeps the one that it bega
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from pydantic import Field
 
@@ -38,6 +38,10 @@ class ChannelOrder(Model):
         """The order for a person."""
         return next((rule.order for rule in self.rules if rule.fits(language, country)), self.usual)
 
+    def channels(self, language: str, country: str, has: Collection[str]) -> tuple[str, ...]:
+        """The channels of a person who has addresses for these, in the order to try them."""
+        return tuple(name for name in self.of(language, country) if reaches(has, name))
+
     @classmethod
     def plain(cls, names: Iterable[str]) -> ChannelOrder:
         """The same order for everybody."""
@@ -59,3 +63,8 @@ class ChannelOrder(Model):
     def kept_rules(self) -> str | None:
         """Everything, as a sending keeps it where the usual order does not say all."""
         return self.model_dump_json() if self.rules or len(",".join(self.usual)) > 40 else None
+
+
+def reaches(has: Collection[str], channel: str) -> bool:
+    """Whether a person with these addresses can be told by this channel: whoever has a telephone can be called too."""
+    return ("sms" if channel == "voice" else channel) in has

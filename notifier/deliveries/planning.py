@@ -145,11 +145,12 @@ class Planner:
         number, now = sending.batches, self._clock.now()
         quiet = frozenset((sending.quiet or "").split(","))
         by_zone: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        ways = Ways(order)
         for start in range(0, len(members), self._batch_size):
             some = members[start : start + self._batch_size]
             here: Counter[str] = Counter()
             for member in some:
-                channel = first_channel(member, order)
+                channel = ways.lane(member)
                 if channel in quiet:
                     by_zone[channel, member.country].append(member.position)
                 else:
@@ -187,16 +188,23 @@ def new_batch(
     }
 
 
-def channels_of(member: Member, order: ChannelOrder) -> tuple[str, ...]:
-    """The person's channels in the order to try them."""
-    return tuple(name for name in order.of(member.language, member.country) if reaches(member, name))
+class Ways:
+    """By which channels people are told, under one order. There are few kinds of people among millions, so each kind is
+    looked at once."""
 
+    def __init__(self, order: ChannelOrder) -> None:
+        self._order = order
+        self._known: dict[tuple[Any, ...], tuple[str, ...]] = {}
 
-def first_channel(member: Member, order: ChannelOrder) -> str:
-    """The lane that the person's first attempt goes by."""
-    return next(iter(channels_of(member, order)), NO_CHANNEL)
+    def of(self, member: Member) -> tuple[str, ...]:
+        """The person's channels in the order to try them."""
+        kind = member[2:]  # all but who it is
+        found = self._known.get(kind)
+        if found is None:
+            found = self._known[kind] = self._order.channels(member.language, member.country, member.channels)
+        return found
 
-
-def reaches(member: Member, channel: str) -> bool:
-    """Whether the person can be told by this channel: whoever has a telephone can be called too."""
-    return ("sms" if channel == "voice" else channel) in member.channels
+    def lane(self, member: Member) -> str:
+        """The lane that the person's first attempt goes by."""
+        found = self.of(member)
+        return found[0] if found else NO_CHANNEL

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import Connection, Engine, Row, func, select, text
 
 from incidents.record.database import reading
 from incidents.record.event import Instant, Model
+from notifier.channels.fault_words import FaultWords, words_of_fault
 from notifier.deliveries.claiming import needed_for
 from notifier.deliveries.measuring import first_attempts
+from notifier.deliveries.order import ChannelOrder
 from notifier.deliveries.tables import delivery_batches, sendings
 from notifier.pacing.tables import provider_states
 
@@ -24,6 +27,8 @@ class RestingProvider(Model):
     name: str
     until: Instant
     code: str | None
+    meaning: FaultWords | None
+    """The code in words; None where nobody explained it."""
 
 
 class Progress(Model):
@@ -43,6 +48,8 @@ class Progress(Model):
     held_until: Instant | None
     held_code: str | None
     """The fault that it rests for: one of the account, the sender or the notice, not of the people."""
+    held_meaning: FaultWords | None
+    """The code in words; None where nobody explained it."""
     resting: tuple[RestingProvider, ...]
     per_hour: float | None
     """First attempts an hour, as measured lately; None before the first measurement."""
@@ -53,6 +60,14 @@ class Progress(Model):
     """None where there is no deadline, or nothing can be said yet."""
     needed_per_hour: float | None
     """The speed that would do it in time."""
+    unanswered: str | None
+    """Why a provider did not say what became of unclear messages, which therefore stay unclear; None: it does."""
+    texts_ended: int
+    """Text messages of which a network said what became of them."""
+    texts_filtered: int
+    """Of those: filtered by a network, or not arrived and nobody knows why."""
+    filtered_at: Instant | None
+    """When it was called out that they are too many."""
     finished: bool
 
 
@@ -67,6 +82,7 @@ def progress_of(engine: Engine, campaign_id: UUID, now: datetime, recipients: in
         resting = connection.execute(
             select(provider_states).where(provider_states.c.rests_until > now).order_by(provider_states.c.name)
         ).all()
+    held = row.finished_at is None and row.held_until is not None and row.held_until > now
     left = 0 if row.finished_at else max(recipients - made.done - made.cancelled, 0)
     stands = row.paused_at is not None or row.cancelled_at is not None
     ends_at = _ends_at(now, left, row.per_hour, awake_at if asleep == left else None, row.held_until)
@@ -81,17 +97,36 @@ def progress_of(engine: Engine, campaign_id: UUID, now: datetime, recipients: in
         asleep=asleep,
         awake_at=awake_at,
         paused_at=row.paused_at,
-        held_until=row.held_until if row.held_until is not None and row.held_until > now else None,
-        held_code=row.held_code if row.held_until is not None and row.held_until > now else None,
-        resting=tuple(
-            RestingProvider(channel=one.channel, name=one.name, until=one.rests_until, code=one.code) for one in resting
-        ),
+        held_until=row.held_until if held else None,
+        held_code=row.held_code if held else None,
+        held_meaning=words_of_fault(row.held_code) if held else None,
+        resting=tuple(_resting(one) for one in resting if _waits_for(row, one.channel)),
         per_hour=row.per_hour,
         ends_at=ends_at,
         deadline=row.deadline,
         in_time=_in_time(left, ends_at, row.deadline, now, stands=stands),
         needed_per_hour=_needed(left, row.deadline, now),
+        unanswered=row.unanswered,
+        texts_ended=row.texts_ended,
+        texts_filtered=row.texts_filtered,
+        filtered_at=row.filtered_at,
         finished=row.finished_at is not None,
+    )
+
+
+def _waits_for(sending: Row[Any], channel: str) -> bool:
+    """Whether a provider of this channel that rests keeps this sending waiting. A drill's channels are others."""
+    if sending.drill or sending.finished_at is not None:
+        return False
+    if not sending.channel_order:
+        return True  # nothing is cut into batches yet
+    order = ChannelOrder.kept(sending.channel_order, sending.channel_rules)
+    return channel in {*order.usual, *(name for rule in order.rules for name in rule.order)}
+
+
+def _resting(row: Row[Any]) -> RestingProvider:
+    return RestingProvider(
+        channel=row.channel, name=row.name, until=row.rests_until, code=row.code, meaning=words_of_fault(row.code)
     )
 
 

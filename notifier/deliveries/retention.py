@@ -42,6 +42,7 @@ from notifier.deliveries.tables import (
     early_receipts,
     sendings,
 )
+from notifier.letters.tables import letter_items
 
 log = structlog.get_logger(__name__)
 
@@ -205,7 +206,7 @@ class DeliveryRows:
     def _go_on(self, campaign_id: UUID) -> None:
         """Do what was asked for; whatever of it is done already has no second effect."""
         self._partitions.drop(campaign_id)
-        for table in (deliveries, campaign_recipients, delivery_batches, early_receipts):
+        for table in (deliveries, campaign_recipients, delivery_batches, early_receipts, letter_items):
             self._empty(table, campaign_id)
         sending = self._sending(campaign_id)
         with reading(self._engine) as connection:
@@ -235,7 +236,7 @@ class DeliveryRows:
         )
 
     def _empty(self, table: Table, campaign_id: UUID) -> None:
-        key = list(table.primary_key.columns)[0 if table is not campaign_recipients else 1]
+        key = list(table.primary_key.columns)[1 if table in (campaign_recipients, letter_items) else 0]
         if table is delivery_batches:
             key = table.c.number
         while True:
@@ -408,4 +409,12 @@ def _unfinished(connection: Connection, sending: Row[Any]) -> str | None:
     )
     if connection.execute(waiting.limit(1)).first():
         return "receipts are still awaited"
+    sent = select(deliveries.c.delivery_id).where(
+        deliveries.c.campaign_id == campaign_id,
+        deliveries.c.recipient_id == letter_items.c.recipient_id,
+        deliveries.c.channel == "letter",
+    )
+    unsent = select(letter_items.c.batch_id).where(letter_items.c.campaign_id == campaign_id, ~sent.exists())
+    if connection.execute(unsent.limit(1)).first():
+        return "letters are prepared and neither handed over nor given up"
     return None

@@ -8,20 +8,21 @@ import random
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
 
 from incidents.clock import Clock, uptime
 from incidents.errors import TocsinError
-from notifier.channels.channel import Outgoing, ProviderUnavailable
+from notifier.channels.channel import Found, Outgoing, ProviderUnavailable
 from notifier.channels.outcome import Outcome, Verdict
 from notifier.deliveries.book import Claim, DeliveryBook
 from notifier.deliveries.faults import place_of
 from notifier.deliveries.journal import Journal
 from notifier.deliveries.letters import Letters, address_of, reason_without_address
 from notifier.deliveries.making import cost_of, country_of
-from notifier.deliveries.moves import Moves
+from notifier.deliveries.moves import Moves, person_key
 from notifier.deliveries.traces import DeliverySpans, say_outcome
 from notifier.pacing.provider import Route, Routes
 from notifier.pacing.quiet import QuietHours
@@ -29,6 +30,7 @@ from notifier.vault import Contact, ErasedContact
 
 log = structlog.get_logger(__name__)
 
+R = TypeVar("R")
 
 SHORTEST_WAIT, LONGEST_WAIT = 0.2, 30.0
 """Seconds before a single delivery asks again for a provider. Another worker may find one sooner."""
@@ -91,7 +93,7 @@ class Singles:
         routes = self._routes[claim.drill].get(claim.channel)
         try:
             if routes is None:
-                await self._journal.do(lambda moves: self._book.fail(moves, claim, "no-channel"))
+                await self._enter(claim, lambda moves: self._book.fail(moves, claim, "no-channel"))
             elif claim.work == "send":
                 await self._send(claim, routes, contact)
             elif claim.work == "check":
@@ -102,7 +104,7 @@ class Singles:
             log.info("delivery.claim-lost", delivery=str(claim.delivery_id))
         except NotNow as later:
             until = later.until
-            await self._journal.do(lambda moves: self._book.postpone(moves, claim, until))
+            await self._enter(claim, lambda moves: self._book.postpone(moves, claim, until))
         except Exception as error:  # noqa: BLE001 - logged with its place; see there why not with its text
             # The claim runs out and is taken over as after a kill: nothing is lost, nothing is sent blindly.
             log.error("delivery.broke-off", delivery=str(claim.delivery_id), **place_of(error))
@@ -111,7 +113,7 @@ class Singles:
         address = address_of(contact, claim.channel)
         if contact is None or address is None:
             code = reason_without_address(contact)
-            await self._journal.do(lambda moves: self._book.fail(moves, claim, code))
+            await self._enter(claim, lambda moves: self._book.fail(moves, claim, code))
             return
         self._not_at_night(claim, address)
         route = self._route(routes)
@@ -122,8 +124,8 @@ class Singles:
             if self.held:
                 route.breaker.untried()
                 raise NotNow(self._clock.now())
-            if self.stopping or not await self._journal.do(
-                lambda moves: self._book.mark_writing(moves, claim, route.channel.write_timeout, route.name)
+            if self.stopping or not await self._enter(
+                claim, lambda moves: self._book.mark_writing(moves, claim, route.channel.write_timeout, route.name)
             ):
                 raise LeaseLost
             writing = True
@@ -179,7 +181,7 @@ class Singles:
         person = claim.recipient_id
         withheld = await asyncio.to_thread(self._letters.withheld, notice, claim.channel, {person: address})
         if (why := withheld.get(person)) is not None:
-            await self._journal.do(lambda moves: self._book.fail(moves, claim, why, state="suppressed"))
+            await self._enter(claim, lambda moves: self._book.fail(moves, claim, why, state="suppressed"))
             return None
         message = self._letters.write(
             notice,
@@ -217,13 +219,13 @@ class Singles:
         before an error, it has no second effect; late, whoever took over welcomes what is certain."""
         for pause in ENTER_AGAIN:
             try:
-                await self._journal.do(step)
+                await self._enter(claim, step)
             except Exception as error:  # noqa: BLE001 - logged; it is tried again
                 log.warning("delivery.not-entered", delivery=str(claim.delivery_id), **place_of(error))
                 await asyncio.sleep(pause)
             else:
                 return
-        await self._journal.do(step)
+        await self._enter(claim, step)
 
     def _route(self, routes: Routes) -> Route:
         route = routes.pick()
@@ -248,25 +250,49 @@ class Singles:
     async def _check(self, claim: Claim, routes: Routes, contact: Contact | ErasedContact | None) -> None:
         address = address_of(contact, claim.channel)
         can_tell = routes.reconciles and address is not None
-        found = []
+        found: list[Found] = []
+        refused = None
         if can_tell and address is not None:
             try:
                 earliest = claim.written_at or self._clock.now() - timedelta(days=1)
                 found = await routes.find(claim.provider, address, claim.reference, earliest)
             except ProviderUnavailable as error:
-                await self._put_off(claim, str(error))
-                return
-        await self._journal.do(lambda moves: self._book.enter_check(moves, claim, found, can_tell=can_tell))
+                if not self._gives_up(claim, error):
+                    await self._put_off(claim, str(error))
+                    return
+                refused = str(error)
+        await self._enter(
+            claim, lambda moves: self._book.enter_check(moves, claim, found, can_tell=can_tell, refused=refused)
+        )
 
     async def _poll(self, claim: Claim, routes: Routes) -> None:
+        found = None
         try:
             found = await routes.look_up(claim.provider, claim.provider_id) if claim.provider_id else None
         except ProviderUnavailable as error:
-            await self._put_off(claim, str(error))
-            return
-        await self._journal.do(lambda moves: self._book.enter_poll(moves, claim, found))
+            if not self._gives_up(claim, error):
+                await self._put_off(claim, str(error))
+                return
+        await self._enter(claim, lambda moves: self._book.enter_poll(moves, claim, found))
+
+    def _gives_up(self, claim: Claim, error: ProviderUnavailable) -> bool:
+        """Whether a question that had no answer counts as asked: the provider refuses to say, or did not for long."""
+        written = claim.written_at
+        silent = written is not None and self._clock.now() - written > self._book.timing.patience
+        if error.lasting or silent:
+            log.error(
+                "delivery.provider-refuses",
+                channel=claim.channel,
+                campaign=str(claim.campaign_id),
+                delivery=str(claim.delivery_id),
+                code=str(error),
+            )
+        return error.lasting or silent
 
     async def _put_off(self, claim: Claim, reason: str) -> None:
         log.warning("delivery.provider-silent", channel=claim.channel, reason=reason)
         delay = self._book.timing.backoff(3, self._rng.random())
-        await self._journal.do(lambda moves: self._book.put_off(moves, claim, delay))
+        await self._enter(claim, lambda moves: self._book.put_off(moves, claim, delay))
+
+    async def _enter(self, claim: Claim, step: Callable[[Moves], R]) -> R:
+        return await self._journal.do(step, person_key(claim.campaign_id, claim.recipient_id))

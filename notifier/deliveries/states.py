@@ -87,6 +87,8 @@ class Next:
     channel: str | None = None
     repeat: int = 0
     delayed: bool = False
+    code: str | None = None
+    """What the one before ended with, where the attempt to add is delayed: it says for how long."""
     call_off: tuple[UUID, ...] = ()
     cancelled: bool = False
 
@@ -166,5 +168,5 @@ def _not_told(
     if untried is not None:
         return Next("open", untried)
     if last is not None and may_repeat and last.state in NOT_TOLD and is_temporary(last.code):
-        return Next("open", last.channel, last.repeat + 1, delayed=True)
+        return Next("open", last.channel, last.repeat + 1, delayed=True, code=last.code)
     return exhausted

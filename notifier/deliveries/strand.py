@@ -88,7 +88,7 @@ class Strand:
             size = min(max(self._lane.window(one) // 4, 1), len(one.seats))
             seats = [one.seats.popleft() for _ in range(size)]
             try:
-                made = await self._maker.made(one, seats)
+                made = await asyncio.to_thread(self._maker.made, one, seats)
             except TocsinError as error:
                 log.error("delivery.no-notice", campaign=str(batch.campaign_id), reason=error.code)
                 await asyncio.to_thread(self._batches.hold, batch.campaign_id, error.code)

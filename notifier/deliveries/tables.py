@@ -47,6 +47,10 @@ sendings = Table(
     Column("measured_done", Integer),
     Column("per_hour", Float),
     Column("relay_batch", Integer, nullable=False, default=0),
+    Column("texts_ended", Integer, nullable=False, default=0, server_default="0"),
+    Column("texts_filtered", Integer, nullable=False, default=0, server_default="0"),
+    Column("filtered_at", UtcDateTime),
+    Column("unanswered", String(40)),
     Column("finished_at", UtcDateTime),
     Index("ix_sendings_finished_at", "finished_at"),
 )
@@ -58,7 +62,9 @@ because it decides who is in which batch.
 `held_until`: after a fault of ours (account, sender), nothing is claimed until then; `holds` counts them since somebody
 was last told. `quiet`: channels whose batches are cut by country, because there are hours in which people are not
 disturbed; `deadline`: when the law wants everybody told. `per_hour`: first attempts an hour, as measured at
-`measured_at`, when `measured_done` of them were made."""
+`measured_at`, when `measured_done` of them were made. `texts_ended`: text messages of which a network said what became
+of them, `texts_filtered` those of them that it filtered, or that went nobody knows why; `filtered_at`: when that was
+called out. `unanswered`: why a provider did not say what became of a message, the last time that it did not."""
 
 delivery_batches = Table(
     "delivery_batches",

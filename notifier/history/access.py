@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid4
 
-from incidents.errors import Conflict, InvalidInput
-from incidents.privacy import refuse_contacts
+from incidents.errors import Conflict
 from incidents.record import Aggregate, Context, Event, Record, stable_id
+from notifier.decisions import tidy_reason
 from notifier.history.events import By, HistoryExportBegun, HistoryExported, HistoryRead
 
 MAX_REASON = 500
@@ -29,7 +29,7 @@ class HistoryAccess:
         campaigns: Mapping[UUID, Sequence[UUID]],
     ) -> None:
         """A search that is about to be answered. `campaigns`: those found, by incident."""
-        checked = tidy_reason(reason)
+        checked = reason_of_look(reason)
         if not campaigns:
             self._commit(
                 "history-read", context, None, HistoryRead, by=by, reason=checked, recipients=tuple(recipients)
@@ -40,7 +40,7 @@ class HistoryAccess:
 
     def export_begins(self, context: Context, *, incident_id: UUID, campaign_id: UUID, form: str, reason: str) -> None:
         """A file that is about to be given out."""
-        said = {"campaign_id": campaign_id, "form": form, "reason": tidy_reason(reason)}
+        said = {"campaign_id": campaign_id, "form": form, "reason": reason_of_look(reason)}
         self._commit(f"history-export-begun {campaign_id} {form}", context, incident_id, HistoryExportBegun, **said)
 
     def exported(
@@ -68,7 +68,7 @@ class HistoryAccess:
             outcomes=dict(outcomes),
             root=root,
             whole=whole,
-            reason=tidy_reason(reason),
+            reason=reason_of_look(reason),
         )
 
     def _commit(
@@ -89,12 +89,6 @@ class HistoryAccess:
             self._record.commit(another)
 
 
-def tidy_reason(reason: str) -> str:
+def reason_of_look(reason: str) -> str:
     """Why somebody looks. InvalidInput when it is missing, too long, or names a contact."""
-    text = reason.strip()
-    if not text:
-        raise InvalidInput("Say why: who asked, and what for.", field="reason")
-    if len(text) > MAX_REASON:
-        raise InvalidInput(f"The reason is longer than {MAX_REASON} characters.", field="reason")
-    refuse_contacts(text, "reason")
-    return text
+    return tidy_reason(reason, most=MAX_REASON, wanted="Say why: who asked, and what for.")

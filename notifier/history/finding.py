@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, exists, select
 
 from incidents.errors import NotFound
 from incidents.record.database import reading
@@ -18,6 +18,9 @@ from notifier.deliveries.lookup import recipient_of
 from notifier.suppression.digests import normalised
 from notifier.vault import MasterKeys
 from notifier.vault.marks import marks_of
+from notifier.vault.tables import vault_contacts
+
+MOST_UNMARKED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,28 @@ class Finder:
                 .where(table.is_phone.is_(kind == "phone"), audiences.c.status == "ready")
             ).all()
         return Found({row.recipient_id: row.audience_id for row in rows})
+
+    def unmarked(self) -> tuple[UUID, ...]:
+        """Audiences that an address is not looked up in, because they were imported before marks were kept: they have
+        people who are not erased, and no marks. (Those imported under a master key that is gone cannot be told.)"""
+        members, contacts = audience_members.c, vault_contacts.c
+        known = (
+            exists()
+            .where(members.audience_id == audiences.c.audience_id)
+            .where(contacts.recipient_id == members.recipient_id, contacts.erased_at.is_(None))
+        )
+        with reading(self._engine) as connection:
+            found = connection.execute(
+                select(audiences.c.audience_id)
+                .where(
+                    audiences.c.status == "ready",
+                    known,
+                    ~exists().where(audience_marks.c.audience_id == audiences.c.audience_id),
+                )
+                .order_by(audiences.c.audience_id)
+                .limit(MOST_UNMARKED)
+            ).scalars()
+            return tuple(found)
 
     def by_reference(self, reference: str) -> Found:
         """The person whose notice has this code printed in it; NotFound when there is none."""

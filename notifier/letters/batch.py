@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
-from incidents.errors import Forbidden, IllegalTransition, InvalidInput
+from incidents.errors import IllegalTransition, InvalidInput
 from incidents.privacy import refuse_contacts
 from incidents.record import Aggregate, Context, folds
+from notifier.decisions import must_be_person
 from notifier.letters.events import LetterBatchExported, LetterBatchMade, LetterBatchStated, Part, Stated
 
 _ENDED = frozenset({"handed_over", "given_up"})
@@ -24,6 +26,8 @@ class LetterBatch(Aggregate):
         self.state = "made"
         self.exports = 0
         self.reference = ""
+        self.in_file: int | None = None
+        self.made_at: datetime
         self._given: set[tuple[str, Part]] = set()
 
     def has_given(self, context: Context, part: Part) -> bool:
@@ -32,14 +36,14 @@ class LetterBatch(Aggregate):
 
     def make(self, context: Context, *, incident_id: UUID, campaign_id: UUID, letters: int, drill: bool) -> None:
         """Begin it."""
-        _must_be_person(context)
+        must_be_person(context, "do this with letters")
         self.emit(
             LetterBatchMade, context, incident_id=incident_id, campaign_id=campaign_id, letters=letters, drill=drill
         )
 
     def export(self, context: Context, part: Part, *, sha256: str, letters: int, left_out: int) -> None:
         """Note that somebody got it."""
-        _must_be_person(context)
+        must_be_person(context, "do this with letters")
         if self.state == "given_up":
             raise IllegalTransition("The letters of this batch were given up.")
         self.emit(
@@ -55,7 +59,7 @@ class LetterBatch(Aggregate):
 
     def say(self, context: Context, state: Stated, reference: str = "") -> None:
         """How far the letters are, by the word of a person. What was never exported cannot have been printed."""
-        _must_be_person(context)
+        must_be_person(context, "do this with letters")
         if self.state in _ENDED or self.state == state:
             raise IllegalTransition(f"The letters are {self.state.replace('_', ' ')} already.")
         if state != "given_up" and not self.exports:
@@ -76,18 +80,15 @@ class LetterBatch(Aggregate):
     def _made(self, event: LetterBatchMade) -> None:
         self.incident_id, self.campaign_id = event.incident_id, event.campaign_id
         self.letters, self.drill = event.letters, event.drill
+        self.made_at = event.recorded_at
 
     @folds(LetterBatchExported)
     def _exported(self, event: LetterBatchExported) -> None:
         self._given.add((event.cause, event.part))
         self.exports += event.part == "letters"
+        self.in_file = event.letters
         self.state = "exported" if self.state == "made" and event.part == "letters" else self.state
 
     @folds(LetterBatchStated)
     def _stated(self, event: LetterBatchStated) -> None:
         self.state, self.reference = event.state, event.their_reference or self.reference
-
-
-def _must_be_person(context: Context) -> None:
-    if not context.actor.startswith("user:"):
-        raise Forbidden("Only a person may do this with letters.")

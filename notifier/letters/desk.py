@@ -16,12 +16,12 @@ import structlog
 from sqlalchemy import Connection, Engine, Select, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from incidents.errors import Conflict, IllegalTransition
+from incidents.errors import Conflict, IllegalTransition, NotFound
 from incidents.record import Aggregate, Context, Follower, Model, Record, Recorded, retrying, stable_id
 from incidents.record.database import reading, writing
 from incidents.record.transaction import transaction
 from notifier.audience.tables import audience_members
-from notifier.campaigns.campaign import Campaign
+from notifier.campaigns.campaign import BEGUN, Campaign
 from notifier.deliveries.book import DeliveryBook
 from notifier.deliveries.moves import delivery_id
 from notifier.deliveries.notices import Notices
@@ -30,7 +30,7 @@ from notifier.deliveries.tables import campaign_recipients, sendings
 from notifier.letters.batch import LetterBatch
 from notifier.letters.events import LetterBatchStated, Part, Stated
 from notifier.letters.press import Addressee, Press
-from notifier.letters.tables import letter_items
+from notifier.letters.tables import letter_batches, letter_items
 from notifier.letters.typeset import Letter, printable
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,9 @@ MOST = 1_000
 """Letters in one batch."""
 NOT_TOLD = ("failed", "suppressed", "ambiguous")
 CHANNEL, CODE = "letter", "post"
-_i, _p = letter_items.c, campaign_recipients.c
+MOST_LISTED = 100
+"""Batches that one look lists at most."""
+_i, _b, _p = letter_items.c, letter_batches.c, campaign_recipients.c
 
 
 class LetterBatchView(Model):
@@ -53,6 +55,8 @@ class LetterBatchView(Model):
     """`made`, `exported`, `printed`, `handed_over` or `given_up`."""
     reference: str
     drill: bool
+    in_file: int | None
+    """Letters in the file that was exported last: fewer where people were erased, or could not be printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,11 @@ class LetterDesk:
             with transaction(self._record, self._engine) as work:
                 people = self._take(work.connection, batch_id, campaign_id)
                 if not people:
-                    raise IllegalTransition("Nobody of this campaign is left to write to: reached, or no address.")
+                    raise IllegalTransition(
+                        "Nobody of this campaign is left to write to: reached, or no address."
+                        if campaign.status in BEGUN
+                        else "Sending has not begun: letters are for those whom it does not reach."
+                    )
                 batch.make(
                     context,
                     incident_id=campaign.incident_id,
@@ -118,16 +126,22 @@ class LetterDesk:
             raise Conflict("Somebody else made a batch of these letters at the same moment. Look again.") from error
         return _view(batch)
 
-    def of_campaign(self, campaign_id: UUID) -> tuple[LetterBatchView, ...]:
-        """The batches of a campaign."""
+    def of_campaign(
+        self, campaign_id: UUID, *, limit: int = MOST_LISTED, after: UUID | None = None
+    ) -> tuple[LetterBatchView, ...]:
+        """The batches of a campaign, in the order of their first people; those behind the batch `after`, if one is
+        named. NotFound when the campaign has no such batch."""
+        place = (_b.position, _b.batch_id)
+        wanted = select(_b.batch_id).where(_b.campaign_id == campaign_id).order_by(*place).limit(limit)
         with reading(self._engine) as connection:
-            found = connection.execute(
-                select(_i.batch_id)
-                .where(_i.campaign_id == campaign_id)
-                .group_by(_i.batch_id)
-                .order_by(func.min(_i.position))
-            ).scalars()
-            ids = list(found)
+            if after is not None:
+                mine = select(*place).where(_b.campaign_id == campaign_id, _b.batch_id == after)
+                last = connection.execute(mine).first()
+                if last is None:
+                    raise NotFound("This campaign has no such batch of letters.", field="after")
+                behind = (_b.position == last.position) & (_b.batch_id > last.batch_id)
+                wanted = wanted.where((_b.position > last.position) | behind)
+            ids = list(connection.execute(wanted).scalars())
         batches = [self._record.find(LetterBatch, batch_id) for batch_id in ids]
         return tuple(_view(batch) for batch in batches if batch is not None)
 
@@ -139,14 +153,15 @@ class LetterDesk:
 
     def export(self, context: Context, batch_id: UUID, part: Part) -> Exported:
         """The pages (PDF) or the addresses (CSV) of a batch, made now from the vault. That it was handed out is on
-        record before it is."""
+        record before it is. Letters carry the day on which the batch was made, so the same file comes out again as long
+        as nobody of it is erased."""
         batch = self._record.load(LetterBatch, batch_id)
         people = self._people(batch_id)
         notice = self._notices.of(batch.campaign_id)
-        letters = self._presses[batch.drill].letters(notice, people, context.recorded_at)
+        letters = self._presses[batch.drill].letters(notice, people, batch.made_at)
         if not letters:
             raise IllegalTransition("Nobody of this batch can be written to any more.")
-        pages, letters = printable(letters, sender=self._sender(), at=context.recorded_at, fonts=self._fonts)
+        pages, letters = printable(letters, sender=self._sender(), at=batch.made_at, fonts=self._fonts)
         left_out = len(people) - len(letters)
         content = pages if part == "letters" else _addresses(letters, people)
 
@@ -175,19 +190,24 @@ class LetterDesk:
                 self._record.commit(batch)
             return batch
 
-        return _view(retrying(command))
+        said = retrying(command)
+        if said.state == "given_up":
+            self._free(batch_id)
+        return _view(said)
 
     def view(self, batch_id: UUID) -> LetterBatchView:
         """A batch. NotFound when there is none."""
         return _view(self._record.load(LetterBatch, batch_id))
 
     def follower(self) -> Follower:
-        """Enters letters that were handed over as deliveries of their people."""
+        """Enters letters that were handed over as deliveries of their people; lets those given up go."""
 
         def handle(recorded: Recorded) -> list[Aggregate]:
             event = recorded.event
             if isinstance(event, LetterBatchStated) and event.state == "handed_over":
                 self._hand_over(event.originator_id, event.campaign_id)
+            elif isinstance(event, LetterBatchStated) and event.state == "given_up":
+                self._free(event.originator_id)
             return []
 
         return Follower(self._record, "notifier.letters", handle, kinds=(LetterBatchStated.kind,))
@@ -220,7 +240,14 @@ class LetterDesk:
                     for row in rows
                 ],
             )
+            first = {"campaign_id": campaign_id, "batch_id": batch_id, "position": rows[0].position}
+            connection.execute(insert(letter_batches).values(first))
         return len(rows)
+
+    def _free(self, batch_id: UUID) -> None:
+        """Let the people of a batch that was given up be put into another one."""
+        with writing(self._engine) as connection:
+            connection.execute(delete(letter_items).where(_i.batch_id == batch_id))
 
     def _unwritten(self, campaign_id: UUID) -> Select[Any]:
         member = audience_members.c
@@ -280,4 +307,5 @@ def _view(batch: LetterBatch) -> LetterBatchView:
         state=batch.state,
         reference=batch.reference,
         drill=batch.drill,
+        in_file=batch.in_file,
     )

@@ -16,4 +16,13 @@ letter_items = Table(
     Column("position", Integer, nullable=False),
     Index("ix_letter_items_batch_id", "batch_id", "position"),
 )
-"""One row per person and campaign: nobody gets two letters."""
+"""One row per person and campaign: nobody gets two letters. Those of a batch that was given up have none."""
+
+letter_batches = Table(
+    "letter_batches",
+    metadata,
+    Column("campaign_id", Uuid, primary_key=True),
+    Column("batch_id", Uuid, primary_key=True),
+    Column("position", Integer, nullable=False),
+)
+"""The batches of a campaign, also those given up. `position`: of the first person in it, by which they are listed."""

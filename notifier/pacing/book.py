@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import structlog
 from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -17,8 +18,16 @@ from incidents.clock import Clock
 from incidents.record.database import reading, writing
 from notifier.pacing.tables import pace_buckets, provider_states
 
+log = structlog.get_logger(__name__)
+
 _b = pace_buckets.c
 _p = provider_states.c
+
+
+LARGEST = 64.0
+"""More units than any one message costs, so that no bucket owes more."""
+SKEW = 5.0
+"""Seconds that the clocks of two machines may differ by without a bucket being set right for it."""
 
 
 class Drawn(NamedTuple):
@@ -41,11 +50,13 @@ class PaceBook:
         Something greater than the bucket goes when the bucket is full, and the bucket owes the rest: nobody waits for
         ever.
         """
-        enough = min(least, burst)
+        enough, owed = min(least, burst), max(LARGEST, least) / per_second + SKEW
         with reading(self._engine) as connection:  # whoever has to wait takes no lock
             known = connection.execute(select(_b.free_at).where(_b.name == name)).scalar()
         if known is None:
             self._make(name, burst / per_second)
+        elif (known - self._clock.now()).total_seconds() > owed:
+            self._set_right(name, owed)
         elif (there := self._filled(known, per_second, burst)) < enough:
             return Drawn(0.0, (enough - there) / per_second)
         with writing(self._engine) as connection:
@@ -71,6 +82,15 @@ class PaceBook:
                 connection.execute(insert(provider_states).values(channel=channel, name=name, **values))
         except IntegrityError:
             return  # another worker said so at the same time
+
+    def _set_right(self, name: str, owed: float) -> None:
+        """An instant further in the future than anything can be owed: the clock was set back, or another machine's goes
+        wrong. The bucket is empty now, so that nobody waits for the clock to come there again."""
+        with writing(self._engine) as connection:
+            wrong = pace_buckets.c.free_at > self._clock.now() + timedelta(seconds=owed)
+            moved = update(pace_buckets).where(_b.name == name, wrong).values(free_at=self._clock.now())
+            if connection.execute(moved).rowcount:
+                log.warning("pace.clock-set-back", bucket=name)
 
     def _filled(self, free_at: datetime, per_second: float, burst: float) -> float:
         return min((self._clock.now() - free_at).total_seconds() * per_second, burst)

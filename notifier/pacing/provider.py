@@ -61,11 +61,15 @@ class Route:
                 return self.breaker.failed(code, at_least=max(seconds, outcome.retry_after or 0.0))
             case Verdict.TEMPORARY | Verdict.AMBIGUOUS if self.is_at_fault(outcome):
                 return self.breaker.failed(code, at_least=outcome.retry_after)
+            case Verdict.AMBIGUOUS:
+                self.breaker.untried()  # neither well nor ill: the next one tells
         return self.breaker.fine() if outcome.verdict is Verdict.TEMPORARY else Change.NOTHING
 
     def is_at_fault(self, outcome: Outcome) -> bool:
         """Whether what came of a message is this provider's fault, so that another may do better."""
-        return outcome.verdict is Verdict.AMBIGUOUS or self._table.is_of_provider(outcome.code)
+        if outcome.verdict is Verdict.AMBIGUOUS:
+            return not self._table.says_nothing(outcome.code)
+        return self._table.is_of_provider(outcome.code)
 
 
 class Routes:

@@ -69,6 +69,8 @@ class PublicNoticeApprovalRequested(Event, kind="public.notice-approval-requeste
     text_digest: str
     languages: tuple[str, ...]
     required_items: tuple[str, ...] = ()
+    duties: tuple[str, ...] | None = None
+    """Those that it tells, which may have arisen since it was drafted; None: those it had."""
 
 
 class PublicNoticeRejected(Event, kind="public.notice-rejected"):

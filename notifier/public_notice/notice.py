@@ -11,6 +11,7 @@ from uuid import UUID
 from incidents.errors import Conflict, FieldFault, Forbidden, IllegalTransition, InvalidInput
 from incidents.privacy import refuse_contacts
 from incidents.record import Aggregate, Context, folds
+from notifier.decisions import must_be_person, tidy_reason
 from notifier.public_notice.events import (
     PublicNoticeApprovalRequested,
     PublicNoticeDismissed,
@@ -22,7 +23,6 @@ from notifier.public_notice.events import (
     SaidInPublic,
 )
 
-MAX_REASON = 2000
 MAX_CORRECTION = 600
 
 
@@ -99,10 +99,10 @@ class NoticeToPublic(Aggregate):
 
     def dismiss(self, context: Context, *, reason: str) -> None:
         """Decide against a suggestion. Only a person."""
-        _must_be_person(context, "dismiss")
+        must_be_person(context, "dismiss a public notice")
         if self.status is not NoticeStatus.SUGGESTED:
             raise IllegalTransition(f"Only a suggestion can be dismissed; this one is {self.status.value}.")
-        self.emit(PublicNoticeDismissed, context, incident_id=self.incident_id, reason=_reason(reason))
+        self.emit(PublicNoticeDismissed, context, incident_id=self.incident_id, reason=tidy_reason(reason))
 
     def draft(
         self,
@@ -163,8 +163,10 @@ class NoticeToPublic(Aggregate):
         languages: tuple[str, ...],
         missing_essentials: tuple[str, ...],
         required_items: tuple[str, ...],
+        duties: tuple[str, ...] = (),
     ) -> None:
-        """Ask a second person to publish. It must make sense in one language at least."""
+        """Ask a second person to publish. It must make sense in one language at least. `duties`: those that are due
+        now; a version tells them beside those it was drafted for."""
         self._must_be_drafted()
         if self.status not in {NoticeStatus.DRAFT, NoticeStatus.REJECTED}:
             raise IllegalTransition(f"Approval cannot be asked for: the public notice is {self.status.value}.")
@@ -180,6 +182,7 @@ class NoticeToPublic(Aggregate):
             text_digest=text_digest,
             languages=languages,
             required_items=required_items,
+            duties=() if self.drill else tuple(sorted({*self.duties, *duties})),
         )
 
     def publish(
@@ -201,7 +204,7 @@ class NoticeToPublic(Aggregate):
             raise Conflict(
                 "The text is not the one that approval was asked for. Look at it again.", field="text_digest"
             )
-        reason = _reason(override_reason, "override_reason") if override_reason else None
+        reason = tidy_reason(override_reason, "override_reason") if override_reason else None
         if missing_items and reason is None:
             raise InvalidInput(
                 "The public notice lacks content that the law demands. Revise it, or give a reason for overriding.",
@@ -229,14 +232,14 @@ class NoticeToPublic(Aggregate):
         if self.status is not NoticeStatus.AWAITING_APPROVAL:
             raise IllegalTransition(f"There is nothing to reject: the public notice is {self.status.value}.")
         self._must_be_second_person(context, "reject")
-        self.emit(PublicNoticeRejected, context, incident_id=self.incident_id, reason=_reason(reason))
+        self.emit(PublicNoticeRejected, context, incident_id=self.incident_id, reason=tidy_reason(reason))
 
     def _must_be_drafted(self) -> None:
         if not self.is_drafted or self.status not in CHANGEABLE:
             raise IllegalTransition("There are no words yet: draft the public notice first.")
 
     def _must_be_second_person(self, context: Context, verb: str) -> None:
-        _must_be_person(context, verb)
+        must_be_person(context, f"{verb} a public notice")
         if context.actor in self.authors:
             raise Forbidden(f"Whoever wrote the public notice may not {verb} it: ask a second person.")
 
@@ -269,6 +272,7 @@ class NoticeToPublic(Aggregate):
         self.status, self.requested_digest = NoticeStatus.AWAITING_APPROVAL, event.text_digest
         self.requested_languages = event.languages
         self.required_items = tuple(sorted({*self.required_items, *event.required_items}))
+        self.duties = self.duties if event.duties is None else event.duties
         self.authors.add(event.actor)
 
     @folds(PublicNoticeRejected)
@@ -280,18 +284,3 @@ class NoticeToPublic(Aggregate):
         self.status, self.requested_digest = NoticeStatus.PUBLISHED, None
         self.correction, self.authors = {}, set()
         self.published.append(event)
-
-
-def _must_be_person(context: Context, verb: str) -> None:
-    if not context.actor.startswith("user:"):
-        raise Forbidden(f"Only a person may {verb} a public notice.")
-
-
-def _reason(text: str, field: str = "reason") -> str:
-    reason = text.strip()
-    if not reason:
-        raise InvalidInput("Give a reason.", field=field)
-    if len(reason) > MAX_REASON:
-        raise InvalidInput(f"The reason is longer than {MAX_REASON} characters.", field=field)
-    refuse_contacts(reason, field)
-    return reason

@@ -42,6 +42,8 @@ class PublicNoticeView(Model):
     values: dict[str, Any]
     correction: dict[str, str]
     duties: tuple[str, ...]
+    untold_duties: tuple[str, ...]
+    """Duties to the public that are due and that it does not tell as it stands. The next version tells them."""
     required_items: tuple[str, ...]
     missing_items: tuple[str, ...]
     """Required content that the text as it stands lacks."""
@@ -191,13 +193,14 @@ class NoticesToPublic:
         """Ask a second person to publish it."""
 
         def decide(notice: NoticeToPublic) -> None:
-            template = self._template(notice)
+            template, demand = self._template(notice), self._demand(notice.incident_id)
             notice.request_approval(
                 context,
                 text_digest=self._digest(notice),
                 languages=self._languages(notice),
                 missing_essentials=template.missing_essentials(notice.values, template.languages),
-                required_items=self._demand(notice.incident_id).items,
+                required_items=demand.items,
+                duties=demand.duties,
             )
 
         return self._change(context, notice_id, decide)
@@ -323,7 +326,7 @@ class NoticesToPublic:
         return notice.published[0].code if notice.published else notice_code(self._key, notice.id)
 
     def _view(self, notice: NoticeToPublic) -> PublicNoticeView:
-        code = self._code(notice)
+        code, told = self._code(notice), set(notice.duties)
         return PublicNoticeView(
             notice_id=notice.id,
             version=notice.version,
@@ -339,6 +342,7 @@ class NoticesToPublic:
             values=notice.values,
             correction=notice.correction,
             duties=notice.duties,
+            untold_duties=() if notice.drill else tuple(sorted({*self._demand(notice.incident_id).duties} - told)),
             required_items=notice.required_items,
             missing_items=self._missing(notice) if notice.is_drafted else (),
             drill=notice.drill,

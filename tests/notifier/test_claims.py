@@ -9,16 +9,19 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert, select, update
 
 from incidents.clock import ManualClock
-from incidents.record.database import open_engine, writing
+from incidents.record.database import open_engine, reading, writing
 from notifier.channels.channel import Found
 from notifier.channels.outcome import Outcome, Verdict
-from notifier.deliveries import DeliveryBook, Timing, counters
+from notifier.deliveries import DeliveryBook, Timing, counters, in_trouble, sids
 from notifier.deliveries.book import Claim
+from notifier.deliveries.filtering import FilterWatch
 from notifier.deliveries.moves import Moves, new_delivery
+from notifier.deliveries.states import Phase
 from notifier.deliveries.tables import campaign_recipients, deliveries, delivery_log, sendings
+from notifier.receipts.tables import receipts
 from tests.notifier.house import create_tables
 
 TIMING = Timing(check_delays=(timedelta(seconds=15), timedelta(seconds=60)))
@@ -33,7 +36,7 @@ def engine(database_url: str) -> Iterator[Engine]:
     opened.dispose()
 
 
-def plan(engine: Engine, clock: ManualClock, people: int = 1, channels: str = "sms,email") -> UUID:
+def plan(engine: Engine, clock: ManualClock, people: int = 1, channels: str = "sms,email", first: str = "sms") -> UUID:
     campaign = uuid4()
     ids = [uuid4() for _ in range(people)]
     with writing(engine) as connection:
@@ -62,7 +65,7 @@ def plan(engine: Engine, clock: ManualClock, people: int = 1, channels: str = "s
                     outcome="open",
                 )
             )
-            connection.execute(insert(deliveries).values(**new_delivery(campaign, person, "sms", 0, clock.now())))
+            connection.execute(insert(deliveries).values(**new_delivery(campaign, person, first, 0, clock.now())))
     return campaign
 
 
@@ -205,6 +208,142 @@ def test_a_message_bound_to_another_attempt_is_not_counted_twice(engine: Engine,
     listed = [Found("SM-FIRST", "undelivered")]
     do(mine, lambda moves: mine.enter_check(moves, check, listed, can_tell=True))
     assert rows(engine)[1].phase == "checking", "the first attempt's message says nothing of the second"
+
+
+def unclear_calls(engine: Engine, clock: ManualClock, mine: DeliveryBook, campaigns: int) -> list[Claim]:
+    """So many campaigns, each with one call to the same number whose answer was lost; the checks that are due."""
+    for _ in range(campaigns):
+        plan(engine, clock, channels="voice", first="voice")
+    for claim in mine.claim(10):
+        assert mark(mine, claim)
+        settle(mine, claim, Outcome(Verdict.AMBIGUOUS, "timeout"))
+    clock.advance(timedelta(seconds=16))
+    checks = mine.claim(10)
+    assert [check.work for check in checks] == ["check"] * campaigns
+    return checks
+
+
+def check_calls(mine: DeliveryBook, check: Claim, found: list[Found]) -> None:
+    do(mine, lambda moves: mine.enter_check(moves, check, found, can_tell=True))
+
+
+def test_a_call_of_another_campaign_is_not_taken_for_one_that_is_unclear(engine: Engine, clock: ManualClock) -> None:
+    """Calls are told apart by nothing but number and time: what another delivery is known to have made is not ours."""
+    mine = book(engine, clock)
+    plan(engine, clock, channels="voice", first="voice")
+    (answered,) = mine.claim(10)
+    assert mark(mine, answered)
+    settle(mine, answered, Outcome(Verdict.ACCEPTED, provider_id="CA-ANSWERED"))
+    one, two, three = unclear_calls(engine, clock, mine, 3)
+    with writing(engine) as connection:  # the signed callback of a call that this service has no row for any more
+        told = {"provider_id": "CA-TOLD", "status": "call-ringing", "delivery_id": uuid4()}
+        connection.execute(insert(receipts).values(**told, received_at=clock.now()))
+    listed = [Found("CA-ANSWERED", "accepted"), Found("CA-TOLD", "accepted"), Found("CA-FREE", "delivered")]
+    for check in (one, two, three):
+        check_calls(mine, check, listed)
+    by_id = {row.delivery_id: (row.provider_id, row.state) for row in rows(engine)}
+    assert by_id[answered.delivery_id][0] == "CA-ANSWERED"
+    assert by_id[one.delivery_id] == ("CA-FREE", "delivered")
+    assert [by_id[check.delivery_id][0] for check in (two, three)] == [None, None], "one call is one delivery's"
+
+
+def test_two_that_look_at_once_do_not_take_the_same_call(engine: Engine, clock: ManualClock) -> None:
+    start, took = threading.Barrier(4), list[bool]()
+
+    def look(delivery: UUID) -> None:
+        start.wait()
+        with writing(engine) as connection:
+            took.append(sids.claim(connection, "CA-ONE", delivery, clock.now()))
+
+    threads = [threading.Thread(target=look, args=(uuid4(),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(took) == [False, False, False, True]
+
+
+def test_a_call_made_long_after_is_not_the_one_that_was_lost(engine: Engine, clock: ManualClock) -> None:
+    """The worker was away; meanwhile somebody called the same number from the same account."""
+    mine = book(engine, clock)
+    (check,) = unclear_calls(engine, clock, mine, 1)
+    late = Found("CA-LATE", "delivered", made_at=clock.now() + timedelta(hours=1))
+    clock.advance(timedelta(minutes=1))
+    check_calls(mine, check, [late, Found("CA-MINE", "delivered", made_at=clock.now() - timedelta(minutes=1))])
+    assert [row.provider_id for row in rows(engine)] == ["CA-MINE"]
+
+
+def test_nobody_is_rung_again_within_minutes_of_being_on_the_telephone(engine: Engine, clock: ManualClock) -> None:
+    mine = book(engine, clock)
+    plan(engine, clock, channels="voice", first="voice")
+    for pause in (timedelta(minutes=5), timedelta(minutes=30)):
+        (claim,) = mine.claim(10)
+        assert mark(mine, claim)
+        settle(mine, claim, Outcome(Verdict.ACCEPTED, provider_id=f"CA{claim.repeat}"))
+        do(mine, lambda moves, of=claim: mine.receive(moves, of.delivery_id, None, "undelivered", "busy"))
+        clock.advance(pause - timedelta(seconds=1))
+        assert mine.claim(10) == []
+        clock.advance(timedelta(seconds=2))
+    assert len(mine.claim(10)) == 1
+
+
+def test_a_repeat_does_not_wait_until_the_legal_deadline_is_over(engine: Engine, clock: ManualClock) -> None:
+    mine = book(engine, clock)
+    plan(engine, clock, channels="voice", first="voice")
+    with writing(engine) as connection:
+        connection.execute(update(sendings).values(deadline=clock.now() + timedelta(minutes=20)))
+    (claim,) = mine.claim(10)
+    assert mark(mine, claim)
+    settle(mine, claim, Outcome(Verdict.ACCEPTED, provider_id="CA1"))
+    do(mine, lambda moves: mine.receive(moves, claim.delivery_id, None, "undelivered", "no-answer"))
+    clock.advance(timedelta(minutes=10))
+    assert [again.repeat for again in mine.claim(10)] == [1], "half of what is left, not an hour"
+
+
+def test_a_provider_that_refuses_to_say_ends_it_as_unclear_with_the_reason(engine: Engine, clock: ManualClock) -> None:
+    plan(engine, clock)
+    mine = book(engine, clock)
+    (claim,) = mine.claim(10)
+    mark(mine, claim)
+    settle(mine, claim, Outcome(Verdict.AMBIGUOUS, "timeout"))
+    for delay in TIMING.check_delays:
+        clock.advance(delay + timedelta(seconds=1))
+        (check,) = mine.claim(10)
+        do(mine, lambda moves, of=check: mine.enter_check(moves, of, [], can_tell=True, refused="401"))
+    assert in_trouble(engine, clock.now())["unanswered"] == 1
+    first, again = rows(engine)
+    assert (first.state, first.code, first.phase) == ("ambiguous", "unanswered-401", "done")
+    assert (again.repeat, again.state) == (1, "planned"), "by the campaign's policy"
+
+
+def test_texts_that_networks_filter_are_called_out_once_and_the_campaign_rests(
+    engine: Engine, clock: ManualClock
+) -> None:
+    campaign, quiet = plan(engine, clock, people=120), plan(engine, clock, people=120)
+    mine = book(engine, clock)
+    watch, ends = FilterWatch(mine), {campaign: ("30007", 30), quiet: ("30003", 120)}
+    for _ in range(3):
+        for claim in mine.claim(80):
+            code, most = ends[claim.campaign_id]
+            ends[claim.campaign_id] = (code, most - 1)
+            with mine.transaction() as moves:
+                row = moves.lock(claim.delivery_id)
+                assert row is not None
+                lost = most > 0
+                moves.move(row, "undelivered" if lost else "delivered", code=code if lost else None, provider_id="SM")
+                moves.set_phase(claim.delivery_id, Phase.DONE)
+        if not watch.look():
+            assert mine.claim(1), "not so many yet"
+            mine.reap(own=True)
+    with reading(engine) as connection:
+        told = {row.campaign_id: row for row in connection.execute(select(sendings))}
+    assert (told[campaign].texts_ended, told[campaign].texts_filtered) == (120, 30)
+    assert (told[campaign].held_code, told[campaign].filtered_at) == ("filtered", clock.now())
+    assert (told[quiet].texts_filtered, told[quiet].held_until) == (0, None), "numbers that are dead are not filtered"
+    assert in_trouble(engine, clock.now()) == {"held": 1, "filtered": 1, "unanswered": 0}
+    clock.advance(TIMING.most_hold)
+    assert watch.look() == 0, "once"
+    assert in_trouble(engine, clock.now()) == {"held": 0, "filtered": 1, "unanswered": 0}
 
 
 def test_a_receipt_faster_than_the_answer(engine: Engine, clock: ManualClock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 from base64 import b64decode
+from email import charset
 from email.message import EmailMessage
 from uuid import UUID, uuid4
 
@@ -79,6 +80,18 @@ def test_the_same_mail_as_the_library_makes(language: str, name: str, reference:
         assert not line.startswith(b".")
         assert b"\n" not in line
         assert b"\r" not in line
+
+
+def test_what_a_library_does_to_the_whole_process_changes_no_mail() -> None:
+    """Apprise makes the process encode UTF-8 as quoted-printable when it loads; a mail could not be cut any more."""
+    before, words = charset.CHARSETS["utf-8"], WORDS["zh-Hans"]
+    charset.add_charset("utf-8", charset.QP, charset.QP, "utf-8")
+    try:
+        again = form(words, "zh-Hans")
+    finally:
+        charset.CHARSETS["utf-8"] = before
+    filled = (PersonalEmail(words, "张晓明", "0" * 11), b"a@example.com", CAMPAIGN, b"today")
+    assert again.write(*filled) == FORMS["zh-Hans"].write(*filled)
 
 
 @given(name=names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
+import socket
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,10 +14,12 @@ from uuid import UUID, uuid4
 import pytest
 
 from incidents.clock import ManualClock
+from notifier.channels import email_stream
 from notifier.channels.channel import Outgoing
 from notifier.channels.email import EmailChannel, EmailSettings
-from notifier.channels.outcome import Outcome, Verdict
+from notifier.channels.outcome import Outcome, Verdict, outcome_table
 from notifier.channels.personal import EmailWords, PersonalEmail
+from notifier.channels.smtp_session import Letter, SessionLimits, SmtpSession
 from notifier.channels.stream import Parcel
 from notifier.templates import RenderedEmail
 from tests.conftest import NIGHT
@@ -120,6 +123,57 @@ def streamed(port: int, pile: Pile, seconds: float = 20, **changes: Any) -> Pile
 
     asyncio.run(live())
     return pile
+
+
+class Unmakeable:
+    """No message can be made a letter."""
+
+    def letter(self, _parcel: Parcel) -> Letter | Outcome:
+        return Outcome(Verdict.CAMPAIGN_FAULT, "no-notice")
+
+
+def test_thousands_that_cannot_be_made_do_not_fill_the_stack() -> None:
+    pile = Pile([parcel(address) for address in addresses(5_000)])
+
+    async def live() -> None:
+        left, right = socket.socketpair()
+        limits = SessionLimits(timeout=5.0, content_timeout=5.0, max_idle=5.0, max_messages=10)
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=left)
+        session = SmtpSession(transport, pile, Unmakeable(), limits, outcome_table(), pipelining=True)
+        first = pile.take()
+        assert first is not None
+        session.start(first)
+        async with asyncio.timeout(20):
+            assert await session.closed == "renewed"
+        right.close()
+
+    asyncio.run(live())
+    assert pile.verdicts() == {F: 5_000}
+
+
+def test_a_server_that_is_away_for_days_is_still_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses double; after a thousand of them a plain power of two is more than a float can hold."""
+    asked, pile = [0], Pile([parcel("a@example.com")])
+
+    async def no_pause(_stream: Any, seconds: float) -> None:
+        assert seconds <= email_stream.MOST_PAUSE
+
+    async def refuse() -> Any:
+        asked[0] += 1
+        if asked[0] > 2_500:
+            pile.close()
+        raise email_stream.ConnectFailed(Outcome(Verdict.TEMPORARY, "ConnectionRefusedError"))
+
+    monkeypatch.setattr(email_stream, "_pause", no_pause)
+    one = channel(9, connections=1)
+    serving = email_stream.EmailStream(one._settings, refuse, ManualClock(NIGHT), "harbour.example", outcome_table())
+
+    async def live() -> None:
+        async with asyncio.timeout(20):
+            await serving.run(pile)
+
+    asyncio.run(live())
+    assert asked[0] > 2_500
 
 
 def scripted(script: Script, story: Callable[[Script], Awaitable[Pile]]) -> Pile:

@@ -8,14 +8,14 @@ import io
 import re
 import zlib
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from incidents.errors import Conflict, Forbidden, IllegalTransition, InvalidInput
+from incidents.errors import Conflict, Forbidden, IllegalTransition, InvalidInput, NotFound
 from notifier.letters.desk import LetterDesk
 from notifier.letters.press import NOBODY, DrillPress
 from notifier.letters.typeset import Letter, printable, typeset
@@ -172,6 +172,33 @@ def test_who_is_erased_is_in_no_file_any_more(tmp_path: Path) -> None:
         told = {row.recipient_id for row in house.deliveries() if row.channel == "letter"}
         assert len(told) == 1, "nobody counts as written to who is on no page"
         assert first.recipient_id not in told
+
+    run(tmp_path, story)
+
+
+@pytest.mark.slow
+def test_the_same_batch_is_the_same_file_and_people_of_one_given_up_are_in_another(tmp_path: Path) -> None:
+    async def story(house: House) -> None:
+        desk = house.notifier.letters
+        campaign = (await house.finish(house.started(GOOD).campaign_id)).campaign_id
+        batch = desk.make(house.context(), campaign)
+        later = house.context(APPROVER).model_copy(update={"recorded_at": house.clock.now() + timedelta(days=40)})
+        first = desk.export(house.context(APPROVER), batch.batch_id, "letters")
+        assert desk.export(later, batch.batch_id, "letters").content == first.content
+        digests: list[Any] = [one.event for one in house.record.read(0, 1000, kinds=["letters.batch-exported"])]
+        assert len({one.sha256 for one in digests}) == 1
+
+        desk.say(house.context(), batch.batch_id, "given_up")
+        assert desk.waiting(campaign) == 2
+        other = desk.make(house.context(), campaign)
+        await follow(house, desk)  # says again that the first was given up
+        assert (other.letters, desk.waiting(campaign)) == (2, 0)
+        listed = desk.of_campaign(campaign)
+        assert sorted(one.state for one in listed) == ["given_up", "made"]
+        (page,) = desk.of_campaign(campaign, limit=1)
+        assert (page, *desk.of_campaign(campaign, after=page.batch_id)) == listed
+        with pytest.raises(NotFound):
+            desk.of_campaign(campaign, after=UUID(int=1))
 
     run(tmp_path, story)
 

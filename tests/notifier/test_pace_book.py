@@ -50,6 +50,24 @@ def test_what_is_greater_than_the_bucket_goes_when_it_is_full_and_is_owed(book: 
     assert book.draw("a", 1, 1, 1, 1).units == 1
 
 
+def test_a_clock_that_was_set_back_stalls_nothing_for_longer_than_the_limit(
+    book: PaceBook, engine: Engine, clock: ManualClock
+) -> None:
+    assert book.draw("a", 10, 10, 1, 10).units == 10
+    clock.advance(timedelta(hours=-3))
+    wait = book.draw("a", 10, 10, 1, 10)
+    assert (wait.units, wait.wait) == (0.0, 0.1), "as from an empty bucket: not three hours, and nothing for nothing"
+    clock.advance(timedelta(seconds=wait.wait))
+    assert book.draw("a", 10, 10, 1, 10).units == 1
+    with reading(engine) as connection:
+        assert connection.execute(select(pace_buckets.c.free_at)).scalar_one() == clock.now()
+
+
+def test_what_a_long_message_owes_is_no_clock_set_back(book: PaceBook, clock: ManualClock) -> None:
+    assert book.draw("a", 1, 1, 24, 24).units == 24
+    assert book.draw("a", 1, 1, 1, 1).wait == pytest.approx(24, abs=1)
+
+
 def test_many_workers_together_get_the_rate_of_one(book: PaceBook, clock: ManualClock) -> None:
     """Eight at once on one bucket, from an empty start: what they get together is what one would."""
     book.draw("a", 50, 50, 1, 50)

@@ -7,13 +7,15 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from notifier.channels.outcome import Verdict, outcome_table
+from notifier.channels.outcome import Outcome, Verdict, outcome_table
 from notifier.channels.sms import retry_after
 from notifier.pacing.book import Drawn
 from notifier.pacing.breaker import Breaker, Change, Rests
 from notifier.pacing.limits import Limits, kind_of
 from notifier.pacing.pace import Pace
+from notifier.pacing.provider import Provider, Route
 from notifier.pacing.quiet import Hours, QuietHours, zones_of
+from tests.notifier.test_lanes import Quiet
 
 NIGHT = QuietHours({"sms": Hours(time(21), time(8))}, "Asia/Shanghai")
 
@@ -45,6 +47,24 @@ def test_a_message_goes_when_its_sender_and_its_country_both_have_room() -> None
         await pace.close()
 
     asyncio.run(story())
+
+
+def test_a_service_that_hides_why_is_neither_well_nor_ill() -> None:
+    """An instant message to somebody who is not there looks like one that was lost."""
+    now = [0.0]
+    route = Route(Provider("im", Quiet("im")), outcome_table(), None, Rests(2, 5, 60), uptime=lambda: now[0])
+    no, lost = Outcome(Verdict.AMBIGUOUS, "not-confirmed"), Outcome(Verdict.AMBIGUOUS, "timeout")
+    for _ in range(10):
+        assert route.heard(no, alone=True) is Change.NOTHING
+    assert route.breaker.works
+    route.heard(lost, alone=True)
+    assert route.heard(lost, alone=True) is Change.RESTS
+    now[0] = 6.0
+    route.breaker.given()
+    assert not route.breaker.admits(), "one at a time"
+    route.heard(no, alone=True)
+    assert route.breaker.admits(), "it told nothing, so the next one does"
+    assert not route.breaker.works
 
 
 def test_what_was_drawn_and_not_used_is_not_used_later() -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from incidents.record.database import reading, writing
-from notifier.channels.channel import AboutToWrite, Outgoing
+from notifier.channels.channel import AboutToWrite, Found, Outgoing, ProviderUnavailable
 from notifier.channels.outcome import Outcome, Verdict
 from notifier.deliveries import singles
 from notifier.deliveries.progress import progress_of
@@ -141,6 +141,46 @@ def test_what_is_unclear_is_never_quietly_handed_to_another(tmp_path: Path) -> N
     timing = FAST.model_copy(update={"rest_after": 1, "first_rest": rest, "most_rest": rest})
     providers = (Provider("first", first), Provider("second", second, standby=True))
     run(tmp_path, story, channels={"email": providers}, timing=timing)
+
+
+class Refuses(Answers):
+    """Answers are lost, and whoever asks what became of a message is not let in."""
+
+    reconciles = True
+
+    def __init__(self, error: ProviderUnavailable) -> None:
+        super().__init__("sms", answer=Outcome(Verdict.AMBIGUOUS, code="timeout"))
+        self.error = error
+        self.asked = 0
+
+    async def find(self, address: str, marker: str, after: object) -> list[Found]:
+        del address, marker, after
+        self.asked += 1
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "patience"),
+    [(ProviderUnavailable("401", lasting=True), timedelta(days=1)), (ProviderUnavailable("503"), timedelta(0))],
+)
+def test_a_provider_that_never_says_does_not_keep_a_campaign_open(
+    tmp_path: Path, error: ProviderUnavailable, patience: timedelta
+) -> None:
+    """Credentials that were taken away, or an outage without end: each question counts, and the reason is kept."""
+    channel = Refuses(error)
+
+    async def story(house: House) -> None:
+        numbers = ordinary_numbers("GB")
+        view = house.started([(f"P{i}", next(numbers), "", "en", "GB") for i in range(2)], policy="at_most_once")
+        done = await house.finish(view.campaign_id)
+        assert done.outcomes["ambiguous"] == 2
+        assert {row.code for row in house.deliveries()} == {f"unanswered-{error}"}
+        told = progress_of(house.database, view.campaign_id, house.clock.now(), 2)
+        assert told is not None
+        assert told.unanswered == str(error)
+        assert (len(channel.sent), channel.asked) == (2, 2 * len(FAST.check_delays))
+
+    run(tmp_path, story, channels={"sms": channel}, timing=FAST.model_copy(update={"patience": patience}))
 
 
 def test_a_provider_alone_is_left_alone_too_and_nobody_fails_for_it(tmp_path: Path) -> None:

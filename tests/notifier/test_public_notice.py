@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ INCIDENT = UUID(int=77)
 class Desk:
     """Public notices on a fresh database."""
 
-    def __init__(self, folder: Path, demand: Demand = Demand(), address: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, demand: Demand | Callable[[], Demand] = Demand(), address: str | None = None
+    ) -> None:
         address = address or database_address(folder)
         self.engine = open_engine(address)
         metadata.create_all(self.engine)
@@ -47,7 +50,7 @@ class Desk:
             key=bytes(range(32)),
             board=self.board,
             drill_board=DrillBoard(),
-            demand=lambda _incident: demand,
+            demand=lambda _incident: demand if isinstance(demand, Demand) else demand(),
         )
         self.follower = self.notices.follower()
 
@@ -146,6 +149,25 @@ def test_what_the_law_demands_must_be_in_it_or_overridden_with_a_reason(tmp_path
     desk.close()
 
     assert (done.status.value, done.duties) == ("published", ("d1",))
+
+
+def test_a_duty_that_arises_later_is_told_by_the_next_version(tmp_path: Path) -> None:
+    now = [Demand(duties=("d1",), items=("likely_consequences",))]
+    desk = Desk(tmp_path, lambda: now[0])
+    notice = desk.draft()
+    now[0] = Demand(duties=("d1", "d2"), items=("likely_consequences",))
+    assert desk.notices.view(notice).untold_duties == ("d2",)
+    desk.publish(notice)
+    assert desk.notices.view(notice).duties == ("d1", "d2"), "what arose while it was prepared is told at once"
+
+    now[0] = Demand(duties=("d3",), items=("likely_consequences",))
+    assert desk.notices.view(notice).untold_duties == ("d3",)
+    desk.notices.revise(desk.context(), notice, VALUES, {"en": "Something was added."})
+    desk.publish(notice)
+    told: list[Any] = [one.event for one in desk.record.read(0, 100, kinds=["public.notice-published"])]
+    assert [one.duties for one in told] == [("d1", "d2"), ("d1", "d2", "d3")]
+    assert desk.notices.view(notice).untold_duties == ()
+    desk.close()
 
 
 def test_a_drill_is_published_for_nobody(desk: Desk) -> None:

@@ -22,6 +22,7 @@ from incidents.record.database import open_engine, reading, writing
 from notifier.campaigns.events import EVENTS
 from notifier.deliveries import counters, retention
 from notifier.deliveries.early import keep_early
+from notifier.deliveries.moves import new_delivery
 from notifier.deliveries.partitions import Partitions
 from notifier.deliveries.retention import DeliveryRows
 from notifier.deliveries.rows_events import EVENTS as ROWS_EVENTS
@@ -33,6 +34,7 @@ from notifier.deliveries.tables import (
     delivery_log,
     sendings,
 )
+from notifier.letters.tables import letter_items
 from tests.notifier.batch_desk import Desk, people, send_all
 from tests.notifier.house import create_tables
 from tests.servers import BACKENDS, fresh_database
@@ -122,6 +124,18 @@ def test_rows_stay_while_there_is_a_reason_and_it_is_said(house: House, tmp_path
     refused("30 days")
     house.clock.advance(MONTH)
     refused("not written to a file")
+    rows.export(campaign, tmp_path / "rows.gz")
+    person = select(campaign_recipients.c.recipient_id).where(campaign_recipients.c.campaign_id == campaign)
+    with writing(house.engine) as connection:
+        letter = {"recipient_id": connection.execute(person).scalars().first(), "batch_id": uuid4(), "position": 1}
+        connection.execute(insert(letter_items).values(campaign_id=campaign, **letter))
+    refused("neither handed over nor given up")
+    with writing(house.engine) as connection:
+        sent = new_delivery(campaign, letter["recipient_id"], "letter", 0, house.clock.now())
+        connection.execute(insert(deliveries).values(**{**sent, "phase": "done"}))
+    assert next(one.keeps for one in rows.standing() if one.campaign_id == campaign) is None
+    with writing(house.engine) as connection:
+        connection.execute(deliveries.delete().where(deliveries.c.channel == "letter"))
     assert house.left(campaign) == ALL
     with pytest.raises(NotFound):
         rows.remove(uuid4(), actor="user:lan", reason="over")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
 import pytest
+from twilio.base.exceptions import TwilioRestException
 
 from incidents.clock import SystemClock
-from notifier.channels.channel import Outgoing, ProviderUnavailable
-from notifier.channels.outcome import Verdict, outcome_table
+from notifier.channels.channel import Found, Outgoing, ProviderUnavailable
+from notifier.channels.outcome import Outcome, Verdict, outcome_table
 from notifier.channels.sms import SmsChannel, SmsSettings
-from notifier.channels.twilio_http import PooledTwilioHttpClient
+from notifier.channels.twilio_asking import unavailable
+from notifier.channels.twilio_http import PooledTwilioHttpClient, SendPhase, TwilioTransportError
 from notifier.receipts.callback_url import CallbackUrls
 from notifier.standins.outbox_store import OutboxStore
 from notifier.standins.outcomes import ordinary_numbers, simulated_number
@@ -121,6 +124,23 @@ def test_the_mark_comes_before_the_request(tmp_path: Path) -> None:
         store.close()
 
     asyncio.run(live())
+
+
+@pytest.mark.parametrize(("status", "lasting"), [(401, True), (403, True), (404, True), (429, False), (503, False)])
+def test_a_refusal_to_say_is_told_from_a_provider_that_is_away(status: int, lasting: bool) -> None:
+    refused = unavailable(TwilioRestException(status, "/Messages.json", "with a number in it"))
+    assert (str(refused), refused.lasting) == (str(status), lasting)
+    lost = unavailable(TwilioTransportError(SendPhase.AMBIGUOUS, "ServerDisconnectedError"))
+    assert (str(lost), lost.lasting) == ("TwilioTransportError", False)
+
+
+def test_an_id_or_code_that_is_too_long_loses_no_outcome() -> None:
+    """A Message-ID under a long domain: the database would refuse the row, and everybody's who is entered with it."""
+    long = f"<{'x' * 30}@{'a' * 200}.example>"
+    kept = Outcome(Verdict.ACCEPTED, "c" * 90, provider_id=long)
+    assert kept.provider_id == f"sha256:{sha256(long.encode()).hexdigest()}" == Found(long, "accepted").provider_id
+    assert kept.code == "c" * 40
+    assert Outcome(Verdict.ACCEPTED, "250 2.0.0", provider_id="SM1").provider_id == "SM1"
 
 
 def test_nobody_listens() -> None:

@@ -8,6 +8,8 @@ from uuid import UUID, uuid4, uuid5
 
 import pytest
 
+from incidents.record import stable_id
+from notifier.deliveries.moves import delivery_id, first_ids, message_keys
 from notifier.deliveries.references import reference_code, tidy_reference
 from notifier.deliveries.states import Attempt, Next, Phase, what_next
 from notifier.deliveries.timing import Timing
@@ -36,7 +38,7 @@ BOTH = ("sms", "email")
         (["sms0 undelivered done 30003"], BOTH, "at_most_once", Next("open", "email")),
         (["sms0 undelivered done 30003"], ("sms",), "at_least_once", Next("failed")),
         (["sms0 failed done 30001"], BOTH, "at_least_once", Next("open", "email")),
-        (["sms0 failed done 30001"], ("sms",), "at_most_once", Next("open", "sms", 1, delayed=True)),
+        (["sms0 failed done 30001"], ("sms",), "at_most_once", Next("open", "sms", 1, delayed=True, code="30001")),
         (
             ["sms0 failed done 30001", "sms1 failed done 30001", "sms2 failed done 30001"],
             ("sms",),
@@ -92,6 +94,12 @@ def test_backoff_doubles_within_its_bounds_and_listens_to_the_provider() -> None
     assert timing.backoff(10_000, 1.0) == timedelta(seconds=60)
 
 
+def test_ids_hashed_from_a_common_beginning_are_the_ids_of_every_other_way() -> None:
+    campaign, recipient = UUID(int=7), UUID(int=8)
+    assert first_ids(campaign, "sms")(recipient) == delivery_id(campaign, recipient, "sms", 0)
+    assert message_keys(campaign)(recipient) == stable_id("message", str(campaign), str(recipient))
+
+
 def test_reference_codes_are_stable_short_and_readable() -> None:
     rng = random.Random(1)
     ids = [UUID(int=rng.getrandbits(128)) for _ in range(2000)]
@@ -100,6 +108,8 @@ def test_reference_codes_are_stable_short_and_readable() -> None:
     code = reference_code(b"k" * 32, ids[0], ids[1])
     assert code == reference_code(b"k" * 32, ids[0], ids[1]) != reference_code(b"x" * 32, ids[0], ids[1])
     assert not set("".join(codes)) & set("ILOU")
+    # Codes that were printed must be found again by every later version.
+    assert reference_code(b"k" * 32, UUID(int=1), UUID(int=2)) == "G2ARR-A587P"
     assert tidy_reference(f" {code.lower().replace('-', ' ')} ") == code
     assert tidy_reference(code.replace("0", "O").replace("1", "l")) == code
 

@@ -16,8 +16,11 @@ import pytest
 from incidents.errors import Forbidden, InvalidInput
 from notifier.channels.channel import Outgoing
 from notifier.channels.drill import DrillChannel
-from notifier.channels.outcome import Verdict, outcome_table
+from notifier.channels.outcome import Outcome, Verdict, outcome_table
+from notifier.channels.sms import retry_after
 from notifier.channels.spoken import MAX_TWIML, thanks_in, twiml_of, voices
+from notifier.channels.twilio_http import PooledTwilioHttpClient
+from notifier.channels.voice import VoiceChannel, VoiceSettings
 from notifier.deliveries.order import ChannelOrder, OrderRule
 from notifier.standins.callback_sender import sign
 from notifier.standins.outcomes import CALL_ENDS, simulated_number
@@ -267,6 +270,15 @@ def test_a_drills_calls_reach_nobody(tmp_path: Path) -> None:
 
     assert outcome.verdict is Verdict.ACCEPTED
     assert vars(drill) == {"name": "voice"}
+
+
+def test_how_long_to_wait_is_taken_from_the_answer() -> None:
+    channel = VoiceChannel(VoiceSettings("AC1", TOKEN, "+15005550006"), PooledTwilioHttpClient(), None)
+    refused = channel._outcome(429, '{"code": 20429, "message": "+447700900123"}', retry_after({"Retry-After": "90"}))
+    assert refused == Outcome(Verdict.TEMPORARY, "20429", retry_after=90.0)
+    assert channel._outcome(201, "<html>", None) == Outcome(Verdict.AMBIGUOUS, "no-sid")
+    ended = channel._outcome(201, '{"sid": "CA1", "status": "queued"}', None)
+    assert ended == Outcome(Verdict.ACCEPTED, None, "CA1", "accepted")
 
 
 def test_every_end_in_the_table_is_read() -> None:

@@ -46,7 +46,7 @@ def test_killed_again_and_again_it_ends_as_if_never_killed(installation: Install
     if what == "rebuild":
         runner.drain()
     chance = random.Random(20261120)
-    killed = sum(fold_and_kill(installation.url, chance, what) for _ in range(6))
+    killed = sum(fold_and_kill(installation.url, chance, what) for _ in range(4))
     assert killed >= 3, "the story is too short to be killed in"
 
     runner.drain()
