@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from bench import audience, kafka_intake, kafka_relay, lag, notifier, pages, postgres
+from bench import audience, kafka_intake, kafka_relay, lag, notifier, pages, postgres, wire
 from bench.law import after_a_change, judging, whole_law
 from bench.machine import machine
 from bench.rebuild import rebuild
@@ -40,6 +40,7 @@ MEASUREMENTS: tuple[tuple[Callable[[Path, int, int], Comparison], int, int], ...
     (kafka_intake.on_postgresql, 20_000, 400),
     (notifier.email_against_sendmail, 15_000, 100),
     (notifier.email_against_send_message, 15_000, 100),
+    (wire.sessions_against_sendmail, 15_000, 100),
     (notifier.sms_against_sdk, 4_000, 100),
     (audience.against_no_database, 50_000, 500),
 )

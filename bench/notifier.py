@@ -40,6 +40,7 @@ from notifier.channels.channel import Channel
 from notifier.channels.drill import DrillChannel
 from notifier.channels.email import EmailChannel, EmailSettings
 from notifier.channels.email_message import email_bytes
+from notifier.channels.personal import EmailWords, email_words
 from notifier.channels.sms import SmsChannel, SmsSettings
 from notifier.channels.twilio_http import PooledTwilioHttpClient
 from notifier.deliveries.tables import sendings
@@ -343,6 +344,13 @@ def _free_port() -> int:
 @cache
 def _rendered() -> RenderedEmail:
     return Templates().get(DEFAULT_TEMPLATE).render_email("en", VALUES, "Person", "01234-ABCDE")
+
+
+def _rendered_words() -> EmailWords:
+    template = Templates().get(DEFAULT_TEMPLATE)
+    words = email_words(lambda name, reference: template.render_email("en", VALUES, name, reference))
+    assert words is not None
+    return words
 
 
 def _bytes(number: int) -> bytes:
