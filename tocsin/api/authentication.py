@@ -23,7 +23,7 @@ MAX_CREDENTIALS = 256
 bearer = HTTPBearer(
     auto_error=False,
     scheme_name="key",
-    description="An API key, `tocsin_<id>_<secret>`. Roles: admin, analyst, approver, auditor, siem.",
+    description="An API key, `tocsin_<id>_<secret>`. Roles: admin, analyst, approver, auditor, privacy, siem.",
 )
 
 

@@ -192,9 +192,12 @@ class UnkeptRoute(CommandRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         inner = APIRoute.get_route_handler(self)
+        takes_json = self.json_body and self.body_field is not None
 
         async def handle(request: Request) -> Response:
             await authenticated(request)
+            if takes_json:
+                refuse_unfit(request.headers.get("content-type"), await request.body())
             return await _answer(inner, request)
 
         return handle

@@ -1,19 +1,21 @@
-"""`tocsin alert dead-letters`, `replay` and `offsets`: what came in from Kafka, how far, and what was put aside."""
+"""`tocsin alert dead-letters`, `replay`, `offsets`, `step-over`: what came in from Kafka, how far, what was not."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from incidents.errors import InvalidInput, NotFound, TocsinError
-from incidents.record.database import open_engine
-from tocsin.cli.output import Json, one_line_errors, say, show_table
+from tocsin.cli.loading import load_settings, open_engine
+from tocsin.cli.output import Json, one_line_errors, say, show_table, who_runs_this
 from tocsin.cli.remote import alert
-from tocsin.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from tocsin.settings import Settings
 
 
 def register(_app: typer.Typer) -> None:
@@ -21,6 +23,7 @@ def register(_app: typer.Typer) -> None:
     alert.command("dead-letters")(dead_letters)
     alert.command("replay")(replay)
     alert.command("offsets")(offsets)
+    alert.command("step-over")(step_over)
 
 
 @one_line_errors
@@ -107,6 +110,43 @@ def offsets(as_json: Json = False) -> None:
         ("group", "topic", "partition", "next offset", "taken over by", "changed"),
         [(one.group, *one.partition, one.next_offset, one.holder, one.changed_at) for one in found],
     )
+
+
+@one_line_errors
+def step_over(
+    topic: Annotated[str, typer.Argument(help="Its whole name, as `tocsin alert offsets` shows it.")],
+    partition: Annotated[int, typer.Argument(min=0)],
+    to: Annotated[
+        int | None, typer.Option("--to", min=1, help="Go on here; without it at the next message that can be read.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Let a partition be read on behind messages that are damaged or cannot be unpacked. They are lost here."""
+    from tocsin.intake.offsets import Partition
+    from tocsin.intake.stepping_over import step_over_unreadable
+    from tocsin.kafka import Kafka
+    from tocsin.wiring import clock_of
+
+    settings = _with_kafka()
+    engine = open_engine(settings.database_url)
+    try:
+        with _brokers_answer():
+            done = step_over_unreadable(
+                Kafka(settings.kafka, "step-over"),
+                engine,
+                clock_of(engine),
+                Partition(topic, partition),
+                to=to,
+                by=f"step-over:{who_runs_this()}",
+            )
+    finally:
+        engine.dispose()
+    if as_json:
+        say({"topic": topic, "partition": partition, "first": done.first, "next_offset": done.next_offset})
+    else:
+        typer.echo(
+            f"{done.messages} messages from {done.first} on are passed over; reading goes on at {done.next_offset}."
+        )
 
 
 def _with_kafka() -> Settings:

@@ -8,18 +8,21 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 from rich.progress import Progress
 
-from incidents.clock import Clock
 from incidents.errors import InvalidInput
-from incidents.record import Context, stable_id
-from notifier.audience import AudienceFormat, ImportLimits, RowReport
+from tocsin.cli.loading import load_settings
 from tocsin.cli.output import Json, one_line_errors, say
-from tocsin.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from incidents.clock import Clock
+    from incidents.record import Context
+    from notifier.audience import ImportLimits, RowReport
+    from tocsin.settings import Settings
 
 audience = typer.Typer(help="Audiences of notices: whom to tell.", no_args_is_help=True)
 
@@ -42,6 +45,7 @@ def import_file(
     as_json: Json = False,
 ) -> None:
     """Import a file of any size. Run it again after a kill: it goes on. Nothing is told to anybody by this."""
+    from notifier.audience import AudienceFormat
     from tocsin.wiring import open_services
 
     form, settings = AudienceFormat.of_name(file.name), load_settings()
@@ -104,6 +108,8 @@ def rows(audience_id: UUID, file: Annotated[Path, typer.Argument(help="CSV file 
 
 def _context(file: Path, by: str, clock: Clock, *, again: bool) -> Context:
     """The command that a file on this machine is: the same for the same file, unless it is wanted once more."""
+    from incidents.record import Context, stable_id
+
     known = file.stat()
     same = stable_id("audience-file", str(file.resolve()), str(known.st_size), str(known.st_mtime_ns), by)
     try:
@@ -113,10 +119,14 @@ def _context(file: Path, by: str, clock: Clock, *, again: bool) -> Context:
 
 
 def _limits(settings: Settings) -> ImportLimits:
+    from notifier.audience import ImportLimits
+
     return ImportLimits(max_bytes=settings.audience.file_max_bytes, max_rows=settings.audience.file_max_rows)
 
 
 def _write(found: Iterable[RowReport], file: Path) -> None:
+    from notifier.audience import RowReport
+
     with file.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out)
         writer.writerow(RowReport.model_fields)

@@ -11,11 +11,9 @@ from uuid import UUID
 import typer
 from rich.progress import Progress
 
-from incidents.clock import SystemClock
 from incidents.errors import InvalidInput
-from incidents.record.database import open_engine
+from tocsin.cli.loading import load_settings, open_engine
 from tocsin.cli.output import Json, one_line_errors, say, show_table
-from tocsin.settings import load_settings
 
 sending = typer.Typer(help="Whether anything may be sent: hold it, release it (after a restore).", no_args_is_help=True)
 
@@ -37,6 +35,7 @@ def backup(
 
     It is sealed under the vault's current master key, which it does not contain: keep the key file apart from it.
     """
+    from incidents.clock import SystemClock
     from tocsin.backup import write_backup
     from tocsin.migrations.run import is_current
 
@@ -82,6 +81,7 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """Restore a backup into an empty database and compare every row. Nothing is sent until `tocsin sending release`."""
+    from incidents.clock import SystemClock
     from tocsin.backup import inspect_backup, restore_backup
     from tocsin.services import registry
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import getpass
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
-from notifier.deliveries.retention import DeliveryRows
-from tocsin.cli.output import Json, one_line_errors, say, show_table
-from tocsin.settings import load_settings
+from tocsin.cli.loading import load_settings
+from tocsin.cli.output import Json, one_line_errors, say, show_table, who_runs_this
+
+if TYPE_CHECKING:
+    from notifier.deliveries.retention import DeliveryRows
 
 deliveries = typer.Typer(help="The rows of campaigns after their end.", no_args_is_help=True)
 
@@ -84,7 +85,7 @@ def remove(
     as_json: Json = False,
 ) -> None:
     """Take the rows of finished campaigns away, for good. What became of each recipient stays on record."""
-    actor = f"user:{re.sub(r'[^A-Za-z0-9._-]', '-', by or getpass.getuser())[:64]}"
+    actor = f"user:{re.sub(r'[^A-Za-z0-9._-]', '-', by or who_runs_this())[:64]}"
     with _rows() as rows:
         for campaign in campaigns:
             rows.remove(campaign, actor=actor, reason=reason[:500], without_export=without_export)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from incidents.errors import FieldFault, InvalidInput
-from incidents.facts.files import read_document
+from tocsin.cli.loading import read_document
 from tocsin.cli.output import Json, one_line_errors, say, show_table
 from tocsin.cli.remote import HERE, Key, Service, Url
 

@@ -49,6 +49,8 @@ def search(
         typer.echo("Nobody of that kind is in any audience.")
     else:
         show_table(("campaign", "outcome", "channel", "state", "at", "code", "event"), list(_lines(answer["items"])))
+    if not as_json and (missing := answer.get("unsearched")):
+        typer.echo(f"Not looked into: {len(missing)} audiences, imported before contacts were marked. Use --reference.")
 
 
 @history.command("export")

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from incidents.errors import FieldFault, InvalidInput
-from incidents.facts import OrganisationProfile
-from incidents.facts.files import read_document, read_facts
-from incidents.grading.answer import grade_json
+from tocsin.cli.loading import read_document, read_facts
 from tocsin.cli.output import Json, one_line_errors, say, show_table
 
 if TYPE_CHECKING:
+    from incidents.facts import OrganisationProfile
     from playbooks.law.delays import DelayRequest
     from playbooks.law.law import Law
 
@@ -79,6 +78,8 @@ def grade(
     as_json: Json = False,
 ) -> None:
     """The level a published scheme gives these facts, which criteria are met, and which unknown facts leave open."""
+    from incidents.grading.answer import grade_json
+
     answer = grade_json(scheme, read_facts(facts), profile=read_profile(organisation))
     if as_json:
         say(answer)
@@ -97,6 +98,7 @@ def schema(
     as_json: Json = True,
 ) -> None:
     """Print a JSON Schema (2020-12)."""
+    from incidents.facts import OrganisationProfile
     from incidents.facts.schema import json_schema
     from playbooks.definitions.definition import Playbook
     from tocsin.settings import Settings
@@ -228,6 +230,8 @@ def read_profile(path: Path | None) -> OrganisationProfile | None:
     """The organisation profile in a TOML file, if one is named."""
     if path is None:
         return None
+    from incidents.facts import OrganisationProfile
+
     try:
         return OrganisationProfile.from_toml(path.read_text("utf-8"))
     except OSError as error:

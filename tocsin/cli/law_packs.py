@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 
 from incidents.errors import FieldFault, InvalidInput
-from incidents.facts.files import read_document, read_facts
 from tocsin.cli.law import FactsFile, PacksFolder, ProfileFile, instant, read_law, read_profile
+from tocsin.cli.loading import read_document, read_facts
 from tocsin.cli.output import EXIT_FAULT, Json, one_line_errors, say, show_table
 
 if TYPE_CHECKING:

@@ -13,6 +13,8 @@ from tocsin.cli.remote import HERE, Key, Service, Url
 
 letters = typer.Typer(help="Letters by post: pages and addresses for a printing house.", no_args_is_help=True)
 
+PAGE = 100
+"""Batches that the service lists at once."""
 Batch = Annotated[str, typer.Argument(metavar="BATCH", help="Id of the batch.")]
 
 
@@ -25,13 +27,17 @@ def register(app: typer.Typer) -> None:
 @one_line_errors
 def listed(campaign: str, url: Url = HERE, key: Key = "", as_json: Json = False) -> None:
     """The batches of a campaign, and how many people could still be written to."""
-    answer = Service(url, key).get(f"/v1/campaigns/{quote(campaign, safe='')}/letter-batches")
+    service, path = Service(url, key), f"/v1/campaigns/{quote(campaign, safe='')}/letter-batches"
+    answer = page = service.get(path)
+    while len(page["items"]) >= PAGE:
+        page = service.get(f"{path}?after={page['items'][-1]['batch_id']}")
+        answer["items"] += page["items"]
     if as_json:
         say(answer)
         return
     for one in answer["items"]:
         _show(one)
-    typer.echo(f"{answer['waiting']} people with an address are in no batch")
+    typer.echo(f"people with an address who are in no batch: {answer['waiting']}")
 
 
 @letters.command("make")

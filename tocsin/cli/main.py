@@ -11,6 +11,7 @@ from tocsin.cli import (
     audience,
     backup,
     deliveries,
+    drafting,
     filings,
     history,
     law,
@@ -50,6 +51,7 @@ deliveries.register(app)
 worker.register(app)
 remote.register(app)
 remote_duties.register(app)
+drafting.register(remote.campaign)
 sending.register(remote.campaign)
 filings.register(app)
 notices.register(app)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sqlalchemy import Engine, make_url
 
 from incidents.errors import Conflict, InvalidInput
-from incidents.record import open_record
-from incidents.record.database import open_engine
+from tocsin.cli.loading import load_settings, open_engine
 from tocsin.cli.output import Json, one_line_errors, say
-from tocsin.migrations import run
-from tocsin.migrations.steps import HEAD, Plan, target_of
-from tocsin.services import registry
-from tocsin.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from tocsin.migrations.steps import Plan
+    from tocsin.settings import Settings
 
 EXIT_DUE = 3
 """`--check`: there are steps to make."""
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 @one_line_errors
 def migrate(
-    to: Annotated[str, typer.Option("--to", help="A step's number, `head`, or `base` for none.")] = HEAD,
+    to: Annotated[str, typer.Option("--to", help="A step's number, `head`, or `base` for none.")] = "head",
     check: Annotated[
         bool, typer.Option("--check", help=f"Only say what would be done. Exit code {EXIT_DUE} if that is anything.")
     ] = False,
@@ -50,6 +50,9 @@ def migrate(
     """
     if check and sql:
         raise InvalidInput("Give --check or --sql, not both.", field="--check")
+    from tocsin.migrations import run
+    from tocsin.migrations.steps import HEAD, target_of
+
     target = target_of(to)
     settings = load_settings()
     with _engine(settings) as engine:
@@ -69,6 +72,11 @@ def migrate(
 
 
 def _do(settings: Settings, engine: Engine, plan: Plan, to: str, *, lose: bool) -> None:
+    from incidents.record import open_record
+    from tocsin.migrations import run
+    from tocsin.migrations.steps import HEAD
+    from tocsin.services import registry
+
     if plan.down:
         if not lose:
             raise Conflict(
@@ -106,6 +114,8 @@ def _tell_newer(at: str | None, *, as_json: bool) -> None:
 
 @contextmanager
 def _engine(settings: Settings) -> Iterator[Engine]:
+    from sqlalchemy import make_url
+
     address = make_url(settings.database_url)
     if address.get_backend_name() == "sqlite" and address.database:
         Path(address.database).parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
@@ -38,6 +40,14 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, titl
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
     Console().print(table)
+
+
+def who_runs_this() -> str:
+    """The login of whoever runs the command; where it has no name, as in a container, the number of its user."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the latter from Python 3.13 on
+        return f"uid-{os.getuid()}"
 
 
 def one_line_errors(command: Callable[P, T]) -> Callable[P, T]:

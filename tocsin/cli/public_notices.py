@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import typer
 
-from incidents.facts.files import read_document
+from tocsin.cli.loading import read_document
 from tocsin.cli.output import Json, one_line_errors, say
 from tocsin.cli.remote import HERE, Key, Service, Url
 

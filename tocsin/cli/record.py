@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sqlalchemy import Engine, select
 
-from incidents.record.database import open_engine, reading
-from incidents.record.segments import SIZE, Segments
-from incidents.record.stored import read_positions
-from projections.tables import projection_positions
+from tocsin.cli.loading import load_settings, open_engine
 from tocsin.cli.output import Json, one_line_errors, say, show_table
-from tocsin.relay.tables import relay_positions
-from tocsin.settings import load_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from incidents.record.segments import Segments
 
 record = typer.Typer(help="Where old events lie (PostgreSQL).", no_args_is_help=True)
 
@@ -50,7 +49,7 @@ def segments(as_json: Json = False) -> None:
 @record.command("divide")
 @one_line_errors
 def divide(
-    size: Annotated[int, typer.Option("--size", min=1_000_000, help="Positions in a segment.")] = SIZE,
+    size: Annotated[int, typer.Option("--size", min=1_000_000, help="Positions in a segment.")] = 10_000_000,
 ) -> None:
     """Divide the events into segments, once and for all, while the service runs."""
     with _segments() as (found, _):
@@ -95,6 +94,13 @@ def attach(name: Name) -> None:
 
 
 def _readers(engine: Engine) -> dict[str, int]:
+    from sqlalchemy import select
+
+    from incidents.record.database import reading
+    from incidents.record.stored import read_positions
+    from projections.tables import projection_positions
+    from tocsin.relay.tables import relay_positions
+
     with reading(engine) as connection:
         models = select(projection_positions.c.name, projection_positions.c.position)
         topics = select(relay_positions.c.topic, relay_positions.c.position)
@@ -107,6 +113,8 @@ def _readers(engine: Engine) -> dict[str, int]:
 
 @contextmanager
 def _segments() -> Iterator[tuple[Segments, Engine]]:
+    from incidents.record.segments import Segments
+
     settings = load_settings()
     engine = open_engine(settings.database_url)
     try:

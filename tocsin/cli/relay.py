@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from incidents.errors import InvalidInput
+from tocsin.cli.loading import load_settings
 from tocsin.cli.output import Json, one_line_errors, say, show_table
-from tocsin.settings import load_settings
 
 relay = typer.Typer(help="Events out to Kafka.", no_args_is_help=True)
 events = typer.Typer(help="Events that are published.", no_args_is_help=True)

@@ -9,18 +9,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
-import httpx
 import typer
 
 from incidents.errors import FieldFault, InvalidInput, NotAuthenticated, TocsinError
-from incidents.facts.files import read_document
-from tocsin.cli.deadline_lines import late_lines
+from tocsin.cli.forecast_lines import late_lines, work_lines
+from tocsin.cli.loading import read_document
 from tocsin.cli.output import Json, one_line_errors, say, show_table
+
+if TYPE_CHECKING:
+    import httpx
 
 TIMEOUT = 30.0
 
@@ -54,6 +55,8 @@ class Service:
     def __init__(self, url: str, key: str) -> None:
         if not key:
             raise NotAuthenticated("Set TOCSIN_KEY to an API key.")
+        import httpx
+
         self._client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT)
 
     def get(self, path: str, **params: Any) -> Any:
@@ -75,6 +78,8 @@ class Service:
 
     def stream(self, path: str, **body: Any) -> Iterator[bytes]:
         """A long answer to a command, piece by piece. TocsinError when it breaks off."""
+        import httpx
+
         headers = {"Idempotency-Key": str(uuid4())}
         try:
             with self._client.stream("POST", path, json=body, headers=headers, timeout=None) as response:
@@ -95,6 +100,8 @@ class Service:
         return response.json() if response.content else None
 
     def _answer(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        import httpx
+
         try:
             response = self._client.request(method, path, **kwargs)
         except httpx.HTTPError as error:
@@ -108,6 +115,8 @@ def _as_error(response: httpx.Response) -> TocsinError:
     try:
         problem = response.json()
         detail = f"{problem['title']}: {problem.get('detail') or ''}".rstrip(": ")
+        if response.status_code >= 500 and problem.get("request_id"):
+            detail = f"{detail} (request {problem['request_id']})"
         faults = [FieldFault(str(e.get("field", "")), str(e.get("reason", ""))) for e in problem.get("errors") or ()]
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
         return TocsinError(f"The service answered {response.status_code} with something that is no problem document.")
@@ -371,21 +380,15 @@ def forecast(campaign_id: str, url: Url = HERE, key: Key = "", as_json: Json = F
     if as_json:
         say(answer)
         return
-    show_table(
-        ("language", "segments each", "recipients", "segments"),
-        [
-            (language, one["segments"], one["recipients"], one["total_segments"])
-            for language, one in answer["by_language"].items()
-        ],
-    )
-    cost = "no prices set" if answer["cost"] is None else f"{answer['cost']} {answer['currency']}"
-    if answer["unpriced"]:
-        cost += f" (without {', '.join(answer['unpriced'])}: no price)"
-    typer.echo(
-        f"{answer['sms_segments']} segments to {answer['sms_recipients']}, {answer['email_recipients']} mails\n"
-        f"cost: {cost}\ntime: {timedelta(seconds=round(answer['seconds']))}"
-    )
-    for line in late_lines(answer):
+    if answer["sms_recipients"]:
+        show_table(
+            ("language", "segments each", "recipients", "segments"),
+            [
+                (language, one["segments"], one["recipients"], one["total_segments"])
+                for language, one in answer["by_language"].items()
+            ],
+        )
+    for line in (*work_lines(answer), *late_lines(answer)):
         typer.echo(line)
 
 

@@ -66,12 +66,21 @@ def progress_lines(answer: dict[str, Any]) -> list[str]:
     ]
     if answer["paused_at"]:
         lines.append(f"paused since {answer['paused_at']}")
+    if answer.get("unanswered"):
+        lines.append(
+            f"unclear messages stay unclear: a provider does not say what became of them ({answer['unanswered']})"
+        )
+    if answer.get("filtered_at"):
+        share = f"{answer['texts_filtered']} of {answer['texts_ended']}"
+        lines.append(f"networks filter the text messages: {share} so far; look at the text and the sender")
     if answer["held_until"]:
-        lines.append(f"rests until {answer['held_until']} after a fault of ours: {answer['held_code']}")
+        lines.append(
+            f"rests until {answer['held_until']} after a fault of ours: {_fault(answer, 'held_')}; nobody is lost"
+        )
     if answer["asleep"]:
         lines.append(f"{answer['asleep']} are not disturbed before {answer['awake_at']}")
     lines += [
-        f"{one['name']} ({one['channel']}) is left alone until {one['until']} after {one['code']}"
+        f"{one['name']} ({one['channel']}) is left alone until {one['until']}: {_fault(one)}"
         for one in answer["resting"]
     ]
     if answer["per_hour"] is not None:
@@ -82,3 +91,9 @@ def progress_lines(answer: dict[str, Any]) -> list[str]:
     elif answer["in_time"]:
         lines.append(f"in time: the deadline is {answer['deadline']}")
     return lines
+
+
+def _fault(told: dict[str, Any], prefix: str = "") -> str:
+    """A fault in words, with its code for whoever has to look it up."""
+    code, meaning = told[f"{prefix}code"] or "no code", told.get(f"{prefix}meaning")
+    return f"{meaning['en']} ({code})" if meaning else code

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import Progress
 
 from incidents.errors import InvalidInput
+from tocsin.cli.loading import load_settings
 from tocsin.cli.output import Json, one_line_errors, say, show_table
-from tocsin.observability.logs import set_up_logs
-from tocsin.settings import Settings, faults, load_settings
+
+if TYPE_CHECKING:
+    from tocsin.settings import Settings
 
 projections = typer.Typer(help="Read models.", no_args_is_help=True)
 keys = typer.Typer(help="API keys.", no_args_is_help=True)
@@ -31,6 +33,7 @@ def register(app: typer.Typer) -> None:
 @one_line_errors
 def serve(as_json: Json = False) -> None:
     """Serve with your settings. Refuses settings that are unsafe for real people; see `tocsin config check`."""
+    from tocsin.observability.logs import set_up_logs
     from tocsin.server import run_server
 
     settings = safe_settings()
@@ -176,6 +179,8 @@ def revoke_key(key_id: str, as_json: Json = False) -> None:
 
 def safe_settings() -> Settings:
     """The settings, if they are fit to serve with; InvalidInput with a line for each fault when not."""
+    from tocsin.settings import faults
+
     settings = load_settings()
     if found := faults(settings):
         raise InvalidInput("These settings are not safe to serve with:", errors=found)

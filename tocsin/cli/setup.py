@@ -11,9 +11,8 @@ from typing import Annotated
 import typer
 
 from incidents.errors import InvalidInput
-from incidents.facts import OrganisationProfile
+from tocsin.cli.loading import load_settings
 from tocsin.cli.output import EXIT_FAULT, Json, one_line_errors, say
-from tocsin.settings import DEFAULT_FILE, faults, load_settings
 
 config = typer.Typer(help="Settings.", no_args_is_help=True)
 
@@ -33,6 +32,8 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Write commented settings, an organisation profile to fill in, and a fresh master key."""
+    from tocsin.settings import DEFAULT_FILE
+
     templates = files("tocsin.templates")
     key = folder / "secrets" / "master.keys"
     wanted = {
@@ -93,6 +94,9 @@ def dkim(as_json: Json = False) -> None:
 @one_line_errors
 def check(as_json: Json = False) -> None:
     """Say whether the settings are complete and safe. Exit code 0 when they are."""
+    from incidents.facts import OrganisationProfile
+    from tocsin.settings import faults
+
     settings = load_settings()
     found = [{"field": fault.field, "reason": fault.reason} for fault in faults(settings)]
     try:

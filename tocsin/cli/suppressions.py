@@ -16,6 +16,7 @@ from tocsin.cli.remote import HERE, Key, Service, Url
 suppression = typer.Typer(help="Addresses that are not to be written to.", no_args_is_help=True)
 
 Address = Annotated[str, typer.Argument(help="An email address or +number; - to read it from standard input.")]
+Why = Annotated[str, typer.Option("--reason", help="Why; stays on record.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -68,44 +69,31 @@ def add(
     """Do not write to this address any more."""
     body = {"address": _read(address), "channel": channel, "category": category, "note": note}
     answer = Service(url, key).post("/v1/suppressions", body)
-    if as_json:
-        say(answer)
-    else:
-        typer.echo(f"suppression {answer['suppression_id']}")
+    _told(answer, f"suppression {answer['suppression_id']}", as_json=as_json)
 
 
 @suppression.command("lift")
 @one_line_errors
-def lift(
-    suppression_id: str,
-    reason: Annotated[str, typer.Option("--reason", help="Why; stays on record.")],
-    url: Url = HERE,
-    key: Key = "",
-    as_json: Json = False,
-) -> None:
+def lift(suppression_id: str, reason: Why, url: Url = HERE, key: Key = "", as_json: Json = False) -> None:
     """Take an entry off the list."""
     answer = Service(url, key).post(f"/v1/suppressions/{suppression_id}/lifting", {"reason": reason})
-    if as_json:
-        say(answer)
-    else:
-        typer.echo(f"lifted {answer['suppression_id']}")
+    _told(answer, f"lifted {answer['suppression_id']}", as_json=as_json)
 
 
 @suppression.command("override")
 @one_line_errors
-def override(
-    campaign_id: str,
-    reason: Annotated[str, typer.Option("--reason", help="Why; stays on record.")],
-    url: Url = HERE,
-    key: Key = "",
-    as_json: Json = False,
-) -> None:
+def override(campaign_id: str, reason: Why, url: Url = HERE, key: Key = "", as_json: Json = False) -> None:
     """Let a notice that the law demands go to those too who opted out or complained; only before it starts."""
     answer = Service(url, key).post(f"/v1/campaigns/{campaign_id}/suppression-override", {"reason": reason})
+    line = f"campaign {answer['campaign_id']} goes to those on the list too, but for dead addresses"
+    _told(answer, line, as_json=as_json)
+
+
+def _told(answer: Any, line: str, *, as_json: bool) -> None:
     if as_json:
         say(answer)
     else:
-        typer.echo(f"campaign {answer['campaign_id']} goes to those on the list too, but for dead addresses")
+        typer.echo(line)
 
 
 def _read(address: str) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 from rich.progress import Progress
-from sqlalchemy import Engine
 
 from incidents.errors import NotFound
-from notifier.deliveries.lookup import recipient_of
+from tocsin.cli.loading import load_settings
 from tocsin.cli.output import EXIT_FAULT, Json, one_line_errors, say
-from tocsin.settings import load_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 vault = typer.Typer(help="Contacts of the people affected and of contract parties.", no_args_is_help=True)
 
@@ -93,6 +94,8 @@ def erased(as_json: Json = False) -> None:
 
 
 def _recipient(engine: Engine, given: str) -> UUID:
+    from notifier.deliveries.lookup import recipient_of
+
     try:
         return UUID(given)
     except ValueError:

@@ -8,7 +8,6 @@ import typer
 
 from tocsin.cli.output import Json, one_line_errors
 from tocsin.cli.service import safe_settings
-from tocsin.observability.logs import set_up_logs
 from tocsin.roles import WORK, Role
 
 
@@ -21,6 +20,7 @@ def register(app: typer.Typer) -> None:
 @one_line_errors
 def api(as_json: Json = False) -> None:
     """Answer HTTP only: API, console, receipts. `tocsin worker` does the rest, in as many processes as you like."""
+    from tocsin.observability.logs import set_up_logs
     from tocsin.server import run_api
 
     settings = safe_settings()
@@ -37,6 +37,7 @@ def worker(
     ] = None,
 ) -> None:
     """Do the work of one role or several. Any number of processes may do the same."""
+    from tocsin.observability.logs import set_up_logs
     from tocsin.server import run_worker
 
     if Role.API in roles:

@@ -1,4 +1,4 @@
-"""What a person can do to a campaign that is being sent, from an incident page: pause, resume or cancel it."""
+"""What a person can do to a sending, from the pages of incident and campaign: pause, resume or cancel it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ def steer(
     once: Once,
     what: Annotated[Literal["pause", "resume", "cancel"], Form()],
     reason: Text,
+    at: Annotated[Literal["incident", "campaign"], Form()] = "incident",
 ) -> Response:
-    """Pause, resume or cancel the sending, with a reason that stays on record."""
+    """Pause, resume or cancel the sending, with a reason that stays on record. `at`: the page to go back to."""
     services, context = command_of(request, Permission.APPROVE, once, what, str(campaign))
     if services.campaigns.view(campaign).incident_id != incident_named(services, name):
         raise NotFound("That incident has no such campaign.", field="campaign")
@@ -34,7 +35,7 @@ def steer(
         "cancel": services.campaigns.cancel,
     }[what]
     command(context, campaign, reason=reason)
-    return back_to(request, name, "#h-coverage")
+    return back_to(request, name, f"/campaigns/{campaign}" if at == "campaign" else "#h-coverage")
 
 
 def add_campaign_forms(router: APIRouter, refuse_foreign: object) -> None:

@@ -17,9 +17,13 @@ from tocsin.api.problem_catalog import CATALOG
 from tocsin.api.problems import ProblemRaised
 from tocsin.api.scopes import door_of
 from tocsin.console import board_page, incident_page
+from tocsin.console.approval_forms import add_approval_forms
 from tocsin.console.campaign_forms import add_campaign_forms
+from tocsin.console.campaign_page import add_campaign_pages
 from tocsin.console.duty_forms import add_forms
 from tocsin.console.filing_page import add_filing_pages
+from tocsin.console.history_page import add_history_pages
+from tocsin.console.letter_forms import add_letter_forms
 from tocsin.console.pages import Pages
 from tocsin.console.public_notice_page import add_public_notice_console
 from tocsin.console.sessions import LASTS
@@ -120,7 +124,9 @@ class Console:
         kind = CATALOG.get(code)
         if kind is None:
             raise NotFound("There is no such kind of problem.", field="code")
-        return self._pages.render(request, "problem.html", viewer=viewer_of(request), kind=kind, detail=None)
+        return self._pages.render(
+            request, "problem.html", viewer=viewer_of(request), kind=kind, detail=None, request_id=""
+        )
 
     def static(self, name: str) -> Response:
         """Style, script and picture, served from the package."""
@@ -147,6 +153,11 @@ def create_console(pages: Pages) -> APIRouter:
     router.add_api_route("/incidents/{name}", console.incident, methods=["GET"])
     add_forms(router, Depends(_refuse_foreign))
     add_campaign_forms(router, Depends(_refuse_foreign))
+    own = [Depends(_refuse_foreign)]
+    campaigns = add_campaign_pages(router, pages, own)
+    add_approval_forms(router, campaigns, own)
+    add_letter_forms(router, campaigns, own)
+    add_history_pages(router, pages, own)
     add_filing_pages(router, pages)
     add_suppression_pages(router, pages)
     add_public_notice_console(router, pages)

@@ -131,7 +131,7 @@ def _back(request: Request, name: str, duty: str = "") -> Response:
     return back_to(request, name, f"#duty-{quote(duty, safe=':')}" if duty else "#delays")
 
 
-def back_to(request: Request, name: str, anchor: str) -> Response:
-    """Back to the incident's page once it shows what was done."""
+def back_to(request: Request, name: str, place: str) -> Response:
+    """Back to the incident's page, or a place in or below it, once it shows what was done."""
     wait_until_shown(door_of(request.scope))
-    return RedirectResponse(f"/incidents/{quote(name, safe='')}{anchor}", 303)
+    return RedirectResponse(f"/incidents/{quote(name, safe='')}{place}", 303)

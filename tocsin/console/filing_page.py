@@ -26,6 +26,7 @@ from tocsin.api.paths import incident_named
 from tocsin.api.problems import ProblemRaised
 from tocsin.api.routes.filings import may_see_addresses
 from tocsin.api.scopes import door_of
+from tocsin.console.form_answers import status_of
 from tocsin.console.pages import Pages
 from tocsin.console.viewers import Viewer, viewer_of
 from tocsin.services import Services
@@ -138,8 +139,7 @@ class FilingConsole:
         except TocsinError as error:
             typed = {field: str(value) for field, value in form.items() if isinstance(value, str)}
             refused = Refused(error.detail, tuple(error.errors), typed)
-            status = 422 if isinstance(error, InvalidInput) else 409
-            return self._page(request, services, incident_id, duty, viewer, refused=refused, status=status)
+            return self._page(request, services, incident_id, duty, viewer, refused=refused, status=status_of(error))
         return RedirectResponse(request.url.path.rpartition("/")[0], 303)
 
     def _page(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import cache
@@ -93,6 +94,10 @@ class Looks:
         """`2 h 14 min left`, `over by 3 min`."""
         seconds = (due - self.now).total_seconds()
         return self.words("left" if seconds >= 0 else "over", time=in_words(seconds, self.language))
+
+    def minutes(self, seconds: float) -> str:
+        """A length in minutes, rounded up."""
+        return f"{math.ceil(seconds / 60):,}"
 
     def ago(self, at: datetime) -> str:
         """How long since."""

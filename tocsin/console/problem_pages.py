@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from tocsin.api.problem_catalog import ProblemKind
+from tocsin.api.scopes import request_id_of
 from tocsin.console.pages import Pages
 from tocsin.console.viewers import language_of
 
@@ -35,7 +36,10 @@ class ProblemPages:
         request = Request(scope)
         shown = detail if language_of(request) == "en" and detail != kind.meaning else None
         try:
-            return self._pages.render(request, "problem.html", status=kind.status, kind=kind, detail=shown)
+            # Who reads it is not looked up: what is wrong may be the database.
+            return self._pages.render(
+                request, "problem.html", status=kind.status, kind=kind, detail=shown, request_id=request_id_of(scope)
+            )
         except Exception:
             # The page of a fault must not be lost to another fault: the document is sent instead.
             log.exception("problem-page.failed", code=kind.code)

@@ -21,6 +21,7 @@ from tocsin.access.roles import Permission
 from tocsin.api.commands import command_id_of
 from tocsin.api.problems import ProblemRaised
 from tocsin.api.scopes import door_of
+from tocsin.console.form_answers import said_of, status_of
 from tocsin.console.pages import Pages
 from tocsin.console.viewers import Viewer, viewer_of
 from tocsin.services import Services
@@ -98,9 +99,7 @@ class PublicNoticeConsole:
         except TocsinError as error:
             if notice is None:
                 raise
-            status = 422 if isinstance(error, InvalidInput) else 409
-            said = "; ".join([error.detail, *(f"{fault.field}: {fault.reason}" for fault in error.errors)])
-            return self._page(request, notice, viewer, refused=said, status=status)
+            return self._page(request, notice, viewer, refused=said_of(error), status=status_of(error))
         return RedirectResponse(f"{PATH}/{found.notice_id}", 303)
 
     def _page(

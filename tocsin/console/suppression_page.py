@@ -15,6 +15,7 @@ from notifier.suppression import Suppression
 from tocsin.access.roles import Permission
 from tocsin.api.problems import ProblemRaised
 from tocsin.api.scopes import door_of
+from tocsin.console.form_answers import said_of, status_of
 from tocsin.console.pages import Pages
 from tocsin.console.viewers import Viewer, viewer_of
 from tocsin.services import Services
@@ -76,8 +77,7 @@ class SuppressionConsole:
         except Forbidden:
             raise
         except TocsinError as error:
-            status = 422 if isinstance(error, InvalidInput) else 409
-            return self._page(request, viewer, refused=error.detail, status=status)
+            return self._page(request, viewer, refused=said_of(error), status=status_of(error))
         return self._page(request, viewer, found=found)
 
     def _lift(self, services: Services, viewer: Viewer, form: FormData) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from incidents.errors import InvalidInput
 from incidents.record import stable_id
-from notifier.audience.tables import audience_members
+from incidents.record.database import writing
+from notifier.audience.tables import audience_marks, audience_members
 from notifier.campaigns.events import DeliveriesRecorded, DeliveryMove
 from notifier.deliveries.relay import DeliveryStream
 from notifier.history.events import HistoryExportBegun, HistoryExported, HistoryRead
@@ -91,16 +92,41 @@ def test_a_person_is_found_by_any_of_their_addresses(door: Door, told: tuple[str
 
 def test_a_search_that_finds_nobody_is_on_record_too(door: Door, told: tuple[str, UUID]) -> None:
     answer = door.post("/v1/history/search", {"address": "nobody@example.com", "reason": WHY}, by=Role.PRIVACY)
-    assert answer.json() == {"items": []}
+    assert answer.json() == {"items": [], "unsearched": []}
     (look,) = looks(door)
     assert (look.campaigns, look.recipients, look.incident_id) == ((), (), None)
+
+
+def test_audiences_of_before_there_were_marks_are_said_to_be_unsearched(door: Door, told: tuple[str, UUID]) -> None:
+    campaign, person = told
+    with writing(door.services.engine) as connection:
+        connection.execute(audience_marks.delete())
+    asked = {"address": "+8613800138000", "reason": WHY}
+    answer = door.post("/v1/history/search", asked, by=Role.PRIVACY).json()
+    audience = door.services.campaigns.view(UUID(campaign)).audience_id
+    assert (answer["items"], answer["unsearched"]) == ([], [str(audience)])
+    by_id = door.post("/v1/history/search", {"recipient": str(person), "reason": WHY}, by=Role.PRIVACY).json()
+    assert by_id["unsearched"] == [], "a search by anything else finds them"
+    assert by_id["items"][0]["channels"] == ["sms", "email"]
+
+
+def test_a_body_that_is_not_json_is_refused_as_everywhere(door: Door, told: tuple[str, UUID]) -> None:
+    deep = b'{"reason":' + b'{"a":' * 5_000 + b"1" + b"}" * 5_000 + b"}"
+    for content, media, status, code in (
+        (deep, "application/json", 400, "malformed-request"),
+        (b"reason=x", "application/x-www-form-urlencoded", 415, "unsupported-media-type"),
+    ):
+        headers = {"Content-Type": media}
+        answer = door.ask("POST", "/v1/history/search", content=content, headers=headers, by=Role.PRIVACY)
+        problem(answer, status, code)
+    assert not looks(door)
 
 
 def test_whoever_was_erased_is_not_found_by_address(door: Door, told: tuple[str, UUID]) -> None:
     _, person = told
     assert door.ask("DELETE", f"/v1/recipients/{person}", by=Role.ADMIN).status_code == 204
     by_address = door.post("/v1/history/search", {"address": "+8613800138000", "reason": WHY}, by=Role.PRIVACY)
-    assert by_address.json() == {"items": []}
+    assert by_address.json()["items"] == []
     by_id = door.post("/v1/history/search", {"recipient": str(person), "reason": WHY}, by=Role.PRIVACY)
     assert [one["outcome"] for one in by_id.json()["items"]] == ["delivered"], "what was done stays on record"
 

@@ -114,7 +114,7 @@ def test_the_command_line_writes_files_for_nobody_else(
 
     monkeypatch.setattr(cli, "Service", Here)
     run = CliRunner().invoke
-    assert "1 people" in run(commands, ["letters", "list", str(campaign)]).stdout
+    assert "in no batch: 1" in run(commands, ["letters", "list", str(campaign)]).stdout
     batch = run(commands, ["letters", "make", str(campaign)]).stdout.split()[1].rstrip(":")
     role, pages, addresses = "privacy", tmp_path / "l.pdf", tmp_path / "a.csv"
     done = run(commands, ["letters", "export", batch, "--pages", str(pages), "--addresses", str(addresses)])

@@ -53,6 +53,11 @@ class HistoriesShown(ResponseModel):
     """What became of the person, campaign by campaign, the newest first; empty: nobody of that kind is known."""
 
     items: tuple[PersonHistory, ...]
+    unsearched: tuple[UUID, ...] = Field(
+        (),
+        description="Audiences that were imported before contacts were marked, so no address is found in them. Ask by "
+        "the reference in the notice. A thousand at most.",
+    )
 
 
 @router.post("/history/search", summary="What became of a person", responses=CREATING)
@@ -63,7 +68,8 @@ def search(command: Looks, body: SearchPerson, services: Parts) -> HistoriesShow
     )
     value = str(body.address or body.reference or body.recipient)
     context = command.context(services.clock)
-    return HistoriesShown(items=services.history.search(context, by=by, value=value, reason=body.reason))
+    found = services.history.search(context, by=by, value=value, reason=body.reason)
+    return HistoriesShown(items=found, unsearched=services.history.unsearched(by))
 
 
 @router.post(

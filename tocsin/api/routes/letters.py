@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field
 
 from incidents.privacy import refuse_contacts
@@ -25,13 +25,14 @@ files = APIRouter(prefix="/v1", tags=["letters"], route_class=UnkeptRoute)
 
 Prepares = Annotated[Command, commands(Permission.PREPARE_NOTICES)]
 SeesPeople = Annotated[Command, commands(Permission.READ_HISTORY)]
+After = Annotated[UUID | None, Query(description="The last batch of the page before; none for the first page.")]
 BatchId = Annotated[UUID, Path(examples=["5b3c7d1e-8a51-5a3f-9d0e-2f3f6b1c8a77"])]
 
 
 class LetterBatches(ResponseModel):
     """The batches of a campaign."""
 
-    items: tuple[LetterBatchView, ...]
+    items: tuple[LetterBatchView, ...] = Field(description="A hundred at most; ask on with `after`.")
     waiting: int = Field(description="People who could be written to and are in no batch.")
 
 
@@ -45,10 +46,10 @@ class Statement(RequestModel):
 @router.get(
     "/campaigns/{campaign}/letter-batches", summary="Letters of a campaign", dependencies=[READS], responses=READING_ONE
 )
-def of_campaign(campaign: CampaignId, services: Parts) -> LetterBatches:
+def of_campaign(campaign: CampaignId, services: Parts, after: After = None) -> LetterBatches:
     """Batches, and how many people could still be put into one."""
     desk = services.notifier.letters
-    return LetterBatches(items=desk.of_campaign(campaign), waiting=desk.waiting(campaign))
+    return LetterBatches(items=desk.of_campaign(campaign, after=after), waiting=desk.waiting(campaign))
 
 
 @router.post(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 
 from incidents.errors import IllegalTransition
+from incidents.record import Context
 from notifier.campaigns.trial import MOST, TrialMail
 from tocsin.access.roles import Permission
 from tocsin.api.commands import Command, CommandRoute, commands
@@ -17,6 +19,7 @@ from tocsin.api.responses import CHANGING
 from tocsin.api.scopes import Parts
 from tocsin.api.values import RequestModel, ResponseModel, Word
 from tocsin.sending import email_channel
+from tocsin.services import Services
 from tocsin.settings import SmtpMode
 
 router = APIRouter(prefix="/v1", tags=["campaigns"], route_class=CommandRoute)
@@ -44,10 +47,18 @@ class TrialSent(ResponseModel):
 @router.post("/campaigns/{campaign}/test-mails", summary="Mail a test to colleagues", responses=CHANGING)
 async def send(command: Prepares, campaign: CampaignId, body: SendTrial, services: Parts) -> TrialSent:
     """Before it is sent: the notice as it stands, marked as a test, by mail to colleagues. It counts for nothing."""
+    return TrialSent(
+        mails=await mail_trial(services, command.context(services.clock), campaign, body.to, body.languages)
+    )
+
+
+async def mail_trial(
+    services: Services, context: Context, campaign: UUID, to: Sequence[str], languages: Sequence[str]
+) -> tuple[TrialMail, ...]:
+    """Mail it and wait for the server's answers. IllegalTransition where no mail server is set."""
     settings, trials = services.settings, services.trials
-    view, languages = await run_in_threadpool(trials.plan, campaign, body.to, body.languages)
+    view, chosen = await run_in_threadpool(trials.plan, campaign, to, languages)
     if settings.smtp.mode is SmtpMode.NONE:
         raise IllegalTransition("No mail server is set; set `smtp`.")
     channel = email_channel(settings, services.clock, services.profile, connections=1)
-    context = command.context(services.clock)
-    return TrialSent(mails=await trials.send(context, view, body.to, languages, channel))
+    return await trials.send(context, view, to, chosen, channel)
