@@ -7,8 +7,6 @@ import socket
 import threading
 from typing import Protocol
 
-import structlog
-from kafka.errors import KafkaError
 from sqlalchemy import Engine
 
 from incidents.alerts.batch import BatchIntake
@@ -16,19 +14,15 @@ from incidents.alerts.intake import AlertIntake
 from incidents.clock import Clock
 from incidents.record import Record
 from incidents.record.follower import PASSING
-from tocsin.intake.consumer import ROLE, AlertConsumer
+from tocsin.intake.consumer import ROLE, WORKER, AlertConsumer
 from tocsin.intake.dead_letters import DeadLetters
 from tocsin.intake.messages import Reader
 from tocsin.intake.offsets import Offsets
 from tocsin.kafka import Kafka
+from tocsin.kafka_worker import KafkaWorker
 from tocsin.observability.metrics import Metrics
 from tocsin.settings import Settings
 from tocsin.workers import FAILURES_IN_A_ROW
-
-log = structlog.get_logger(__name__)
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
-"""Seconds after a failure; doubled while it goes on."""
 
 ANEW_AFTER = 3
 """Failures in a row, not of the database, after which the connection to Kafka is made anew."""
@@ -51,23 +45,16 @@ class Parts(Protocol):
     def intake(self) -> AlertIntake: ...
 
 
-class AlertConsumerWorker:
+class AlertConsumerWorker(KafkaWorker):
     """Runs a consumer in a thread until it is told to stop."""
 
-    name = "alert-consumer"
+    name = WORKER
+    lines = "alerts"
+    without = "Kafka does not give alerts"
 
     def __init__(self, consumer: AlertConsumer, metrics: Metrics) -> None:
+        super().__init__(metrics)
         self._consumer = consumer
-        self._metrics = metrics
-        self.failures = 0
-        self._fault: str | None = None
-
-    def fault(self) -> str | None:
-        """Why nothing is taken in at the moment, for readiness; None when all is well."""
-        return self._fault
-
-    def wake(self) -> None:
-        """Nothing to do: it waits for Kafka, not for the record."""
 
     def run(self, stop: threading.Event) -> None:
         try:
@@ -75,33 +62,22 @@ class AlertConsumerWorker:
                 try:
                     self._consumer.turn()
                 except Exception as error:  # noqa: BLE001 - logged; the same messages come again, nothing is passed over
-                    self._failed(error)
+                    self.failed(error)
                     if self.failures % ANEW_AFTER == 0 and not isinstance(error, PASSING):
                         self._consumer.close()
-                    self._consumer.hold(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.failures - 1, 10)), stop)
+                    self._consumer.hold(self.pause, stop)
                 else:
-                    self._succeeded()
+                    self.succeeded()
         finally:
             self._consumer.close()
 
-    def _succeeded(self) -> None:
-        self._fault = self._consumer.fault()
-        if self._fault is not None:
-            self.failures = FAILURES_IN_A_ROW  # it does not mend by itself: readiness is to say so at once
-            return
-        if self.failures:
-            log.info("alerts.consumer-goes-on", after_failures=self.failures)
-        self.failures = 0
-
-    def _failed(self, error: Exception) -> None:
-        self.failures += 1
-        self._metrics.worker_faults.labels(self.name).inc()
-        if isinstance(error, KafkaError):
-            self._fault = f"Kafka does not give alerts: {type(error).__name__}"
-            log.warning("alerts.brokers-away", reason=f"{type(error).__name__}: {error}", failures=self.failures)
+    def succeeded(self) -> None:
+        """A turn went well, with all partitions or with those that can be read."""
+        if (fault := self._consumer.fault()) is None:
+            super().succeeded()
         else:
-            self._fault = f"fails, see the log: {type(error).__name__}"
-            log.exception("worker.failed", worker=self.name)
+            # It does not mend by itself: readiness is to say so at once.
+            self.failures, self._fault = FAILURES_IN_A_ROW, fault
 
 
 def open_alert_consumer(services: Parts, *, process: str | None = None) -> AlertConsumerWorker:

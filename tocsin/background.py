@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from uuid import uuid4
 
@@ -21,19 +20,35 @@ from playbooks.automation import Automation
 from tocsin.alarms import Alarms
 from tocsin.bounces import intake_of, mailbox_of
 from tocsin.bridges import CampaignBridge
+from tocsin.head_watch import NAME as RECORD_HEAD
+from tocsin.head_watch import HeadWatch
 from tocsin.keeper import Keeper
 from tocsin.observability.gauges import Extra, Gauges
 from tocsin.public_notice_bridge import PublicNoticeBridge
 from tocsin.roles import EVERYTHING, Role
+from tocsin.sender import Sender
 from tocsin.services import Services
 from tocsin.staff_warnings import open_staff_warnings
 from tocsin.upkeep.rederiving import Rederiving
 from tocsin.upkeep.revised_assets import RevisedAssets
 from tocsin.watchdog import SECOND_LOOK, Watchdog
-from tocsin.workers import FAILURES_IN_A_ROW, AsyncWorker, Paced, RepeatingWorker, Worker, Workers
+from tocsin.workers import (
+    FAILURES_IN_A_ROW,
+    POLL_SECONDS,
+    AsyncWorker,
+    Paced,
+    Pause,
+    RepeatingWorker,
+    Worker,
+    Workers,
+)
 
 log = structlog.get_logger(__name__)
 
+FOLLOW_SECONDS = 10.0
+"""Between two looks of a follower that nobody woke: it is woken within a second when the record grows."""
+RELAY_SECONDS = 2.0
+"""The same for the relay, which looks after its topic too."""
 LAW_SECONDS = 10.0
 """Between two looks at the operator's own law packs."""
 ALARM_SECONDS = 5.0
@@ -81,7 +96,7 @@ class ProjectionWorker:
         return self._runner.failures
 
     def run(self, stop: threading.Event) -> None:
-        self._runner.follow(stop, holds=self._holds)
+        self._runner.follow(stop, poll=FOLLOW_SECONDS, holds=self._holds)
 
     def wake(self) -> None:
         self._runner.wake()
@@ -97,7 +112,6 @@ class Background:
         self._process = process
         self._stop = threading.Event()
         self._divided = False
-        self._held_since: datetime | None = None
         self._divisions = Divisions(services.engine, services.record, services.clock)
         self._automation = automation_of(services)
         self.automation = self._automation.follower(self._divisions)
@@ -236,6 +250,10 @@ class Background:
     def _for_all(self) -> list[Worker]:
         services = self._services
         workers: list[Worker] = []
+        if self._roles - {Role.API, Role.INTAKE}:
+            workers.append(
+                self._repeat(RECORD_HEAD, Paced(HeadWatch(services.record, self._wake_workers).look, POLL_SECONDS))
+            )
         if self._roles & {Role.API, Role.PROJECTIONS, Role.PLAYBOOKS}:
             workers.append(self._repeat("gauges", Paced(self.gauges.measure, GAUGE_SECONDS)))
         if self._roles & {Role.API, Role.PLAYBOOKS} and services.settings.law_folder is not None:
@@ -248,7 +266,7 @@ class Background:
                 return 0
 
             workers.append(self._repeat("clock", Paced(adjust, CLOCK_SECONDS)))
-        if services.settings.is_on_server:
+        if services.settings.hears_commits:
             from tocsin.listener import Listener  # the driver comes with the extra `postgres`
 
             workers.append(Listener(services.engine, services.record, self._wake_workers))
@@ -262,7 +280,7 @@ class Background:
         alarms = Alarms(services.engine, services.duties, services.runs, services.clock, uuid4)
         held = partial(self._held_work, Role.PLAYBOOKS)
         workers: list[Worker] = [
-            self._repeat(self.automation.name, self._automate),
+            self._repeat(self.automation.name, self._automate, poll_seconds=FOLLOW_SECONDS),
             self._following(self._bridge),
             self._following(services.notifier.follower),
             self._following(services.notifier.suppression_follower),
@@ -270,6 +288,7 @@ class Background:
             self._repeat(
                 self._revised_assets.follower.name,
                 held(self._revised_assets.follower.name, self._revised_assets.run_once),
+                poll_seconds=lambda: POLL_SECONDS if self._revised_assets.waits else FOLLOW_SECONDS,
             ),
             self._repeat(UPKEEP, Paced(held(UPKEEP, self._rederiving().run_once), UPKEEP_SECONDS)),
             self._repeat(ALARMS, held(ALARMS, alarms.run_once), poll_seconds=ALARM_SECONDS),
@@ -319,7 +338,7 @@ class Background:
             self._repeat(DELIVERY_ROWS, Paced(rows, ROWS_SECONDS)),
             AsyncWorker(
                 "sender",
-                self._send,
+                Sender(services.engine, sending.engine, services.sending_hold).turn,
                 services.metrics,
                 begin=sending.engine.recover,
                 close=sending.engine.close,
@@ -359,17 +378,6 @@ class Background:
             )
         return workers
 
-    async def _send(self) -> int:
-        """Nothing leaves while a person has yet to look at a restored database."""
-        if (hold := await asyncio.to_thread(self._services.sending_hold.current)) is None:
-            self._held_since = None
-            return await self._services.notifier.engine.run_once()
-        if self._held_since != hold.placed_at:
-            self._held_since = hold.placed_at
-            log.error("sending.held", since=hold.placed_at.isoformat(), reason=hold.reason)
-        await self._services.notifier.engine.rest()
-        return 0
-
     def _for_intake(self) -> list[Worker]:
         if not self._services.settings.kafka.is_set:
             return []
@@ -383,18 +391,19 @@ class Background:
         from tocsin.event_relay import open_event_relay  # as above
 
         holds = partial(self._holds, Role.RELAY, EVENT_RELAY)
-        return [open_event_relay(self._services, holds=holds, process=self._process)]
+        return [open_event_relay(self._services, holds=holds, process=self._process, poll_seconds=RELAY_SECONDS)]
 
-    def _repeat(self, name: str, work: Callable[[], int], *, poll_seconds: float | None = None) -> RepeatingWorker:
-        if poll_seconds is None:
-            return RepeatingWorker(name, work, self._services.metrics)
+    def _repeat(self, name: str, work: Callable[[], int], *, poll_seconds: Pause = POLL_SECONDS) -> RepeatingWorker:
         return RepeatingWorker(name, work, self._services.metrics, poll_seconds=poll_seconds)
 
     def _following(self, follower: Follower) -> RepeatingWorker:
         def goes_on() -> bool:
             return self._goes_on() and self._holds(Role.PLAYBOOKS, follower.name)
 
-        return self._repeat(follower.name, lambda: follower.run_once(goes_on) if goes_on() else 0)
+        def work() -> int:
+            return follower.run_once(goes_on) if goes_on() else 0
+
+        return self._repeat(follower.name, work, poll_seconds=FOLLOW_SECONDS)
 
     def _held_work(self, role: Role, name: str, work: Callable[[], int]) -> Callable[[], int]:
         return lambda: work() if self._holds(role, name) else 0

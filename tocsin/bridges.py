@@ -1,7 +1,4 @@
-"""Where playbooks and notifier meet: events of one become commands to the other. Neither knows the other.
-
-Every command carries its cause, so a bridge killed between a command and its position repeats it without effect.
-"""
+"""Where playbooks and notifier meet: events of one become commands to the other. Neither knows the other."""
 
 from __future__ import annotations
 
@@ -14,12 +11,11 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from incidents.clock import Clock
-from incidents.errors import IllegalTransition, InvalidInput, NotFound
 from incidents.facts import Facts, OrganisationProfile, vocabulary
 from incidents.incident.incident import Incident
 from incidents.incident.known import known_facts
 from incidents.privacy import find_contacts
-from incidents.record import Aggregate, Context, Event, Follower, Record, Recorded, retrying, stable_id
+from incidents.record import Context, Event, Follower, Record, stable_id
 from notifier.campaigns.campaign import Campaign, CampaignStatus, Demand
 from notifier.campaigns.events import (
     ApprovalRequested,
@@ -31,15 +27,13 @@ from notifier.campaigns.events import (
 )
 from notifier.campaigns.service import CampaignService
 from notifier.templates import Templates
-from playbooks.duties.register import DutyRegister
 from playbooks.duties.service import DutyService
 from playbooks.runs.events import StepStarted
 from playbooks.runs.run import Run
 from playbooks.runs.service import RunService
+from tocsin.bridge import Bridge
 
 log = structlog.get_logger(__name__)
-
-ACTOR = "system:bridge"
 
 TOLD = ("reached", "accepted")
 """Outcomes of people who were told, or whom the provider took and never reported on. Who was perhaps told fulfils no
@@ -82,7 +76,7 @@ def campaign_of_step(record: Record, run_id: UUID, draft_step: str) -> UUID | No
     return None
 
 
-class CampaignBridge:
+class CampaignBridge(Bridge):
     """Opens and starts campaigns for runs, and tells runs and duties what became of them."""
 
     def __init__(
@@ -97,29 +91,18 @@ class CampaignBridge:
         clock: Clock,
         policy: Any = "at_least_once",
     ) -> None:
-        self._record = record
+        super().__init__(record, clock)
         self._campaigns = campaigns
         self._runs = runs
         self._duties = duties
         self._templates = templates
         self._profile = profile
-        self._clock = clock
         self._policy = policy
 
     def follower(self) -> Follower:
         """The follower that drives it."""
         kinds = [StepStarted.kind, *(event.kind for event in _CAMPAIGN_MOVES)]
         return Follower(self._record, "campaign-bridge", self, kinds=kinds)
-
-    def __call__(self, recorded: Recorded) -> Sequence[Aggregate]:
-        event = recorded.event
-        context = Context.of_event(event, self._clock, actor=ACTOR)
-        try:
-            self._act(event, context)
-        except (InvalidInput, IllegalTransition, NotFound) as error:
-            # The state of the thing refuses, and will refuse again: repeating would only stop all that comes after.
-            log.error("bridge.refused", event_kind=event.kind, reference=event.reference, reason=error.detail)
-        return []
 
     def _act(self, event: Event, context: Context) -> None:
         if not isinstance(event, StepStarted):
@@ -206,9 +189,9 @@ class CampaignBridge:
         if isinstance(event, CampaignApproved):
             self._start_if_ready(campaign, context)
         if isinstance(event, CampaignFinished) and not campaign.drill:
-            self._fulfil(campaign, event, context)
+            self._finished(campaign, event, context)
 
-    def _fulfil(self, campaign: Campaign, event: CampaignFinished, context: Context) -> None:
+    def _finished(self, campaign: Campaign, event: CampaignFinished, context: Context) -> None:
         """The notice went out: the duties it was sent for are fulfilled, at the time the campaign finished.
 
         A campaign that reached nobody, or was cancelled, fulfils nothing: its duties stay open and go on being called
@@ -221,15 +204,4 @@ class CampaignBridge:
         if not told:
             log.error("bridge.nobody-told", campaign_id=str(campaign.id), outcomes=event.outcomes)
             return
-
-        def command() -> None:
-            register = self._record.find(DutyRegister, DutyRegister.id_for(campaign.incident_id))
-            if register is None or register.has_done(context):
-                return
-            for duty_id in campaign.duties:
-                state = register.duties.get(duty_id)
-                if state is not None and state.is_open:
-                    register.fulfil(campaign.incident_id, duty_id, event.happened_at, "campaign", context)
-            self._record.commit(register)
-
-        retrying(command)
+        self._fulfil(campaign.incident_id, campaign.duties, event.happened_at, "campaign", context)

@@ -13,21 +13,22 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from itertools import count
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import IllegalStateError, KafkaError
 from kafka.structs import MemberState
 from pydantic import Field, ValidationError
 
 from incidents.record.event import Model
 from notifier.deliveries import BatchHints, BatchRef
-from tocsin.kafka import Kafka
+from tocsin.kafka import Kafka, is_unreadable, place_in_hand
+from tocsin.kafka_worker import KafkaWorker
 from tocsin.observability.metrics import Metrics
 from tocsin.settings_kafka import KafkaSettings
 
@@ -50,8 +51,6 @@ APPEARS_SECONDS = 10.0
 """How long a topic may take from being made to being seen."""
 STUCK_SECONDS = 45.0
 """How long joining the group may take."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
-"""Seconds after a failure; doubled while it goes on."""
 LAST_MS = 2_000
 """For saying goodbye to the brokers."""
 _MOST_BYTES = 200
@@ -99,10 +98,12 @@ class DeliveryHints(BatchHints):
             return None
 
 
-class HintCarrier:
+class HintCarrier(KafkaWorker):
     """Carries hints to and from Kafka until it is told to stop. Any number of processes may run one."""
 
     name = NAME
+    lines = "hints"
+    without = "Kafka carries no hints, so batches are searched for"
 
     def __init__(
         self,
@@ -112,9 +113,9 @@ class HintCarrier:
         *,
         uptime: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(metrics)
         self._hints = hints
         self._kafka = kafka
-        self._metrics = metrics
         self._uptime = uptime
         self._topic = kafka.topics.deliveries
         self._topic_id = ""
@@ -123,15 +124,6 @@ class HintCarrier:
         self._turns = count()
         self._unsent: BaseException | None = None
         self._next_look = self._member_at = 0.0
-        self.failures = 0
-        self._fault: str | None = None
-
-    def fault(self) -> str | None:
-        """Why no hints are carried at the moment; None when all is well."""
-        return self._fault
-
-    def wake(self) -> None:
-        """Nothing to do: it waits for Kafka, not for the record."""
 
     def run(self, stop: threading.Event) -> None:
         try:
@@ -139,9 +131,9 @@ class HintCarrier:
                 try:
                     self.turn()
                 except Exception as error:  # noqa: BLE001 - logged; nothing depends on hints, and all is opened anew
-                    self._failed(error)
+                    self.failed(error)
                     self.close()
-                    stop.wait(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.failures - 1, 10)))
+                    stop.wait(self.pause)
         finally:
             self.close()
 
@@ -153,9 +145,7 @@ class HintCarrier:
         self._receive(consumer)
         if self._uptime() >= self._next_look:
             self._look(consumer)
-            if self.failures:
-                log.info("hints.go-on", after_failures=self.failures)
-            self.failures, self._fault = 0, None
+            self.succeeded()
 
     def close(self) -> None:
         """Let go of the brokers. What is on its way may be lost."""
@@ -209,7 +199,7 @@ class HintCarrier:
             elif paused := consumer.paused():
                 consumer.resume(*paused)
         nonsense = 0
-        for messages in consumer.poll(timeout_ms=POLL_MS, max_records=AT_ONCE).values():
+        for messages in self._polled(consumer).values():
             for message in messages:
                 ref = read(message.value)
                 if ref is None:
@@ -218,6 +208,21 @@ class HintCarrier:
                     self._hints.arrived.append(ref)
         if nonsense:
             log.warning("hints.nonsense", topic=self._topic, messages=nonsense)
+
+    def _polled(self, consumer: KafkaConsumer) -> Mapping[TopicPartition, Sequence[Any]]:
+        try:
+            polled: Mapping[TopicPartition, Sequence[Any]] = consumer.poll(timeout_ms=POLL_MS, max_records=AT_ONCE)
+        except Exception as error:
+            if (place := place_in_hand(consumer)) is None or not is_unreadable(error):
+                raise
+            # Hints that are damaged are hints that are lost: go on behind all that is there now. That also lets go of
+            # what failed.
+            end = consumer.end_offsets([place], timeout_ms=LAST_MS)[place]
+            consumer.seek(place, end)
+            self._metrics.worker_faults.labels(self.name).inc()
+            log.warning("hints.passed-over", topic=place.topic, partition=place.partition, up_to=end)
+            return {}
+        return polled
 
     # The brokers
 
@@ -264,16 +269,6 @@ class HintCarrier:
         with closing(self._kafka.admin()) as admin:
             (described,) = admin.describe_topics([self._topic])
         return None if described["error_code"] or not described["partitions"] else str(described["topic_id"])
-
-    def _failed(self, error: Exception) -> None:
-        self.failures += 1
-        self._metrics.worker_faults.labels(self.name).inc()
-        if isinstance(error, KafkaError):
-            self._fault = f"Kafka carries no hints, so batches are searched for: {type(error).__name__}"
-            log.warning("hints.brokers-away", reason=f"{type(error).__name__}: {error}", failures=self.failures)
-        else:
-            self._fault = f"fails, see the log: {type(error).__name__}"
-            log.exception("worker.failed", worker=self.name)
 
 
 def open_hint_carrier(

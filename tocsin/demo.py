@@ -50,6 +50,7 @@ DEMO_KEYS = {
     "demo-analyst": ["analyst"],
     "demo-approver": ["approver"],
     "demo-auditor": ["auditor"],
+    "demo-privacy": ["privacy"],
     "demo-siem": ["siem"],
     "demo-admin": ["admin"],
 }
@@ -162,6 +163,7 @@ def demo_settings(folder: Path, port: int, channels: Channels) -> Settings:
             "tls": "none",
             "sender": "incident@xiangyao.example",
         },
+        warnings={"owners": {"dpo": {"name": "Data protection office", "email": ["privacy@xiangyao.example"]}}},
         bounces={"address": "b@xiangyao.example", "smtp_host": HOST, "smtp_port": channels.bounce_port},
         vault={"master_keys": f"demo:{base64.b64encode(DEMO_MASTER_KEY).decode()}"},
     )
@@ -201,20 +203,21 @@ def _free_port() -> int:
 
 
 def _demo_keys(services: Services, folder: Path) -> dict[str, str]:
-    """One key for each role, made on the first start and kept in the demo's folder."""
+    """One key for each role, made when it is missing and kept in the demo's folder."""
     path = folder / "keys.json"
+    kept: dict[str, str] = {}
     if path.exists() and not services.keys.is_empty():
-        kept: dict[str, str] = json.loads(path.read_text("utf-8"))
-        return kept
+        kept = json.loads(path.read_text("utf-8"))
     taken = {key.name for key in services.keys.list()}
     made = {
         name: services.keys.create(name, roles, created_by="system:demo")[1]
         for name, roles in DEMO_KEYS.items()
         if name not in taken
     }
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(made, indent=2) + "\n", "utf-8")
-    return made
+    if made:
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(kept | made, indent=2) + "\n", "utf-8")
+    return kept | made
 
 
 def _play(story: Story) -> None:

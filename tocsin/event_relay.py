@@ -17,23 +17,22 @@ from sqlalchemy import Engine
 from incidents.clock import Clock
 from incidents.errors import TocsinError
 from incidents.record import Record
-from tocsin.kafka import Kafka
+from tocsin.kafka import Kafka, KafkaError
+from tocsin.kafka_worker import KafkaWorker
 from tocsin.observability.measured import Labels
 from tocsin.observability.metrics import Metrics
 from tocsin.observability.propagation import trace_of
 from tocsin.relay.cloud_events import CloudEvents, Mode, recorded_at
 from tocsin.relay.outlet import Interrupted, Outlet
 from tocsin.relay.positions import Position, Positions
-from tocsin.relay.relay import EventRelay, is_brokers_fault
+from tocsin.relay.relay import EventRelay
 from tocsin.relay.topic import EventTopic
 from tocsin.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.25
-"""How long events of another process may wait."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
-"""Seconds after a failure; doubled while it goes on."""
+"""How long events may wait that nobody wakes it for."""
 
 
 class Parts(Protocol):
@@ -55,21 +54,19 @@ class Parts(Protocol):
     def metrics(self) -> Metrics: ...
 
 
-class RelayWorker:
+class RelayWorker(KafkaWorker):
     """Runs a relay in a thread until it is told to stop."""
 
     name = "event-relay"
+    lines = "relay"
+    without = "Kafka does not take events"
+    brokers_faults = (KafkaError, OSError)
 
-    def __init__(self, relay: EventRelay, metrics: Metrics) -> None:
+    def __init__(self, relay: EventRelay, metrics: Metrics, *, poll_seconds: float = POLL_SECONDS) -> None:
+        super().__init__(metrics)
         self._relay = relay
-        self._metrics = metrics
+        self._poll_seconds = poll_seconds
         self._something_new = threading.Event()
-        self.failures = 0
-        self._fault: str | None = None
-
-    def fault(self) -> str | None:
-        """Why nothing is published at the moment, for readiness; None when all is well."""
-        return self._fault
 
     def wake(self) -> None:
         self._something_new.set()
@@ -79,9 +76,9 @@ class RelayWorker:
             while not stop.is_set():
                 self._something_new.clear()
                 if self._turns(stop):
-                    self._something_new.wait(POLL_SECONDS)
+                    self._something_new.wait(self._poll_seconds)
                 else:
-                    stop.wait(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.failures - 1, 10)))
+                    stop.wait(self.pause)
         finally:
             self._relay.close()
 
@@ -89,43 +86,37 @@ class RelayWorker:
         """Publish until nothing is left. False when something failed."""
         try:
             while not stop.is_set() and self._relay.run_once(stop):
-                self._succeeded()
+                self.succeeded()
         except Interrupted:
             log.info("relay.interrupted")  # the batch is sent again after the next start
         except Exception as error:  # noqa: BLE001 - nothing is passed over: it is logged, and the same events tried again
-            self._failed(error)
+            self.failed(error)
             return False
-        self._succeeded()
+        self.succeeded()
         return True
 
-    def _succeeded(self) -> None:
-        if self.failures:
-            log.info("relay.goes-on", after_failures=self.failures)
-        self.failures, self._fault = 0, None
-
-    def _failed(self, error: Exception) -> None:
-        self.failures += 1
-        self._metrics.worker_faults.labels(self.name).inc()
+    def say(self, error: Exception) -> str:
+        """As all do; but what the record itself says goes to people as it is, because the relay waits for them."""
         if isinstance(error, TocsinError):
-            self._fault = error.detail
             log.error("relay.waits", reason=error.detail)
-        elif is_brokers_fault(error):
-            self._fault = f"Kafka does not take events: {type(error).__name__}"
-            log.warning("relay.brokers-away", reason=f"{type(error).__name__}: {error}", failures=self.failures)
-        else:
-            self._fault = f"fails, see the log: {type(error).__name__}"
-            log.exception("worker.failed", worker=self.name)
+            return error.detail
+        return super().say(error)
 
 
 def open_event_relay(
-    services: Parts, *, holds: Callable[[], bool] = lambda: True, process: str | None = None
+    services: Parts,
+    *,
+    holds: Callable[[], bool] = lambda: True,
+    process: str | None = None,
+    poll_seconds: float = POLL_SECONDS,
 ) -> RelayWorker:
     """The worker that publishes every event of the record to `<prefix>.events`.
 
     `holds` says whether this process may do it now; two that do at once repeat each other and lose nothing. `process`
     names this process to the brokers. InvalidInput when no Kafka is set.
     """
-    return RelayWorker(build_relay(services, holds=holds, process=process), services.metrics)
+    relay = build_relay(services, holds=holds, process=process)
+    return RelayWorker(relay, services.metrics, poll_seconds=poll_seconds)
 
 
 def build_relay(services: Parts, *, holds: Callable[[], bool] = lambda: True, process: str | None = None) -> EventRelay:

@@ -10,16 +10,17 @@ import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from gzip import BadGzipFile
 from typing import Any, TypeVar
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import CorruptRecordError, KafkaError, TopicAlreadyExistsError, UnsupportedCodecError
 from kafka.net.compat import KafkaNetClient
 
 from incidents.errors import FieldFault, InvalidInput
 from tocsin.settings_kafka import KafkaSettings
 
-__all__ = ["Headers", "Kafka", "KafkaError", "Topics", "place_in_hand", "topic_id_of"]
+__all__ = ["Headers", "Kafka", "KafkaError", "Topics", "is_unreadable", "place_in_hand", "topic_id_of"]
 
 Made = TypeVar("Made")
 Headers = list[tuple[str, bytes]]
@@ -197,6 +198,16 @@ def place_in_hand(consumer: KafkaConsumer) -> TopicPartition | None:
     """
     in_hand = consumer._fetcher._next_partition_records  # it has no public name
     return None if in_hand is None else in_hand.topic_partition
+
+
+def is_unreadable(error: Exception) -> bool:
+    """Whether reading messages failed because of the messages: damaged, or compressed in a way that cannot be undone.
+
+    Their checksum comes first, so that what fails later was written so. (Python's gzip says it by an OSError.)
+    """
+    if isinstance(error, CorruptRecordError | UnsupportedCodecError | BadGzipFile):
+        return True
+    return not isinstance(error, KafkaError | OSError | MemoryError)
 
 
 def topic_id_of(consumer: KafkaConsumer, topic: str) -> str:

@@ -78,7 +78,7 @@ class Keeper:
     def round(self) -> None:
         """Renew, take and give back, once."""
         with self._lock:
-            before = set(self._held)
+            before, trusted = set(self._held), set(self.held())
             members = [self._member(role) for role in self._work]
             kept = self._leases.renew([*members, *self._held])
             if lost := [member for member in members if member not in kept]:
@@ -91,7 +91,7 @@ class Keeper:
             changed = set(self._held) ^ before
         if changed:
             log.info("leases.changed", held=self.held())
-        if set(self._held) - before:
+        if set(self._held) - trusted:  # what it held and could not trust any more may lie about too
             self.on_change()
 
     def _share(self, role: str, names: Collection[str]) -> None:

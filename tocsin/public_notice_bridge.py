@@ -3,31 +3,30 @@ duties. Nothing is published from here: a second person does that."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from uuid import UUID
 
 import structlog
 
 from incidents.clock import Clock
-from incidents.errors import IllegalTransition, InvalidInput, NotFound
-from incidents.record import Aggregate, Context, Event, Follower, Record, Recorded, retrying, stable_id
+from incidents.errors import NotFound
+from incidents.record import Context, Event, Follower, Record, stable_id
 from notifier.campaigns.campaign import Campaign, Demand
 from notifier.campaigns.events import CampaignFinished
 from notifier.public_notice.events import PublicNoticePublished
 from notifier.public_notice.notice import NoticeToPublic
 from notifier.public_notice.service import NoticesToPublic
 from notifier.public_notice.substitute import SubstituteRule, rules_that_hold, unreached_of
-from playbooks.duties.register import DutyRegister
 from playbooks.duties.service import DutyService
 from playbooks.law.law import Law
 from playbooks.runs.events import StepStarted
 from playbooks.runs.run import Run
 from playbooks.runs.service import RunService
+from tocsin.bridge import Bridge
 from tocsin.bridges import campaign_of_step
 
 log = structlog.get_logger(__name__)
 
-ACTOR = "system:bridge"
 FULFILLED_BY = "public notice"
 _PUBLIC_ROLE = ".public"
 
@@ -47,7 +46,7 @@ def public_demand_of(duties: DutyService, incident_id: UUID) -> Demand:
     )
 
 
-class PublicNoticeBridge:
+class PublicNoticeBridge(Bridge):
     """Follows finished campaigns and published notices."""
 
     def __init__(
@@ -63,27 +62,17 @@ class PublicNoticeBridge:
     ) -> None:
         """`own_share`: the organisation's own share of people who cannot be reached, where no law has a number; 0: such
         a campaign suggests nothing."""
-        self._record = record
+        super().__init__(record, clock)
         self._notices = notices
         self._duties = duties
         self._runs = runs
         self._law = law
-        self._clock = clock
         self._own_share = own_share
 
     def follower(self) -> Follower:
         """The follower that drives it."""
         kinds = (CampaignFinished.kind, PublicNoticePublished.kind, StepStarted.kind)
         return Follower(self._record, "public-notice-bridge", self, kinds=kinds)
-
-    def __call__(self, recorded: Recorded) -> Sequence[Aggregate]:
-        event = recorded.event
-        context = Context.of_event(event, self._clock, actor=ACTOR)
-        try:
-            self._act(event, context)
-        except (InvalidInput, IllegalTransition, NotFound) as error:
-            log.error("bridge.refused", event_kind=event.kind, reference=event.reference, reason=error.detail)
-        return []
 
     def _act(self, event: Event, context: Context) -> None:
         if isinstance(event, CampaignFinished):
@@ -96,7 +85,7 @@ class PublicNoticeBridge:
             if notice.run_id is not None and notice.step is not None:
                 self._runs.public_notice_published(notice.run_id, notice.step, context)
             if not event.drill:
-                self._fulfil(event, context)
+                self._fulfil(event.incident_id, event.duties, event.happened_at, FULFILLED_BY, context)
 
     def _draft(self, event: StepStarted, context: Context) -> None:
         """Open a draft with the words of the notice that the step belongs to. Once, however often the step opens."""
@@ -146,16 +135,3 @@ class PublicNoticeBridge:
                     )
                 )
         return tuple(found)
-
-    def _fulfil(self, event: PublicNoticePublished, context: Context) -> None:
-        def command() -> None:
-            register = self._record.find(DutyRegister, DutyRegister.id_for(event.incident_id))
-            if register is None or register.has_done(context):
-                return
-            for duty_id in event.duties:
-                state = register.duties.get(duty_id)
-                if state is not None and state.is_open:
-                    register.fulfil(event.incident_id, duty_id, event.happened_at, FULFILLED_BY, context)
-            self._record.commit(register)
-
-        retrying(command)

@@ -58,7 +58,7 @@ def tariff(settings: Settings) -> Tariff:
     sms = [sms_limits(settings), *(one.limits() for one in settings.sms_providers if not one.standby)]
     senders = settings.pacing.sms_senders + sum(one.senders for one in settings.sms_providers if not one.standby)
     email = [settings.pacing.email(), *(one.limits() for one in settings.smtp_providers if not one.standby)]
-    return settings.forecast.tariff(sms, senders, email, settings.quiet_hours.hours())
+    return settings.forecast.tariff(sms, senders, email, _calls(settings), settings.quiet_hours.hours())
 
 
 def _sender(settings: Settings) -> str:

@@ -27,7 +27,6 @@ from incidents.errors import FieldFault, InvalidInput, TocsinError
 from incidents.record import stable_id
 from tocsin.background import Background
 from tocsin.instance import one_of_many, only_instance
-from tocsin.observability.traces import sending_traces
 from tocsin.probes import ProbeServer, create_probes
 from tocsin.readiness import of_database
 from tocsin.roles import EVERYTHING, ONLY_WITH_KAFKA, Role, process_name
@@ -35,6 +34,7 @@ from tocsin.services import Services
 from tocsin.settings import Settings
 from tocsin.waiting import Stopped, Waiting
 from tocsin.wiring import ALONE, open_services
+from tocsin.workers import settle_in
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -95,7 +95,10 @@ def _run(
     with ExitStack() as stack:
         stack.callback(_close, sockets)
         stack.enter_context(ending_by_signal(stop))
-        stack.enter_context(sending_traces(settings.traces, role="+".join(sorted(roles)), process=process or ALONE))
+        if settings.traces.endpoint:
+            from tocsin.observability.traces import sending_traces  # its SDK is loaded only where spans are sent
+
+            stack.enter_context(sending_traces(settings.traces, role="+".join(sorted(roles)), process=process or ALONE))
         try:
             with _probing_while_waiting(waiting, sockets):
                 services = stack.enter_context(
@@ -106,6 +109,7 @@ def _run(
         except Stopped:
             log.info("process.ended", reason="told to end while it waited")
             return
+        settle_in()
         if is_door:
             serve(services, background, sockets=sockets, stop=stop)
         else:
@@ -118,6 +122,8 @@ def _begin(services: Services, roles: Collection[Role], process: str | None, *, 
         _, secret = services.keys.create_once(first, "admin", ["admin"], created_by="system:tocsin")
         if secret is not None:
             announce_key(secret, as_json=announce_json)
+    if {Role.API, Role.PLAYBOOKS} & set(roles):  # nobody's first request or incident waits for it to be read
+        log.info("law.in-use", packs=len(services.law.packs), digest=services.law.digest)
     return Background(services, roles, process=process)
 
 

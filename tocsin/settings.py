@@ -12,7 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     EmailStr,
@@ -390,6 +390,11 @@ class Settings(BaseSettings):
         return not self.database_url.startswith("sqlite")
 
     @property
+    def hears_commits(self) -> bool:
+        """Whether the database can tell this process of other processes' commits."""
+        return self.is_on_server and parse_qs(urlsplit(self.database_url).query).get("pooler") != ["transaction"]
+
+    @property
     def automation_partitions(self) -> int:
         """Into how many parts incidents are divided for automation."""
         return self.workers.automation_partitions or (4 if self.is_on_server else 1)
@@ -439,7 +444,7 @@ def faults(settings: Settings) -> list[FieldFault]:
         found.append(FieldFault("sms.mode", "no channel is set: nobody could be told; set `sms` or `smtp`"))
     if settings.warnings.enabled and not settings.sends_warnings:
         found.append(FieldFault("warnings.enabled", "warnings reach nobody: set `warnings.email` and `smtp`"))
-    if settings.warnings.owners and not settings.warnings.email:
+    if settings.warnings.owners and not settings.warnings.email and settings.warnings.enabled is not False:
         found.append(FieldFault("warnings.email", "duties without an owner would warn nobody: name a desk for them"))
     try:
         keys = settings.master_keys().keys.values()

@@ -101,7 +101,9 @@ class ForecastSettings(Section):
                 raise ValueError(f"the price for {country} must be 0 or more")
         return given
 
-    def tariff(self, sms: Sequence[Limits], senders: int, email: Sequence[Limits], quiet: QuietHours) -> Tariff:
+    def tariff(
+        self, sms: Sequence[Limits], senders: int, email: Sequence[Limits], calls: Limits, quiet: QuietHours
+    ) -> Tariff:
         """The same with the limits that are kept, as the notifier takes it. `sms` and `email`: those of each provider;
         `senders`: how many numbers the text messages go out from."""
         passed = [limits.per_second for limits in sms]
@@ -114,7 +116,9 @@ class ForecastSettings(Section):
             sms_senders=senders,
             sms_by_country=sms[0].by_country if len(sms) == 1 else {},
             emails_per_second=sum(mails) if mails and len(mails) == len(email) else self.emails_per_second,
+            calls_per_second=calls.per_second or UNPACED,
             quiet=quiet.by_channel.get("sms"),
+            quiet_calls=quiet.by_channel.get("voice"),
             home=quiet.home,
         )
 

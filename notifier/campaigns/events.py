@@ -128,6 +128,10 @@ class CampaignFinished(Event, kind="campaign.finished"):
     outcomes: dict[str, int]
 
 
+TAKEN_BACK = "other-delivery"
+"""Code of a move that takes back what was believed of a delivery: the message that was found for it is another one's."""
+
+
 class DeliveryMove(Model):
     """One delivery's step to a new state."""
 

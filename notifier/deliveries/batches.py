@@ -350,7 +350,7 @@ class BatchBook:
             if taken is None:
                 return 0
             entered = _entered(moves.connection, row.campaign_id, [seat.recipient_id for seat in seats])
-            unsettled = [(seat, unknown(self.timing, moves.now)) for seat in seats if seat.recipient_id not in entered]
+            unsettled = [(seat, unknown(self.timing, moves.now, row.lease_until)) for seat in seats if seat.recipient_id not in entered]
             self._insert(moves, row.campaign_id, row.channel, row.policy, row.claimed_at or moves.now, unsettled)
             settled = taken.settled + len(unsettled)
             moves.connection.execute(

@@ -28,6 +28,7 @@ from notifier.deliveries.groups import Ending
 from notifier.deliveries.moves import Moves, person_key
 from notifier.deliveries.states import ARRIVED, FINAL_RANK, RANK, TOLD, Phase
 from notifier.deliveries.tables import deliveries, sendings
+from notifier.deliveries.taking_back import named
 from notifier.deliveries.timing import Timing
 
 log = structlog.get_logger(__name__)
@@ -61,8 +62,10 @@ class Claim:
     provider: str | None = None
     deadline: datetime | None = None
     """When the law wants everybody of the campaign told."""
-    due_at: datetime | None = None
-    """When it was to be worked on."""
+    unclear_at: datetime | None = None
+    """When it became unclear what came of it."""
+    silent_since: datetime | None = None
+    """When the provider that is asked first gave no answer, as long as it gives none."""
 
 
 class DeliveryBook:
@@ -90,6 +93,7 @@ class DeliveryBook:
             moves = self.moves(connection)
             yield moves
             moves.flush()
+        moves.committed()
 
     def moves(self, connection: Connection) -> Moves:
         """Moves within a transaction of the caller, who must `flush` them."""
@@ -242,8 +246,8 @@ class DeliveryBook:
         self, moves: Moves, row: Row[Any], state: DeliveryState, provider_id: str | None, *, receipts: bool
     ) -> None:
         moves.went_well(row.campaign_id)
+        row = named(moves, row, provider_id)
         moves.move(row, state, code=None, provider_id=provider_id)
-        sids.note(moves.connection, row.channel, [(provider_id, row.delivery_id)], moves.now)
         if row.provider_id is None and provider_id is not None:
             moves.connection.execute(
                 update(deliveries).where(deliveries.c.delivery_id == row.delivery_id).values(provider_id=provider_id)
@@ -265,7 +269,9 @@ class DeliveryBook:
             .where(mine)
             .values(held_until=until, held_code=(code or "unknown")[:40], holds=known.holds + 1)
         )
-        log.error("campaign.held", campaign=str(campaign_id), code=code, until=until.isoformat())
+        moves.at_commit(
+            lambda: log.error("campaign.held", campaign=str(campaign_id), code=code, until=until.isoformat())
+        )
 
     def fail(self, moves: Moves, claim: Claim, code: str, *, state: DeliveryState = "failed") -> None:
         """Give an attempt up without trying: the person was erased, has no such address, or is not to be written to."""
@@ -277,23 +283,34 @@ class DeliveryBook:
         moves.follow_up(row.campaign_id, row.recipient_id)
 
     def enter_check(
-        self, moves: Moves, claim: Claim, found: list[Found], *, can_tell: bool, refused: str | None = None
+        self,
+        moves: Moves,
+        claim: Claim,
+        found: list[Found],
+        *,
+        can_tell: bool,
+        refused: str | None = None,
+        answers_take: timedelta = timedelta(),
     ) -> None:
         """Enter the answer to "what became of it?". Not found, asked often enough: unclear for ever; at once if the
-        channel cannot tell. `refused`: why there was no answer, and there will be none."""
+        channel cannot tell. `refused`: why there was no answer, and there will be none. `answers_take`: what was made
+        more lately may be another delivery's whose answer is under way, and is left to the next question."""
         row = self._held(moves, claim)
         if row is None or row.phase != Phase.CHECKING:
             return
-        match = sids.ours(moves.connection, row, found, latest=(claim.due_at or moves.now) + SKEW, now=moves.now)
+        more = can_tell and row.checks + 1 < len(self.timing.check_delays)
+        latest = (row.unclear_at or row.due_at) + SKEW
+        latest = min(latest, moves.now - answers_take) if more else latest
+        match = sids.ours(moves.connection, row, found, latest=latest, now=moves.now)
         if match is not None:
             moves.move(row, match.state, code=match.code, provider_id=match.provider_id)
             self._rest(moves, row.delivery_id, receipts=True)
-        elif can_tell and row.checks + 1 < len(self.timing.check_delays):
-            delay = self.timing.check_delays[row.checks + 1]
-            moves.set_phase(row.delivery_id, Phase.CHECKING, moves.now + delay, checks=row.checks + 1)
+        elif more:
+            due = moves.now + self.timing.check_delays[row.checks + 1]
+            moves.set_phase(row.delivery_id, Phase.CHECKING, due, checks=row.checks + 1, silent_since=None)
         else:
             self._never_known(moves, row, refused and f"unanswered-{refused}")
-        if refused is not None:
+        if can_tell:
             moves.note_unanswered(row.campaign_id, refused)
         moves.follow_up(row.campaign_id, row.recipient_id)
 
@@ -311,7 +328,8 @@ class DeliveryBook:
         if fresh.rank >= FINAL_RANK or polls >= len(self.timing.poll_delays):
             moves.set_phase(fresh.delivery_id, Phase.DONE, checks=polls)
         else:
-            moves.set_phase(fresh.delivery_id, Phase.WAITING, moves.now + self.timing.poll_delays[polls], checks=polls)
+            due = moves.now + self.timing.poll_delays[polls]
+            moves.set_phase(fresh.delivery_id, Phase.WAITING, due, checks=polls, silent_since=None)
         moves.follow_up(fresh.campaign_id, fresh.recipient_id)
 
     def postpone(self, moves: Moves, claim: Claim, until: datetime) -> None:
@@ -324,7 +342,8 @@ class DeliveryBook:
         """The provider could not be asked: ask later, without counting it."""
         row = self._held(moves, claim)
         if row is not None and row.phase in {Phase.CHECKING, Phase.WAITING}:
-            moves.set_phase(row.delivery_id, Phase(row.phase), moves.now + delay)
+            since = row.silent_since or moves.now
+            moves.set_phase(row.delivery_id, Phase(row.phase), moves.now + delay, silent_since=since)
 
     def receive(
         self,
@@ -343,6 +362,7 @@ class DeliveryBook:
             return None
         if None not in (row.provider_id, provider_id) and row.provider_id != provider_id:
             log.warning("receipt.other-message", delivery=str(delivery_id))
+        row = named(moves, row, provider_id)
         moved = moves.move(row, state, code=code, provider_id=row.provider_id or provider_id)
         if row.phase not in {Phase.CLAIMED, Phase.WRITING}:  # a try in flight is let to settle
             self._rest(moves, delivery_id, receipts=receipts)
@@ -376,7 +396,10 @@ class DeliveryBook:
         if row.phase == Phase.WRITING and row.rank < RANK["accepted"]:
             log.warning("delivery.unsettled", delivery=str(row.delivery_id), channel=row.channel)
             due = moves.now + self.timing.check_delays[0]
-            moves.set_phase(row.delivery_id, Phase.CHECKING, due, checks=0, **fence)
+            until = min(moves.now, row.lease_until or moves.now)
+            moves.set_phase(
+                row.delivery_id, Phase.CHECKING, due, checks=0, unclear_at=until, silent_since=None, **fence
+            )
         elif row.phase in {Phase.WRITING, Phase.CLAIMED} and row.rank >= RANK["accepted"]:
             moves.set_phase(row.delivery_id, Phase(row.phase), **fence)
             self._rest(moves, row.delivery_id, receipts=True)
@@ -403,7 +426,9 @@ class DeliveryBook:
         log.warning("delivery.unclear", delivery=str(row.delivery_id), channel=row.channel, code=code)
         if reconciles:
             due = moves.now + self.timing.check_delays[0]
-            moves.set_phase(row.delivery_id, Phase.CHECKING, due, checks=0, code=code)
+            moves.set_phase(
+                row.delivery_id, Phase.CHECKING, due, checks=0, code=code, unclear_at=moves.now, silent_since=None
+            )
         else:
             moves.set_phase(row.delivery_id, Phase.CHECKING, moves.now, code=code)
             self._never_known(moves, row)
@@ -418,7 +443,8 @@ class DeliveryBook:
         if row.rank >= FINAL_RANK or not receipts:
             moves.set_phase(delivery_id, Phase.DONE)
         elif row.rank >= RANK["accepted"] and row.phase not in {Phase.WAITING}:
-            moves.set_phase(delivery_id, Phase.WAITING, moves.now + self.timing.poll_delays[0], checks=0)
+            due = moves.now + self.timing.poll_delays[0]
+            moves.set_phase(delivery_id, Phase.WAITING, due, checks=0, silent_since=None)
 
     def _lease(self, moves: Moves, ids: list[UUID]) -> None:
         if ids:
@@ -465,7 +491,8 @@ class DeliveryBook:
             written_at=row.written_at,
             provider=row.provider,
             deadline=row.deadline,
-            due_at=row.due_at,
+            unclear_at=row.unclear_at,
+            silent_since=row.silent_since,
         )
 
     def is_temporary(self, code: str | None) -> bool:

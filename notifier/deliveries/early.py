@@ -1,4 +1,5 @@
-"""Receipts that come before the answer they belong to is entered: kept, and entered right after it.
+"""Receipts that come before the answer they belong to is entered: kept, and entered right after it. So is word that a
+call which was found for a delivery is another one's.
 
 Outcomes of first attempts are entered by the group, so a provider's receipt may be faster. It is proof that the message
 exists even if the answer was lost, and so must not be.
@@ -16,7 +17,9 @@ from sqlalchemy import Exists, Row, delete, exists, insert, select, text
 from incidents.record.database import reading
 from notifier.deliveries.book import DeliveryBook
 from notifier.deliveries.moves import Moves
+from notifier.deliveries.sids import NOT_ITS
 from notifier.deliveries.tables import deliveries, delivery_batches, early_receipts
+from notifier.deliveries.taking_back import disown
 from notifier.receipts.tables import receipts
 
 log = structlog.get_logger(__name__)
@@ -77,6 +80,9 @@ def _enter(book: DeliveryBook, moves: Moves, receipt: Row[Any]) -> None:
     mine = (_t.provider_id == receipt.provider_id, _t.status == receipt.status)
     if moves.connection.execute(delete(early_receipts).where(*mine)).rowcount != 1:
         return  # another worker was faster
+    if receipt.status == NOT_ITS:
+        disown(moves, receipt.delivery_id, receipt.provider_id, questions=len(book.timing.check_delays))
+        return
     state = book.table.twilio_status.get(receipt.status)
     if state is None:
         return

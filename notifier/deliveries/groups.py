@@ -47,6 +47,10 @@ class Ending(NamedTuple):
     """Code of a fault that is not the recipient's but ours: the campaign is to rest."""
     provider: str | None = None
     """Who it was handed to."""
+    tried_at: datetime | None = None
+    """When; None: some time after the batch was claimed."""
+    unclear_at: datetime | None = None
+    """Since when nobody knows what became of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,14 @@ class Rules:
     is_temporary: Callable[[str | None], bool]
 
 
-def of_outcome(outcome: Outcome, rules: Rules, now: datetime, share: float, provider: str | None = None) -> Ending:
+def of_outcome(
+    outcome: Outcome,
+    rules: Rules,
+    now: datetime,
+    share: float,
+    provider: str | None = None,
+    tried_at: datetime | None = None,
+) -> Ending:
     """The ending of an attempt that was tried. `share` is the random part of a delay."""
     timing = rules.timing
     match outcome.verdict:
@@ -79,7 +90,8 @@ def of_outcome(outcome: Outcome, rules: Rules, now: datetime, share: float, prov
         case _:
             state, phase = ("claimed", Phase.CHECKING) if rules.reconciles else ("ambiguous", Phase.DONE)
             due_at = now + timing.check_delays[0] if rules.reconciles else now
-            return Ending(cast(DeliveryState, state), phase, due_at, 0, outcome.code, written=True, provider=provider)
+            since = {"provider": provider, "tried_at": tried_at, "unclear_at": now}
+            return Ending(cast(DeliveryState, state), phase, due_at, 0, outcome.code, written=True, **since)
 
 
 def given_up(code: str, now: datetime) -> Ending:
@@ -92,9 +104,10 @@ def suppressed(reason: str, now: datetime) -> Ending:
     return Ending("suppressed", Phase.DONE, now, 0, reason)
 
 
-def unknown(rules_timing: Timing, now: datetime) -> Ending:
-    """Whoever tried it is gone, and may have written it: to be checked."""
-    return Ending("claimed", Phase.CHECKING, now + rules_timing.check_delays[0], written=True)
+def unknown(rules_timing: Timing, now: datetime, until: datetime | None = None) -> Ending:
+    """Whoever tried it is gone, and may have written it, up to `until`: to be checked."""
+    unclear_at = min(now, until or now)
+    return Ending("claimed", Phase.CHECKING, now + rules_timing.check_delays[0], written=True, unclear_at=unclear_at)
 
 
 def untouched(due_at: datetime) -> Ending:
@@ -125,6 +138,7 @@ ATTEMPT_COLUMNS = (
     "code",
     "provider",
     "changed_at",
+    "unclear_at",
 )
 
 
@@ -187,7 +201,7 @@ def rows_of(
         )
         rows.outcomes.append(step.outcome)
         rows.attempts.append(
-            _attempt_row(campaign_id, seat, channel, ending, claimed_at if ending.written else None, now)
+            _attempt_row(campaign_id, seat, channel, ending, (ending.tried_at or claimed_at) if ending.written else None, now)
         )
         if step.channel is not None:
             due_at = now + timing.first_backoff if step.delayed else now
@@ -231,6 +245,7 @@ def _attempt_row(
         ending.code,
         ending.provider,
         now,
+        ending.unclear_at,
     )
 
 

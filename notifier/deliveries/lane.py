@@ -33,6 +33,7 @@ from notifier.deliveries.making import Maker
 from notifier.deliveries.open_batch import Group, Mark, OpenBatch, Place
 from notifier.deliveries.route_stream import RouteStream
 from notifier.deliveries.shelf import Shelf
+from notifier.deliveries.sids import UNMARKED
 from notifier.deliveries.strand import Strand
 from notifier.deliveries.traces import DeliverySpans
 from notifier.pacing.breaker import Change as Health
@@ -76,6 +77,7 @@ class Lane:
         self._clock = clock
         self._rng = rng
         self._name = name
+        self._unmarked = name in UNMARKED
         self._routes = routes
         self._is_temporary = is_temporary
         self._health = health
@@ -207,6 +209,8 @@ class Lane:
         """A provider has it now."""
         place: Place = parcel.place
         place.provider = route.name
+        if self._unmarked:
+            place.tried_at = self._clock.now()
         place.number = self._spans.chosen(place.open.batch.campaign_id)
         if place.number:
             place.taken_at = self._uptime()
@@ -251,7 +255,7 @@ class Lane:
                 drill=batch.drill,
                 seconds=self._uptime() - place.taken_at,
             )
-        self._end(place, of_outcome(outcome, place.open.rules, self._clock.now(), share, place.provider))
+        self._end(place, of_outcome(outcome, place.open.rules, self._clock.now(), share, place.provider, place.tried_at))
 
     def broke(self, parcel: Parcel, error: Exception) -> None:
         """The channel's own code failed on it."""

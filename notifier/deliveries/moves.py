@@ -22,7 +22,7 @@ from notifier.deliveries.tables import campaign_recipients, deliveries, delivery
 SUPERSEDED = "superseded"
 """Code of an attempt called off because its person turned out to be told already."""
 TEXTS = "sms"
-_OF_SENDING = tuple(sendings.c[name] for name in ("policy", "cancelled_at", "paused_at", "holds", "deadline"))
+_OF_SENDING = tuple(sendings.c[name] for name in ("policy", "cancelled_at", "paused_at", "holds", "deadline", "unanswered"))
 _TEXT_ENDS = frozenset({"delivered", "undelivered", "failed"})
 
 
@@ -79,6 +79,7 @@ class Moves:
     _ends: defaultdict[UUID, dict[str, Callable[[], None]]] = field(default_factory=lambda: defaultdict(dict))
     _counts: defaultdict[UUID, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     _sendings: dict[UUID, Any] = field(default_factory=dict)
+    _said: list[Callable[[], None]] = field(default_factory=list)
 
     def lock(self, of: UUID) -> Row[Any] | None:
         """The delivery's row, with its person locked against other transactions."""
@@ -186,10 +187,22 @@ class Moves:
             well = update(sendings).where(sendings.c.campaign_id == campaign_id, sendings.c.holds > 0).values(holds=0)
             self.at_end(campaign_id, "well", lambda: self._run(well))
 
-    def note_unanswered(self, campaign_id: UUID, code: str) -> None:
-        """A provider does not say what became of a message of this campaign, for people to see."""
-        said = update(sendings).where(sendings.c.campaign_id == campaign_id).values(unanswered=code[:MAX_CODE])
-        self.at_end(campaign_id, "unanswered", lambda: self._run(said))
+    def note_unanswered(self, campaign_id: UUID, code: str | None) -> None:
+        """A provider does not say what became of a message of this campaign, for people to see; None: one says."""
+        if code is None and self._sending(campaign_id).unanswered is None:
+            return
+        said = update(sendings).where(sendings.c.campaign_id == campaign_id).values(unanswered=code and code[:MAX_CODE])
+        self.at_end(campaign_id, "answered" if code is None else "unanswered", lambda: self._run(said))
+
+    def at_commit(self, say: Callable[[], None]) -> None:
+        """Call this when everything is committed: what may be undone is not said."""
+        self._said.append(say)
+
+    def committed(self) -> None:
+        """Everything is committed."""
+        for say in self._said:
+            say()
+        self._said.clear()
 
     def at_end(self, campaign_id: UUID, what: str, change: Callable[[], None]) -> None:
         """Make a change to a campaign's row at the end, after everything that locks a person; each kind once."""
@@ -226,9 +239,9 @@ class Moves:
         )
         self.count(campaign_id, "open", "cancelled", people)
 
-    def log_claim(self, row: Row[Any]) -> None:
-        """The outbox row of a first claim (claims are updated many at a time)."""
-        self._log(row, "claimed", None, row.provider_id)
+    def log_claim(self, row: Row[Any], code: str | None = None) -> None:
+        """The outbox row of a first claim (claims are updated many at a time), or of one that holds again."""
+        self._log(row, "claimed", code, row.provider_id)
 
     def count(self, campaign_id: UUID, before: str, after: str, people: int) -> None:
         """So many people went from one outcome to another."""

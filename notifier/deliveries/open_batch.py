@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from notifier.channels.stream import Parcel
@@ -58,6 +59,8 @@ class Place:
     """Units of pace that it takes: segments of a text message, or one."""
     line: str = ""
     """The country it goes to, where that matters for its pace."""
+    tried_at: datetime | None = None
+    """When a provider took it, where it could be found again by nothing else."""
     provider: str | None = None
     """Who was given it last."""
     number: int = 0

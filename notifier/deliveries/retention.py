@@ -377,7 +377,7 @@ class DeliveryRows:
                 after = rows[-1][key.name]
 
 
-_OF_SENDING = frozenset({"campaign_id", "lease_owner", "lease_fence", "lease_until"})
+_OF_SENDING = frozenset({"campaign_id", "lease_owner", "lease_fence", "lease_until", "unclear_at", "silent_since"})
 
 
 def _cause(asked: Row[Any]) -> str:

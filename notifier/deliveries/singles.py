@@ -39,6 +39,8 @@ MOST_WAITING = 8
 keep those of other channels and campaigns from being worked on."""
 PATIENCE = 2.0
 """Seconds that any other one waits for it."""
+ENTERED = timedelta(seconds=10)
+"""So long after its answer came, what became of a message is surely entered."""
 LATER = 5.0
 """Seconds, and up to as many more, after which that one is looked at again."""
 ENTER_AGAIN = (0.2, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
@@ -262,7 +264,15 @@ class Singles:
                     return
                 refused = str(error)
         await self._enter(
-            claim, lambda moves: self._book.enter_check(moves, claim, found, can_tell=can_tell, refused=refused)
+            claim,
+            lambda moves: self._book.enter_check(
+                moves,
+                claim,
+                found,
+                can_tell=can_tell,
+                refused=refused,
+                answers_take=timedelta(seconds=routes.write_timeout(claim.provider)) + ENTERED,
+            ),
         )
 
     async def _poll(self, claim: Claim, routes: Routes) -> None:
@@ -277,11 +287,11 @@ class Singles:
 
     def _gives_up(self, claim: Claim, error: ProviderUnavailable) -> bool:
         """Whether a question that had no answer counts as asked: the provider refuses to say, or did not for long."""
-        written = claim.written_at
-        silent = written is not None and self._clock.now() - written > self._book.timing.patience
+        since = claim.silent_since
+        silent = since is not None and self._clock.now() - since > self._book.timing.patience
         if error.lasting or silent:
             log.error(
-                "delivery.provider-refuses",
+                "delivery.provider-refuses" if error.lasting else "delivery.provider-never-answered",
                 channel=claim.channel,
                 campaign=str(claim.campaign_id),
                 delivery=str(claim.delivery_id),

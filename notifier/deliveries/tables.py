@@ -149,6 +149,8 @@ deliveries = Table(
     Column("code", String(40)),
     Column("provider", String(40)),
     Column("changed_at", UtcDateTime, nullable=False),
+    Column("unclear_at", UtcDateTime),
+    Column("silent_since", UtcDateTime),
     Index(
         "ix_deliveries_open",
         "campaign_id",
@@ -167,7 +169,9 @@ deliveries = Table(
 )
 """One row per attempt on one channel; the first one of each person comes from a batch. `state` and `rank` are what is
 known of it (forward only); `phase` is what is to be done with it. `lease_fence` grows with every claim: whoever holds
-an older one has lost the right to act. `provider`: by which of the channel's providers it was tried last."""
+an older one has lost the right to act. `provider`: by which of the channel's providers it was tried last. `unclear_at`:
+when it became unclear what came of it; `silent_since`: when the provider that is asked first gave no answer, as long as
+it gives none."""
 
 delivery_log = Table(
     "delivery_log",

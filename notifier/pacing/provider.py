@@ -112,11 +112,22 @@ class Routes:
         return max(0.0, min(route.breaker.rests_until for route in self.all) - now)
 
     async def find(self, provider: str | None, address: str, marker: str, after: datetime) -> list[Found]:
-        """What became of a message. Where it is not known by which provider it may have gone, all are asked."""
+        """What became of a message. Where it is not known by which provider it may have gone, all are asked.
+        ProviderUnavailable when one could not be asked and no other one found anything."""
         found: list[Found] = []
+        silent: list[ProviderUnavailable] = []
         for route in self._asked(provider):
-            found += await route.channel.find(address, marker, after)
+            try:
+                found += await route.channel.find(address, marker, after)
+            except ProviderUnavailable as error:
+                silent.append(error)
+        if silent and not found:
+            raise worst_of(silent)
         return found
+
+    def write_timeout(self, provider: str | None) -> float:
+        """Seconds that an answer of this provider, or of any, may take."""
+        return max(route.channel.write_timeout for route in self._asked(provider))
 
     async def look_up(self, provider: str | None, provider_id: str) -> Found | None:
         """What a provider says of one message. ProviderUnavailable when one could not be asked and none knows it."""

@@ -22,15 +22,18 @@ class LawBook:
     """
 
     def __init__(self, *folders: Path) -> None:
-        """Read the law. Raises `InvalidInput` naming file and line when a pack is faulty."""
+        """Read the law, unless there is only what comes along: that is sound, so it is read when it is first asked for.
+        Raises `InvalidInput` naming file and line when a pack is faulty."""
         self._folders = folders
         self._lock = threading.Lock()
         self._seen = self._signature()
-        self._law = load_law(*folders)
+        self._law: Law | None = load_law(*folders) if folders else None
 
     @property
     def law(self) -> Law:
         """The law in use. Take it once for one piece of work, so that all of it is judged alike."""
+        if self._law is None:
+            self._law = load_law()
         return self._law
 
     def refresh(self) -> bool:
@@ -47,7 +50,7 @@ class LawBook:
                 law = load_law(*self._folders)
             except InvalidInput as fault:
                 places = [f"{one.field}: {one.reason}" for one in fault.errors] or [fault.detail]
-                log.error("law.not_reloaded", faults=places[:20], in_use=self._law.version())
+                log.error("law.not_reloaded", faults=places[:20], in_use=self.law.version())
                 return False
             self._law = law
             log.info("law.reloaded", packs=len(law.packs), rules=sum(1 for _ in law.rules()), in_use=law.version())

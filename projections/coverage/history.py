@@ -84,6 +84,7 @@ class Line:
     language: str
     outcome: str
     deliveries: tuple[Mapping[str, Any], ...]
+    channels: tuple[str, ...] = ()
 
 
 def histories(engine: Engine, record: Record, recipients: Mapping[UUID, UUID]) -> tuple[PersonHistory, ...]:
@@ -128,7 +129,7 @@ def lines(engine: Engine, campaign: Any) -> Iterator[Line]:
     while True:
         with reading(engine) as connection:
             members = connection.execute(
-                select(_m.position, _m.recipient_id, _m.language)
+                select(_m.position, _m.recipient_id, _m.language, _m.has_sms, _m.has_email, _m.has_im, _m.has_post)
                 .where(_m.audience_id == campaign.audience_id, _m.position > after)
                 .order_by(_m.position)
                 .limit(PAGE)
@@ -137,7 +138,8 @@ def lines(engine: Engine, campaign: Any) -> Iterator[Line]:
         for member in members:
             mine = rows[member.recipient_id]
             outcome = _outcome(campaign, mine)
-            yield Line(member.position, member.recipient_id, member.language, outcome, tuple(mine))
+            person = (member.position, member.recipient_id, member.language)
+            yield Line(*person, outcome, tuple(mine), _channels(member))
         if len(members) < PAGE:
             return
         after = members[-1].position
@@ -183,7 +185,7 @@ def _history(record: Record, campaign: Any, member: Any, rows: Sequence[dict[str
         recipient_id=member.recipient_id,
         position=member.position,
         language=member.language,
-        channels=tuple(name for name, has in (("sms", member.has_sms), ("email", member.has_email)) if has),
+        channels=_channels(member),
         outcome=_outcome(campaign, rows),
         deliveries=tuple(
             DeliveryShown(
@@ -196,6 +198,14 @@ def _history(record: Record, campaign: Any, member: Any, rows: Sequence[dict[str
             for row in rows
         ),
     )
+
+
+_REACHES = (("sms", "has_sms"), ("email", "has_email"), ("im", "has_im"), ("letter", "has_post"))
+
+
+def _channels(member: Any) -> tuple[str, ...]:
+    """By which a person can be reached at all; a telephone number stands for calls too."""
+    return tuple(name for name, column in _REACHES if getattr(member, column))
 
 
 def _moves(

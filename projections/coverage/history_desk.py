@@ -13,7 +13,7 @@ from incidents.clock import Clock
 from incidents.errors import InvalidInput, NotFound
 from incidents.record import Context, Record
 from notifier.history import Finder, Found, HistoryAccess
-from notifier.history.access import tidy_reason
+from notifier.history.access import reason_of_look
 from notifier.history.events import By
 from projections.coverage.history import PersonHistory, campaign_of, histories
 from projections.coverage.history_file import FORMS, Form, HistoryFile
@@ -32,7 +32,7 @@ class HistoryDesk:
     def search(self, context: Context, *, by: By, value: str, reason: str) -> tuple[PersonHistory, ...]:
         """What became of the person with this address, reference or random id; empty when nobody is found.
         InvalidInput for an address or id that is none, or without a reason."""
-        tidy_reason(reason)
+        reason_of_look(reason)
         try:
             recipients = self._find(by, value).recipients
         except NotFound:
@@ -44,10 +44,15 @@ class HistoryDesk:
         self.access.read(context, by=by, reason=reason, recipients=sorted(recipients), campaigns=campaigns)
         return found
 
+    def unsearched(self, by: By) -> tuple[UUID, ...]:
+        """Audiences that such a search does not look into: an address is found by marks that older imports did not
+        keep. Their people are found by the reference in their notice."""
+        return self.finder.unmarked() if by == "address" else ()
+
     def export(self, context: Context, campaign_id: UUID, form: Form, reason: str) -> Iterator[bytes]:
         """A file of everybody in the campaign's audience, in pieces. What was given out is on record at its end, or
         where the reader broke off. NotFound without such a campaign, InvalidInput without a reason; both at once."""
-        tidy_reason(reason)
+        reason_of_look(reason)
         if form not in FORMS:
             raise InvalidInput(f"A file is one of: {', '.join(FORMS)}.", field="format")
         file = HistoryFile(self.engine, campaign_of(self.engine, campaign_id), form, self.clock.now())

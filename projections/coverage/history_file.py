@@ -32,7 +32,10 @@ PARTS = tuple(name for name in Outcomes.model_fields if name != "planned")
 CHUNK = 64 * 1024
 """Bytes that are given out at once."""
 MAX_LINE = 1_000_000
-_HEADING = ("position", "recipient", "language", "outcome", "delivery", "channel", "state", "code", "at", "events")
+_HEADING = (
+    *("position", "recipient", "language", "outcome", "delivery", "channel", "state", "code", "at", "events"),
+    "channels",
+)
 
 
 @dataclass(slots=True)
@@ -109,6 +112,7 @@ def _recipient(line: Line) -> dict[str, Any]:
         "position": line.position,
         "recipient": str(line.recipient_id),
         "language": line.language,
+        "channels": list(line.channels),
         "outcome": line.outcome,
         "deliveries": [
             {
@@ -128,9 +132,9 @@ def _rows(line: Line) -> Iterator[tuple[Any, ...]]:
     person = (line.position, line.recipient_id, line.language, line.outcome)
     for row in line.deliveries:
         found = (row["delivery"], row["channel"], row["state"], row["code"] or "", _instant(row["moved_at"]))
-        yield (*person, *found, row["versions"].replace(",", " "))
+        yield (*person, *found, row["versions"].replace(",", " "), " ".join(line.channels))
     if not line.deliveries:
-        yield (*person, "", "", "", "", "", "")
+        yield (*person, "", "", "", "", "", "", " ".join(line.channels))
 
 
 def _instant(milliseconds: int) -> str:

@@ -87,6 +87,19 @@ def test_every_package_of_the_project_is_in_it() -> None:
     assert rooms <= copied
 
 
+def test_every_file_that_the_program_reads_is_packed() -> None:
+    """From the checkout they are all there, whatever is packed."""
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    patterns = setuptools["package-data"]["*"]
+    rooms = [name.rstrip("*") for name in setuptools["packages"]["find"]["include"]]
+    files = [path for room in rooms for path in (ROOT / room).rglob("*") if path.is_file()]
+    read = [path for path in files if path.suffix not in {".py", ".pyc"} and "__pycache__" not in path.parts]
+
+    assert len(read) > 100
+    left_out = [path for path in read if not any(fnmatch.fnmatch(path.name, pattern) for pattern in patterns)]
+    assert not [str(path.relative_to(ROOT)) for path in left_out]
+
+
 def test_only_what_is_locked_is_installed_and_nothing_is_compiled() -> None:
     installs = [step.rest for step in stages()[0] if step.word == "RUN" and "pip install" in step.rest]
 

@@ -125,6 +125,7 @@ def test_there_is_an_alert_for_everything_that_must_not_go_unseen() -> None:
         "tocsin_ready",
         "tocsin_dead_letters_total",
         "tocsin_recipients",
+        "tocsin_campaigns_in_trouble",
         "tocsin_watchdog_last_look_timestamp_seconds",
         "tocsin_last_backup_timestamp_seconds",
     ):

@@ -59,8 +59,10 @@ class Limited:
         self.folder = folder
 
     def fill(self, process: Process) -> None:
-        largest = max(file.stat().st_size for file in self.folder.iterdir())
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+        # The log beside the database is often larger, because it is used again from its beginning; with its size as the
+        # limit the database could go on growing.
+        (database,) = self.folder.glob("*.sqlite")
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (database.stat().st_size, resource.RLIM_INFINITY))
 
     def free(self, process: Process) -> None:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

@@ -194,6 +194,10 @@ class KafkaBroker:
         shutil.rmtree(self._data, ignore_errors=True)
         self.start()
 
+    def segment(self, topic: str, partition: int = 0) -> Path:
+        """The file that holds the messages of a partition, while it is small."""
+        return self._data / f"{topic}-{partition}" / f"{0:020}.log"
+
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nothing answers."""
         if self._process is not None:

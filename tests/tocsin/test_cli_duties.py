@@ -10,7 +10,6 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from tocsin.cli import remote
 from tocsin.cli.main import app
 
 FACTS = """
@@ -107,7 +106,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Any]]:
     def client(**settings: Any) -> httpx.Client:
         return real(transport=httpx.MockTransport(answer), **settings)
 
-    monkeypatch.setattr(remote.httpx, "Client", client)
+    monkeypatch.setattr(httpx, "Client", client)
     monkeypatch.setenv("TOCSIN_KEY", "key")
     return requests
 

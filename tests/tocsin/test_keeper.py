@@ -150,3 +150,17 @@ def test_shares_fit_together(members: int) -> None:
 
 def test_who_is_not_on_the_books_holds_nothing() -> None:
     assert share(["a"], ["somebody"], "me", {}) == set()
+
+
+def test_what_it_holds_again_after_standing_still_may_have_work_that_nobody_did(engine: Engine) -> None:
+    uptime, changes = Uptime(), list[int]()
+    one = keeper(engine, "a", uptime=uptime)
+    settle(one)
+    one.on_change = lambda: changes.append(1)
+    one.round()
+    assert changes == []
+    uptime.seconds += LONG.total_seconds() + 1
+    assert one.held() == []
+    one.round()
+    assert one.held() == WORK
+    assert changes == [1]

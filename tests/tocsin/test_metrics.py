@@ -31,6 +31,7 @@ CLOSED = {
     "follower": r"[a-z][a-z0-9._-]{0,40}",
     "used": r"0|50|80|95|100|missed",
     "left": r"over|1h|4h|24h|72h|more|none",
+    "trouble": r"held|filtered|unanswered",
     "outcome": r"[a-z_]{1,20}",
     "channel": r"sms|email|",
     "state": r"[a-z_]{1,20}",

@@ -90,3 +90,5 @@ def test_owners_need_a_desk_behind_them(settings: Settings) -> None:
     table = {"dpo": {"name": "DPO", "email": ["dpo@lantern.example"]}}
     changed = Settings(**{**settings.model_dump(), "warnings": {"owners": table}})
     assert "warnings.email" in [fault.field for fault in faults(changed)]
+    silent = Settings(**{**settings.model_dump(), "warnings": {"owners": table, "enabled": False}})
+    assert "warnings.email" not in [fault.field for fault in faults(silent)], "nobody is to be warned at all"

@@ -39,6 +39,12 @@ def test_the_forecast_goes_by_the_pace_of_all_providers_that_share() -> None:
     assert tariff(slow).emails_per_second == 7
 
 
+def test_the_forecast_of_calls_goes_by_their_pace_and_their_quiet_hours() -> None:
+    found = tariff(settings(sms=ACCOUNT, pacing={"calls_per_second": 4}, quiet_hours={"channels": ["voice"]}))
+    assert (found.calls_per_second, found.quiet) == (4, None)
+    assert found.quiet_calls is not None
+
+
 def test_quiet_hours_are_off_until_channels_are_named() -> None:
     assert settings().quiet_hours.hours().channels == ()
     kept = settings(quiet_hours={"channels": ["sms"], "start": "22:00", "zone": "Asia/Shanghai"}).quiet_hours.hours()

@@ -31,8 +31,8 @@ from tocsin import sending
 from tocsin.api.app import create_app
 from tocsin.bridges import campaign_of_step
 from tocsin.observability import traces
-from tocsin.observability.propagation import trace_of
-from tocsin.observability.traces import ByTrace, is_chosen, sending_traces
+from tocsin.observability.propagation import is_chosen, trace_of
+from tocsin.observability.traces import ByTrace, sending_traces
 from tocsin.settings import Settings, TracesSettings
 from tocsin.wiring import open_services
 

@@ -30,7 +30,7 @@ from tocsin.upkeep.revised_assets import RevisedAssets
 from tocsin.upkeep.tables import derived_with
 from tocsin.wiring import open_services
 
-PACK = """
+INSTRUMENT = """
 schema: 1
 instrument:
   id: house-rules
@@ -47,33 +47,23 @@ instrument:
   sources: [house]
   confidence: high
 rules:
-  - id: house-board
-    article: '1'
-    who: {en: Everybody, zh: 全体}
-    incident: {en: A breach of personal data, zh: 个人信息泄露}
+"""
+RULE = """
+  - id: {id}
+    article: '{article}'
+    who: {{en: Everybody, zh: 全体}}
+    incident: {{en: A breach of personal data, zh: 个人信息泄露}}
     bound: "'controller' in facts.roles"
     trigger: "'leaked' in facts.data_events"
-    recipients: [{role: internal.board, kind: internal, name: {en: The board, zh: 董事会}}]
-    stage: initial
-    clock: {event: aware}
-    period: {amount: 12, unit: hours}
-    contents: {basis: implied}
+    recipients: [{{role: internal.board, kind: internal, name: {{en: The board, zh: 董事会}}}}]
+    stage: {stage}
+    clock: {{event: aware}}
+    period: {{amount: 12, unit: hours}}
+    contents: {{basis: implied}}
     confidence: high
 """
-REPORT = """
-  - id: house-report
-    article: '2'
-    who: {en: Everybody, zh: 全体}
-    incident: {en: A breach of personal data, zh: 个人信息泄露}
-    bound: "'controller' in facts.roles"
-    trigger: "'leaked' in facts.data_events"
-    recipients: [{role: internal.board, kind: internal, name: {en: The board, zh: 董事会}}]
-    stage: early_warning
-    clock: {event: aware}
-    period: {amount: 12, unit: hours}
-    contents: {basis: implied}
-    confidence: high
-"""
+PACK = INSTRUMENT + RULE.format(id="house-board", article=1, stage="initial")
+REPORT = RULE.format(id="house-report", article=2, stage="early_warning")
 DUTY = "house-board:internal.board:initial"
 
 

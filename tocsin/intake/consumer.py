@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.errors import KafkaError, UnsupportedCodecError
+from kafka.errors import KafkaError
 from kafka.structs import MemberState
 from opentelemetry.trace import Link, SpanKind
 from sqlalchemy import Engine
@@ -31,16 +31,18 @@ from incidents.errors import Conflict, TocsinError
 from incidents.record import Record
 from incidents.record.transaction import transaction
 from incidents.tracing import link_to, span
-from tocsin.intake.codecs import Unreadable
 from tocsin.intake.dead_letters import DeadLetters, Refused
 from tocsin.intake.messages import Message, Reader, Reason, Refusal, traceparent_in
 from tocsin.intake.offsets import Claim, Offsets, Partition, TakenOver
+from tocsin.intake.unreadable import Unreadable
 from tocsin.kafka import Kafka, place_in_hand, topic_id_of
 from tocsin.observability.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
 ROLE = "intake"
+WORKER = "alert-consumer"
+"""The name of the worker that runs a consumer."""
 POLL_MS = 500
 """How long to wait for messages; so long a stop may take."""
 ATTEMPTS = 8
@@ -145,15 +147,17 @@ class AlertConsumer:
         return self._unreadable.told(None if consumer is None else _partitions(consumer.assignment()))
 
     def _failed_in_the_middle(self, consumer: KafkaConsumer, error: Exception) -> bool:
-        """A poll failed: begin anew where that is needed. Whether the rest can be read on."""
+        """A poll failed: begin anew where that is needed. Whether it is one partition's fault that the others may not
+        suffer from."""
         place = place_in_hand(consumer)
         if place is None:
             return False
-        if isinstance(error, UnsupportedCodecError):
-            at, topic_id = consumer.position(place) or 0, topic_id_of(consumer, place.topic)
-            self._unreadable.add(Partition(*place), at, topic_id, error)
+        at, topic_id = consumer.position(place) or 0, topic_id_of(consumer, place.topic)
+        of_its_own = self._unreadable.failed(Partition(*place), at, topic_id, error)
+        if of_its_own:
+            self._metrics.worker_faults.labels(WORKER).inc()
         self.close()
-        return isinstance(error, UnsupportedCodecError)
+        return of_its_own
 
     def _check_membership(self, consumer: KafkaConsumer) -> None:
         """A member that does not get into its group begins anew. (A coordinator that just came up may forget a request
@@ -217,13 +221,13 @@ class AlertConsumer:
 
     def _left_out(self, consumer: KafkaConsumer) -> set[TopicPartition]:
         """What is assigned to us and cannot be read."""
-        return {_place(one) for one in self._unreadable.among(_partitions(consumer.assignment()))}
+        return {*map(_place, self._unreadable.among(_partitions(consumer.assignment())))}
 
     def _claim_assigned(self, consumer: KafkaConsumer) -> None:
         """Take over what Kafka assigned to us, and read on where the database says."""
         now = self._uptime()
         assigned = _partitions(consumer.assignment())
-        assigned -= self._unreadable.among(assigned)
+        assigned -= self._unreadable.among(assigned).keys()
         new = [
             place for place in sorted(assigned) if place not in self._claims and self._not_before.get(place, now) <= now
         ]
@@ -388,17 +392,19 @@ class AlertConsumer:
         """Measure what is left to read. KafkaError when the brokers do not answer."""
         if self._uptime() < self._next_look:
             return
-        claims = tuple(self._claims.values())
-        ends = (
-            consumer.end_offsets([_place(claim.partition) for claim in claims], timeout_ms=ANSWER_MS) if claims else {}
-        )
-        left = sum(max(0, ends[_place(claim.partition)] - (claim.next_offset or 0)) for claim in claims)
+        read_up_to = {claim.partition: claim.next_offset or 0 for claim in self._claims.values()}
+        left_out = self._unreadable.among(_partitions(consumer.assignment()))
+        read_up_to |= left_out
+        ends = consumer.end_offsets([*map(_place, read_up_to)], timeout_ms=ANSWER_MS) if read_up_to else {}
+        left = sum(max(0, ends[_place(partition)] - offset) for partition, offset in read_up_to.items())
         self._metrics.intake_lag.set(left)
-        left_out = self._left_out(consumer)
-        for place, oldest in (consumer.beginning_offsets(left_out, timeout_ms=ANSWER_MS) if left_out else {}).items():
-            self._unreadable.is_gone(
-                Partition(*place), oldest=oldest, topic_id=topic_id_of(consumer, place.topic)
-            )  # then it is claimed at the next turn
+        self._metrics.intake_left_out.set(len(left_out))
+        begins = consumer.beginning_offsets([*map(_place, left_out)], timeout_ms=ANSWER_MS) if left_out else {}
+        for place, oldest in begins.items():
+            partition, topic_id = Partition(*place), topic_id_of(consumer, place.topic)
+            stored = self._offsets.stored(partition, topic_id)
+            # What has gone is claimed at the next turn.
+            self._unreadable.is_gone(partition, oldest=oldest, topic_id=topic_id, stored=stored)
         self._next_look = self._uptime() + LOOK_SECONDS  # not after a failure: until they answer, no turn is a good one
 
     def _tell(self, consumer: KafkaConsumer) -> None:

@@ -83,6 +83,15 @@ class Offsets:
             epoch, next_offset = connection.execute(taken).one()
         return Claim(partition, topic_id, epoch, next_offset)
 
+    def stored(self, partition: Partition, topic_id: str) -> int | None:
+        """Where reading this topic goes on, by the database; None: nothing of it was taken in yet."""
+        mine = (_c.consumer_group == self._group, _c.topic == partition.topic, _c.partition == partition.partition)
+        with reading(self._engine) as connection:
+            found: int | None = connection.execute(
+                select(_c.next_offset).where(*mine, _c.topic_id == topic_id)
+            ).scalar_one_or_none()
+        return found
+
     def advance(self, connection: Connection, claim: Claim, next_offset: int) -> Claim:
         """Put a partition forward, in the transaction of the effects. TakenOver when the claim is no longer the newest.
 
@@ -102,6 +111,20 @@ class Offsets:
         if moved.rowcount != 1:
             raise TakenOver(claim.partition)
         return replace(claim, next_offset=next_offset)
+
+
+def step_over(
+    engine: Engine, clock: Clock, group: str, partition: Partition, *, seen: int | None, to: int, holder: str
+) -> None:
+    """Let a partition be read on at `to`, whoever reads it. Conflict when it was put forward from `seen` meanwhile."""
+    mine = (_c.consumer_group == group, _c.topic == partition.topic, _c.partition == partition.partition)
+    values = {"next_offset": to, "epoch": _c.epoch + 1, "holder": holder, "changed_at": clock.now()}
+    with writing(engine) as connection:
+        moved = connection.execute(
+            update(kafka_offsets).where(*mine, _c.next_offset.is_not_distinct_from(seen)).values(values)
+        )
+        if moved.rowcount != 1:
+            raise Conflict("The partition was put forward meanwhile. Look at `tocsin alert offsets` again.")
 
 
 @dataclass(frozen=True, slots=True)

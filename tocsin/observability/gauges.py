@@ -13,7 +13,7 @@ from incidents.record.database import reading
 from incidents.record.leases import database_now
 from incidents.record.partitioned import PartitionedFollower
 from incidents.record.tables import leases
-from notifier.deliveries import counters, waiting_moves
+from notifier.deliveries import counters, in_trouble, waiting_moves
 from projections.coverage.tally import deliveries_by_channel
 from projections.deadlines.pressure import next_deadline, open_duties_by_step, open_duties_by_time_left
 from projections.runner import Runner
@@ -53,7 +53,7 @@ class Gauges:
         found: dict[str, dict[Labels, float]] = defaultdict(dict)
         self._lags(found, now)
         self._duties(found, now)
-        self._notices(found)
+        self._notices(found, now)
         late, oldest = late_reminders(self._engine, now=now)
         found["tocsin_timers_late"][()] = late
         found["tocsin_timers_late_seconds"][()] = _seconds(oldest, now)
@@ -95,11 +95,13 @@ class Gauges:
         if deadline is not None:
             found["tocsin_next_deadline_timestamp_seconds"][()] = deadline.timestamp()
 
-    def _notices(self, found: dict[str, dict[Labels, float]]) -> None:
+    def _notices(self, found: dict[str, dict[Labels, float]], now: datetime) -> None:
         for outcome, people in (counters(self._engine) or {}).items():
             found["tocsin_recipients"][(outcome,)] = people
         for (channel, state), people in deliveries_by_channel(self._engine).items():
             found["tocsin_deliveries"][(channel, state)] = people
+        for trouble, campaigns in in_trouble(self._engine, now).items():
+            found["tocsin_campaigns_in_trouble"][(trouble,)] = campaigns
         found["tocsin_delivery_moves_waiting"][()] = waiting_moves(self._engine)
 
 

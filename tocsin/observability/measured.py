@@ -44,6 +44,10 @@ MEASURED: Mapping[str, Gauged] = MappingProxyType(
             "People told or to be told, by the channel and the state of the delivery that counts for them.",
             ("channel", "state"),
         ),
+        "tocsin_campaigns_in_trouble": Gauged(
+            "Campaigns being sent that rest after a fault, are filtered, or whose provider does not answer.",
+            ("trouble",),
+        ),
         "tocsin_delivery_moves_waiting": Gauged("Moves of deliveries not yet in the record."),
         "tocsin_timers_late": Gauged("Reminders whose time came and that were not called out yet."),
         "tocsin_timers_late_seconds": Gauged("How late the oldest of them is."),

@@ -57,6 +57,9 @@ class Metrics:
         self.intake_lag = self._gauge(
             "tocsin_intake_lag_messages", "Messages that this process has yet to take in from its topics of alerts."
         )
+        self.intake_left_out = self._gauge(
+            "tocsin_intake_partitions_left_out", "Partitions of alerts that this process has and cannot read on."
+        )
         self.ready = self._gauge("tocsin_ready", "1 when this process is fit for its work, as /readyz says.")
         self.parked = self._gauge(
             "tocsin_parked_events",

@@ -18,6 +18,7 @@ from opentelemetry.trace import Link, SpanKind, TraceState
 from incidents.errors import InvalidInput
 from incidents.privacy import mask_tree
 from incidents.tracing import first_span
+from tocsin.observability.propagation import is_chosen
 from tocsin.settings import TracesSettings
 
 try:
@@ -37,8 +38,6 @@ NOT_INSTALLED = (
     "Traces need a part that is not installed: install tocsin with the extra `traces` (pip install 'tocsin[traces]'), "
     "or leave the setting empty."
 )
-_LOW_BITS = 56
-"""How many of a trace id's last bits are random in every kind of id: the others may be a version of UUIDs."""
 
 
 @contextmanager
@@ -106,11 +105,6 @@ class Ids(RandomIdGenerator):
         """The id of the incident's first span, or a random one."""
         first = first_span.get()
         return super().generate_span_id() if first is None else first.span_id
-
-
-def is_chosen(trace_id: int, share: float) -> bool:
-    """Whether a trace is among the share that is kept. Every process and every version answers alike."""
-    return (trace_id & ((1 << _LOW_BITS) - 1)) < share * (1 << _LOW_BITS)
 
 
 class ByTrace(Sampler):

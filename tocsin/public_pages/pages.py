@@ -89,7 +89,8 @@ class PublicPages:
         notice = public.find(code) if public is not None else None
         if notice is None and (hung := self._services.notifier.to_public) is not None and hung.board.find(code):
             # The code of a public notice, typed where codes of notices to single people are checked.
-            target = hung.board.address_of(tidy_code(code) or "").removeprefix(self._services.settings.public_url)
+            base = self._services.settings.public_url.rstrip("/")
+            target = hung.board.address_of(tidy_code(code) or "").removeprefix(base)
             return RedirectResponse(target, 303)
         # A notice without words in any language could not be sent; were there one, it would not be shown.
         if notice is None or not notice.words:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC
+from hashlib import sha256
 from typing import Annotated, Any
 from xml.etree import ElementTree
 
@@ -58,7 +59,7 @@ class PublicNoticePages:
         asked, accepted = request.query_params.get("lang"), request.headers.get("accept-language", "")
         language = words.choose(asked, accepted, words.LANGUAGES)
         content = _feed(self._board, self._newest(), name_of(self._services.profile, language), language, self._now)
-        return Response(content, media_type="application/atom+xml", headers=_headers(language))
+        return _unless_known(request, Response(content, media_type="application/atom+xml", headers=_headers(language)))
 
     def data(self, request: Request) -> Response:
         """Everything that is published, with its history, for programs."""
@@ -72,7 +73,8 @@ class PublicNoticePages:
             "feed": f"{board.address}/feed.atom",
             "notices": [_as_data(board, notice) for notice in self._newest()],
         }
-        return JSONResponse(document, headers={"Cache-Control": SHARED, "Access-Control-Allow-Origin": "*"})
+        answer = JSONResponse(document, headers={"Cache-Control": SHARED, "Access-Control-Allow-Origin": "*"})
+        return _unless_known(request, answer)
 
     @property
     def _now(self) -> str:
@@ -148,6 +150,17 @@ def add_public_notice_pages(router: APIRouter, pages: PublicNoticePages) -> None
 
 def _headers(language: str) -> dict[str, str]:
     return {"Cache-Control": SHARED, "Content-Language": language, "Vary": "Accept-Language"}
+
+
+def _unless_known(request: Request, answer: Response) -> Response:
+    """The answer with an ETag of its content; without the content for a reader who has it (RFC 9110 section 13.1.2)."""
+    tag = f'"{sha256(bytes(answer.body)).hexdigest()[:32]}"'
+    answer.headers["ETag"] = tag
+    known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
+    if not known & {tag, "*"}:
+        return answer
+    kept = {name: value for name, value in answer.headers.items() if name not in {"content-length", "content-type"}}
+    return Response(status_code=304, headers=kept)
 
 
 def _chosen(notice: PublishedNotice | None, number: int | None) -> PublishedVersion | None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol, cast
 
 import structlog
-from kafka.errors import KafkaError
 from opentelemetry.trace import SpanKind
 
 from incidents.errors import TocsinError
@@ -166,8 +165,3 @@ class EventRelay:
 
 def _lost(seen: Position, found: TopicState) -> bool:
     return any(found.ends.get(partition, 0) < end for partition, end in seen.ends.items())
-
-
-def is_brokers_fault(error: BaseException) -> bool:
-    """Whether an error says that the brokers are away or refuse, which is no fault of this program."""
-    return isinstance(error, KafkaError | OSError)

@@ -28,13 +28,15 @@ class RevisedAssets:
         self._projections = projections
         self._clock = clock
         self.follower = Follower(record, NAME, self, kinds=[AssetRevised.kind], batch=1)
+        self.waits = False
+        """Whether the last look found a revision that the read models do not show yet."""
 
     def run_once(self) -> int:
         """Take the next revision, once the read models show every link that was made before it."""
         waiting = self.follower.oldest_waiting()
-        if waiting is None or not self._projections.wait_for(waiting.position, timeout=0, names=(ASSETS, BOARD)):
-            return 0
-        return self.follower.run_once()
+        shown = waiting is None or self._projections.wait_for(waiting.position, timeout=0, names=(ASSETS, BOARD))
+        self.waits = not shown
+        return self.follower.run_once() if waiting is not None and shown else 0
 
     def __call__(self, recorded: Recorded) -> Sequence[Aggregate]:
         context = Context.of_event(recorded.event, self._clock, actor=ACTOR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -11,15 +12,19 @@ import pytest
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
+from incidents.errors import InvalidInput
 from incidents.record import Registry, open_record
-from incidents.record.connections import GRACE, IDLE_IN_TRANSACTION, limits_for, without_limits
+from incidents.record.connections import GRACE, IDLE_IN_TRANSACTION, limits_for, without_limits, without_pooler
 from incidents.record.database import open_engine
+from incidents.record.postgres import settings_of
 from tests.faults.proxy import Proxy
 from tests.servers import fresh_database
+from tocsin.settings import Settings
 
 pytestmark = pytest.mark.slow
 
 PATIENCE = 2
+VAULT = {"master_keys": "k1:BwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAhIiMkJSY="}
 
 
 @pytest.fixture
@@ -117,6 +122,40 @@ def test_the_address_goes_before_our_limits() -> None:
     assert "connect_timeout" not in limits
     assert limits["options"].count("statement_timeout") == 1
     assert "application_name=x" in limits["options"]
+
+
+def test_nothing_is_sent_that_a_pooler_refuses() -> None:
+    for mode, prepares in (("session", True), ("transaction", False)):
+        address = make_url(f"postgresql://h/d?connect_timeout=2&pooler={mode}")
+        limits = limits_for(address, 30)
+        given = json.loads(settings_of(address)["POSTGRES_PARAMETERS"])
+
+        assert "options" not in limits
+        assert limits.get("prepare_threshold", 5) == (5 if prepares else None)
+        for parameters in (dict(without_pooler(address).query), given):
+            assert "pooler" not in parameters
+            assert parameters["connect_timeout"] == "2"
+        assert Settings(database_url=address.render_as_string(), vault=VAULT).hears_commits is prepares
+    with pytest.raises(InvalidInput, match="session"):
+        limits_for(make_url("postgresql://h/d?pooler=statement"), 30)
+
+
+def test_behind_a_pooler_of_transactions_nothing_is_prepared(server: str) -> None:
+    prepared = "SELECT count(*) AS n FROM pg_prepared_statements"
+    for url, expected in ((server, True), (f"{server}?pooler=transaction", False)):
+        engine = open_engine(url)
+        with engine.connect() as connection:
+            for _ in range(10):
+                connection.execute(text("SELECT 1"))
+            assert bool(connection.execute(text(prepared)).scalar()) is expected
+        engine.dispose()
+        with (
+            open_record(url, Registry()) as record,
+            record.process_recorder.datastore.transaction() as cursor,  # type: ignore[attr-defined]
+        ):
+            for _ in range(10):
+                cursor.execute("SELECT 1", prepare=True)
+            assert bool(cursor.execute(prepared).fetchone()["n"]) is expected
 
 
 def test_a_migration_may_take_its_time(server: str) -> None:

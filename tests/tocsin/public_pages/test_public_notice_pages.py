@@ -93,6 +93,12 @@ def test_a_published_notice_is_a_page_a_feed_and_data_for_everybody(door: Door, 
     assert {link.get("hreflang") for link in entry.findall(f"{ATOM}link")} == {"en", "zh-Hans", "vi"}
 
     data = get(door, "/p/notices.json").json()
+    for path in ("/p/feed.atom", "/p/notices.json"):
+        first = get(door, path)
+        assert first.headers["cache-control"] == "public, max-age=60"
+        known = {**HTML, "Accept-Language": "en", "If-None-Match": f'"other", W/{first.headers["etag"]}'}
+        again = door.get(path, by=None, headers=known)
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
     assert [one["code"] for one in data["notices"]] == [notice["code"]]
     assert data["notices"][0]["versions"][0]["languages"] == ["en", "zh-Hans", "vi"]
 
@@ -150,6 +156,9 @@ def test_the_genuine_page_and_the_public_notice_lead_to_each_other(door: Door, i
     assert f'href="{path_of(notice)}"' in get(door, genuine).text
     typed = get(door, f"/n/{notice['code']}")
     assert (typed.status_code, typed.headers["location"]) == (303, path_of(notice))
+    written = services.settings.model_copy(update={"public_url": f"{services.settings.public_url}/"})
+    object.__setattr__(services, "settings", written)  # as somebody may write it
+    assert get(door, f"/n/{notice['code']}").headers["location"] == path_of(notice)
     assert "/n?lang=" in get(door, path_of(notice)).text
 
 

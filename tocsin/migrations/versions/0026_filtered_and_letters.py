@@ -1,4 +1,5 @@
-"""How many text messages networks filter; why a provider does not say what became of messages; batches of letters by themselves, so that one given up can be listed."""
+"""How many text messages networks filter; why a provider does not say what became of messages; batches of letters by
+themselves, so that one given up can be listed."""
 
 from __future__ import annotations
 
