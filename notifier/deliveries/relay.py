@@ -13,7 +13,7 @@ from typing import Any, Self
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Engine, Row, and_, delete, func, select, update
+from sqlalchemy import Connection, Engine, Row, and_, delete, func, select, update
 
 from incidents.clock import Clock
 from incidents.errors import Conflict
@@ -97,16 +97,27 @@ class DeliveryRelay:
             batch = sending.relay_batch
             rows = list(connection.execute(of_campaign.where(table.c.batch == batch)).all())
             if not rows:
-                batch += 1
-                oldest = of_campaign.where(table.c.batch.is_(None)).limit(self._moves_per_event)
-                rows = _first_moves(connection.execute(oldest).all(), self._moves_per_event)
-                if not rows:
+                chosen = self._oldest(connection, campaign_id)
+                if not chosen:
                     return None
-                connection.execute(update(table).where(table.c.seq.in_([row.seq for row in rows])).values(batch=batch))
+                batch += 1
+                connection.execute(update(table).where(table.c.seq.in_(chosen)).values(batch=batch))
                 connection.execute(
                     update(sendings).where(sendings.c.campaign_id == campaign_id).values(relay_batch=batch)
                 )
+                rows = list(connection.execute(of_campaign.where(table.c.batch == batch)).all())
         return sending, batch, rows
+
+    def _oldest(self, connection: Connection, campaign_id: UUID) -> list[int]:
+        """The rows of the next batch. Chosen without the moves in them: a row may hold hundreds, and few fit."""
+        table = delivery_log
+        found = connection.execute(
+            select(table.c.seq, table.c.state, table.c.moved, table.c.moves.is_(None).label("is_single"))
+            .where(table.c.campaign_id == campaign_id, table.c.batch.is_(None))
+            .order_by(table.c.seq)
+            .limit(self._moves_per_event)
+        )
+        return [row.seq for row in _first_moves(found.all(), self._moves_per_event)]
 
     def _record_batch(self, sending: Row[Any], batch: int, rows: list[Row[Any]]) -> None:
         stream = DeliveryStream.at(stream_id(sending.campaign_id), batch - 1)
@@ -142,7 +153,7 @@ def _first_moves(rows: Sequence[Row[Any]], most: int) -> list[Row[Any]]:
     """The oldest rows that hold so many moves together, or one that holds more by itself; all of one kind of event."""
     total, taken = 0, list[Row[Any]]()
     for row in rows:
-        moved = 1 if row.moves is None else row.moved
+        moved = 1 if row.is_single else row.moved
         if taken and (total + moved > most or _calls_off(row) != _calls_off(taken[0])):
             break
         taken.append(row)
