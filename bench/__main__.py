@@ -98,6 +98,7 @@ def _measure(folder: Path, runs: int, *, quick: bool, only: list[str]) -> tuple[
             continue
         try:
             found.append(measure(folder, few if quick else full, runs))
+            print(f"{found[-1].name}: {found[-1].ratio:.2f}", file=sys.stderr, flush=True)
         except Skipped as reason:
             skipped.append(f"{measure.__module__}.{measure.__name__}: {reason}")
     return found, skipped

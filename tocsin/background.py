@@ -439,9 +439,9 @@ def automation_of(services: Services) -> Automation:
 
 def _followers_of_public_notices(services: Services) -> list[Follower]:
     """What hangs public notices out and suggests them, where a public address is known; and what enters letters."""
-    notices, letters = services.notifier.to_public, services.notifier.letters.follower()
+    notices, letters = services.notifier.to_public, services.notifier.letters.followers()
     if notices is None:
-        return [letters]
+        return [*letters]
     bridge = PublicNoticeBridge(
         services.record,
         notices=notices,
@@ -451,7 +451,7 @@ def _followers_of_public_notices(services: Services) -> list[Follower]:
         clock=services.clock,
         own_share=services.settings.public_notice.unreached_share,
     )
-    return [notices.follower(), bridge.follower(), letters]
+    return [notices.follower(), bridge.follower(), *letters]
 
 
 def _bridge(services: Services) -> Follower:

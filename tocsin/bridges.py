@@ -144,8 +144,9 @@ class CampaignBridge(Bridge):
         values: dict[str, Any] = {"organisation": names}
         if contact is not None:
             # A name with a number in it is refused there; the draft must open all the same, for a person to complete.
-            if not find_contacts(contact.name):
-                values["contact_point"] = dict.fromkeys(languages, contact.name)
+            called = {language: contact.called(language) for language in languages}
+            if not any(find_contacts(name) for name in called.values()):
+                values["contact_point"] = called
             values |= {
                 name: text
                 for name, text in (("contact_phone", contact.phone), ("contact_email", contact.email))

@@ -17,6 +17,7 @@ from notifier.public_notice.events import PublicNoticePublished
 from notifier.public_notice.notice import NoticeToPublic
 from notifier.public_notice.service import NoticesToPublic
 from notifier.public_notice.substitute import SubstituteRule, rules_that_hold, unreached_of
+from playbooks.directory.places import role_of
 from playbooks.duties.service import DutyService
 from playbooks.law.law import Law
 from playbooks.runs.events import StepStarted
@@ -39,7 +40,7 @@ def public_demand_of(duties: DutyService, incident_id: UUID) -> Demand:
         for state in duties.register(incident_id).open_duties(recipient_kinds=("public", "individuals")).values()
         if state.duty.status == "due"
     ]
-    to_public = [duty for duty in due if duty.recipient.endswith(_PUBLIC_ROLE)]
+    to_public = [duty for duty in due if role_of(duty.duty_id).endswith(_PUBLIC_ROLE)]
     return Demand(
         duties=tuple(sorted(duty.duty_id for duty in to_public)),
         items=tuple(sorted({item for duty in due for item in duty.contents})),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from sqlalchemy import Engine
 
@@ -21,7 +22,7 @@ from notifier.campaigns.events import EVENTS as CAMPAIGN_EVENTS
 from notifier.campaigns.service import CampaignService
 from notifier.campaigns.trial import Colleague, TrialService
 from notifier.deliveries.rows_events import EVENTS as ROWS_EVENTS
-from notifier.history import Finder, HistoryAccess
+from notifier.history import Finder, HistoryAccess, Peopled
 from notifier.history.events import EVENTS as HISTORY_EVENTS
 from notifier.letters.events import EVENTS as LETTER_EVENTS
 from notifier.public_notice.events import EVENTS as PUBLIC_NOTICE_EVENTS
@@ -126,10 +127,14 @@ class Services:
         colleagues = {name: Colleague(owner.name, tuple(owner.email)) for name, owner in owners.items()}
         return TrialService(self.record, self.campaigns, colleagues)
 
+    @cached_property
+    def _peopled(self) -> Peopled:
+        return Peopled()
+
     @property
     def history(self) -> HistoryDesk:
         """What became of single people."""
-        finder = Finder(self.engine, self.vault.keys)
+        finder = Finder(self.engine, self.vault.keys, self._peopled)
         return HistoryDesk(self.engine, self.record, self.clock, finder, HistoryAccess(self.record))
 
     @property

@@ -54,6 +54,7 @@ class Contact(_Frozen):
     """A contact of the organisation (an office or function), as notices and filings name it."""
 
     name: Text
+    names: Mapping[str, Text] = Field(default_factory=dict, description="Names by language tag.")
     email: Text | None = None
     phone: Text | None = None
     address: Text | None = None
@@ -63,6 +64,10 @@ class Contact(_Frozen):
         if not (self.email or self.phone or self.address):
             raise ValueError("a contact needs an email, a phone or an address")
         return self
+
+    def called(self, language: str) -> str:
+        """What it is called in a language."""
+        return self.names.get(language, self.name)
 
 
 class LegalId(_Frozen):

@@ -17,6 +17,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from incidents.errors import InvalidInput
 from incidents.record.event import Model
+from notifier.direction import turns_direction
 
 COLUMNS = ("name", "phone", "email", "language", "country")
 MORE_COLUMNS = ("im", "address")
@@ -158,6 +159,8 @@ class RowChecker:
                 return "is not valid UTF-8"
             if any(unicodedata.category(char) in {"Cc", "Cs", "Co", "Zl", "Zp"} for char in value):
                 return "holds a line break or another control character"
+            if reason := turns_direction(value):
+                return reason
         if not value.startswith(_FORMULA_STARTS):
             return None
         looks_like_phone = field == "phone" and re.fullmatch(r"\+[\d\s().\-/]+", value)

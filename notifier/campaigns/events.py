@@ -129,7 +129,7 @@ class CampaignFinished(Event, kind="campaign.finished"):
 
 
 TAKEN_BACK = "other-delivery"
-"""Code of a move that takes back what was believed of a delivery: the message that was found for it is another one's."""
+"""Code of a move that takes back what was believed of a delivery: the message found for it is another one's."""
 
 
 class DeliveryMove(Model):

@@ -38,7 +38,7 @@ from notifier.deliveries.groups import (
     unknown,
 )
 from notifier.deliveries.hints import BatchHints, BatchRef, NoHints
-from notifier.deliveries.moves import Moves, delivery_id, first_ids
+from notifier.deliveries.moves import Moves, delivery_id, first_ids, person_key
 from notifier.deliveries.order import ChannelOrder
 from notifier.deliveries.planning import Ways
 from notifier.deliveries.references import reference_code
@@ -54,6 +54,8 @@ _IDS_AT_ONCE = 500
 _PAGE = 50
 _KEPT_ORDER = (sendings.c.channel_order, sendings.c.channel_rules)
 
+Late = tuple[bytes, Seat, Ending]
+"""By `person_key`: what became of somebody of a batch that somebody else holds by now."""
 _insert_persons = BulkInsert(campaign_recipients, PERSON_COLUMNS)
 _insert_attempts = BulkInsert(deliveries, ATTEMPT_COLUMNS)
 
@@ -147,10 +149,12 @@ class BatchBook:
         with self._book.transaction() as moves:
             campaigns = {change.batch.campaign_id for change in changes}
             resting = _resting(moves.connection, campaigns, moves.now)
-            # One order for everybody, so that two workers cannot block each other.
+            # One order for everybody, so that two workers cannot block each other: of the batches, then of the people.
+            late: list[Late] = []
             for change in sorted(changes, key=lambda one: (one.batch.campaign_id.bytes, one.batch.ref.number)):
                 missing = self._without_entered(moves, change) if again else change
-                answers[id(change)] = self._change(moves, missing, resting)
+                answers[id(change)] = self._change(moves, missing, resting, late)
+            self._enter_late(moves, late)
         for change in changes:
             if answers[id(change)] is Answer.LOST:
                 continue
@@ -218,7 +222,7 @@ class BatchBook:
             if member.position <= to and (zone is None or member.country == zone) and ways.lane(member) == channel
         ]
 
-    def _change(self, moves: Moves, change: Change, resting: set[UUID]) -> Answer:
+    def _change(self, moves: Moves, change: Change, resting: set[UUID], late: list[Late]) -> Answer:
         batch = change.batch
         faults = [ending.ours for _, ending in change.endings if ending.ours is not None]
         rests = batch.campaign_id in resting or bool(faults)
@@ -231,7 +235,7 @@ class BatchBook:
         held = moves.connection.execute(self._of(batch).values(values).returning(_t.settled, _t.recipients)).first()
         if held is None:
             log.warning("batch.lost", campaign=str(batch.campaign_id), batch=batch.ref.number)
-            self._enter_late(moves, batch, change.endings)
+            late += ((person_key(batch.campaign_id, seat.recipient_id), seat, one) for seat, one in change.endings)
             return Answer.LOST
         self._insert(moves, batch.ref.campaign_id, batch.channel, batch.policy, batch.claimed_at, change.endings)
         if any(ending.state == "accepted" for _, ending in change.endings):
@@ -300,9 +304,9 @@ class BatchBook:
         for outcome, people in Counter(rows.outcomes).items():
             moves.count(campaign_id, "open", outcome, people)
 
-    def _enter_late(self, moves: Moves, batch: Batch, endings: Sequence[tuple[Seat, Ending]]) -> None:
+    def _enter_late(self, moves: Moves, late: Sequence[Late]) -> None:
         """News of what became of a message is welcome from whoever has it."""
-        for seat, ending in sorted(endings, key=lambda one: one[0].recipient_id.bytes):
+        for _, seat, ending in sorted(late, key=lambda one: one[0]):
             if ending.certain:
                 self._book.enter_late(moves, seat.delivery_id, ending)
             else:
@@ -350,7 +354,11 @@ class BatchBook:
             if taken is None:
                 return 0
             entered = _entered(moves.connection, row.campaign_id, [seat.recipient_id for seat in seats])
-            unsettled = [(seat, unknown(self.timing, moves.now, row.lease_until)) for seat in seats if seat.recipient_id not in entered]
+            unsettled = [
+                (seat, unknown(self.timing, moves.now, row.lease_until))
+                for seat in seats
+                if seat.recipient_id not in entered
+            ]
             self._insert(moves, row.campaign_id, row.channel, row.policy, row.claimed_at or moves.now, unsettled)
             settled = taken.settled + len(unsettled)
             moves.connection.execute(

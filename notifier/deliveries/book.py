@@ -25,9 +25,10 @@ from notifier.channels.outcome import MAX_CODE, DeliveryState, Outcome, OutcomeT
 from notifier.deliveries import sids
 from notifier.deliveries.due import due_campaigns, due_rows
 from notifier.deliveries.groups import Ending
+from notifier.deliveries.holding import enter_hold
 from notifier.deliveries.moves import Moves, person_key
 from notifier.deliveries.states import ARRIVED, FINAL_RANK, RANK, TOLD, Phase
-from notifier.deliveries.tables import deliveries, sendings
+from notifier.deliveries.tables import deliveries
 from notifier.deliveries.taking_back import named
 from notifier.deliveries.timing import Timing
 
@@ -256,22 +257,7 @@ class DeliveryBook:
 
     def hold(self, moves: Moves, campaign_id: UUID, code: str | None) -> None:
         """Let a campaign rest after a fault that is ours; it goes on by itself, and loudly not before."""
-        moves.at_end(campaign_id, "hold", lambda: self._hold(moves, campaign_id, code))
-
-    def _hold(self, moves: Moves, campaign_id: UUID, code: str | None) -> None:
-        mine = sendings.c.campaign_id == campaign_id
-        known = moves.connection.execute(select(sendings.c.holds, sendings.c.held_until).where(mine)).first()
-        if known is None or (known.held_until is not None and known.held_until > moves.now):
-            return  # several messages met the same fault
-        until = moves.now + self.timing.hold_after(known.holds)
-        moves.connection.execute(
-            update(sendings)
-            .where(mine)
-            .values(held_until=until, held_code=(code or "unknown")[:40], holds=known.holds + 1)
-        )
-        moves.at_commit(
-            lambda: log.error("campaign.held", campaign=str(campaign_id), code=code, until=until.isoformat())
-        )
+        moves.at_end(campaign_id, "hold", lambda: enter_hold(moves, self.timing, campaign_id, code))
 
     def fail(self, moves: Moves, claim: Claim, code: str, *, state: DeliveryState = "failed") -> None:
         """Give an attempt up without trying: the person was erased, has no such address, or is not to be written to."""
@@ -307,7 +293,8 @@ class DeliveryBook:
             self._rest(moves, row.delivery_id, receipts=True)
         elif more:
             due = moves.now + self.timing.check_delays[row.checks + 1]
-            moves.set_phase(row.delivery_id, Phase.CHECKING, due, checks=row.checks + 1, silent_since=None)
+            since = None if refused is None else row.silent_since
+            moves.set_phase(row.delivery_id, Phase.CHECKING, due, checks=row.checks + 1, silent_since=since)
         else:
             self._never_known(moves, row, refused and f"unanswered-{refused}")
         if can_tell:
@@ -329,7 +316,8 @@ class DeliveryBook:
             moves.set_phase(fresh.delivery_id, Phase.DONE, checks=polls)
         else:
             due = moves.now + self.timing.poll_delays[polls]
-            moves.set_phase(fresh.delivery_id, Phase.WAITING, due, checks=polls, silent_since=None)
+            since = None if found is not None else fresh.silent_since
+            moves.set_phase(fresh.delivery_id, Phase.WAITING, due, checks=polls, silent_since=since)
         moves.follow_up(fresh.campaign_id, fresh.recipient_id)
 
     def postpone(self, moves: Moves, claim: Claim, until: datetime) -> None:

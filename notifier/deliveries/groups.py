@@ -90,8 +90,8 @@ def of_outcome(
         case _:
             state, phase = ("claimed", Phase.CHECKING) if rules.reconciles else ("ambiguous", Phase.DONE)
             due_at = now + timing.check_delays[0] if rules.reconciles else now
-            since = {"provider": provider, "tried_at": tried_at, "unclear_at": now}
-            return Ending(cast(DeliveryState, state), phase, due_at, 0, outcome.code, written=True, **since)
+            ending = Ending(cast(DeliveryState, state), phase, due_at, 0, outcome.code, written=True, provider=provider)
+            return ending._replace(tried_at=tried_at, unclear_at=now)
 
 
 def given_up(code: str, now: datetime) -> Ending:
@@ -201,7 +201,9 @@ def rows_of(
         )
         rows.outcomes.append(step.outcome)
         rows.attempts.append(
-            _attempt_row(campaign_id, seat, channel, ending, (ending.tried_at or claimed_at) if ending.written else None, now)
+            _attempt_row(
+                campaign_id, seat, channel, ending, (ending.tried_at or claimed_at) if ending.written else None, now
+            )
         )
         if step.channel is not None:
             due_at = now + timing.first_backoff if step.delayed else now

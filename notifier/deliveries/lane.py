@@ -255,7 +255,9 @@ class Lane:
                 drill=batch.drill,
                 seconds=self._uptime() - place.taken_at,
             )
-        self._end(place, of_outcome(outcome, place.open.rules, self._clock.now(), share, place.provider, place.tried_at))
+        self._end(
+            place, of_outcome(outcome, place.open.rules, self._clock.now(), share, place.provider, place.tried_at)
+        )
 
     def broke(self, parcel: Parcel, error: Exception) -> None:
         """The channel's own code failed on it."""

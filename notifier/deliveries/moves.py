@@ -22,7 +22,9 @@ from notifier.deliveries.tables import campaign_recipients, deliveries, delivery
 SUPERSEDED = "superseded"
 """Code of an attempt called off because its person turned out to be told already."""
 TEXTS = "sms"
-_OF_SENDING = tuple(sendings.c[name] for name in ("policy", "cancelled_at", "paused_at", "holds", "deadline", "unanswered"))
+_OF_SENDING = tuple(
+    sendings.c[name] for name in ("policy", "cancelled_at", "paused_at", "holds", "deadline", "unanswered")
+)
 _TEXT_ENDS = frozenset({"delivered", "undelivered", "failed"})
 
 

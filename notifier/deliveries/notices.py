@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 from uuid import UUID
 
@@ -52,9 +53,15 @@ class Notices:
         self._templates = templates
         self._public = public
         self._kept: OrderedDict[UUID, Notice] = OrderedDict()
+        self._lock = Lock()
+        """Several threads ask."""
 
     def of(self, campaign_id: UUID) -> Notice:
         """The notice. Conflict when the template's files are no longer those that were approved (promise 6)."""
+        with self._lock:
+            return self._of(campaign_id)
+
+    def _of(self, campaign_id: UUID) -> Notice:
         if campaign_id in self._kept:
             self._kept.move_to_end(campaign_id)
             return self._kept[campaign_id]

@@ -71,9 +71,7 @@ def note(connection: Connection, channel: str, ids: Iterable[tuple[str | None, U
     certain = dict(sorted((one, of) for one, of in ids if one is not None))
     if not certain:
         return
-    rows = [
-        {"provider_id": one, "status": NAMED, "delivery_id": of, "received_at": at} for one, of in certain.items()
-    ]
+    rows = [{"provider_id": one, "status": NAMED, "delivery_id": of, "received_at": at} for one, of in certain.items()]
     connection.execute(_once(connection), rows)
     names = list(certain)
     for start in range(0, len(names), AT_ONCE):
@@ -95,9 +93,7 @@ def _take_over(connection: Connection, provider_id: str, winner: UUID, loser: UU
     order they come, could block another worker for good."""
     mine = (receipts.c.provider_id == provider_id, receipts.c.status == NAMED)
     connection.execute(update(receipts).where(*mine).values(delivery_id=winner))
-    campaign = connection.execute(
-        select(deliveries.c.campaign_id).where(deliveries.c.delivery_id == loser)
-    ).scalar()
+    campaign = connection.execute(select(deliveries.c.campaign_id).where(deliveries.c.delivery_id == loser)).scalar()
     if campaign is not None:
         told = {"provider_id": provider_id, "status": NOT_ITS, "delivery_id": loser, "campaign_id": campaign}
         connection.execute(_once(connection, early_receipts).values(received_at=at, **told))

@@ -22,8 +22,8 @@ log = structlog.get_logger(__name__)
 
 
 def named(moves: Moves, row: Row[Any], provider_id: str | None) -> Row[Any]:
-    """Enter that this id is certainly this delivery's; returns its row as it is then. `row` is locked. What a search had
-    guessed for it is taken back."""
+    """Enter that this id is certainly this delivery's; returns its row (which is locked) as it is then. What a search
+    had guessed for it is taken back."""
     if provider_id is None or row.channel not in sids.UNMARKED:
         return row
     sids.note(moves.connection, row.channel, [(provider_id, row.delivery_id)], moves.now)

@@ -22,8 +22,8 @@ class Timing(Model):
     poll_delays: tuple[timedelta, ...] = (timedelta(minutes=10), timedelta(minutes=50))
     """Before each question for a receipt that did not come. After the last, accepted is what we know."""
     patience: timedelta = timedelta(days=1)
-    """So long after it was written a provider that cannot be asked is asked again; from then on, as where it refuses to
-    say, each question counts as one without an answer."""
+    """So long after it first gave no answer a provider that cannot be asked is asked again; from then on, as where it
+    refuses to say, each question counts as one without an answer."""
     first_backoff: timedelta = timedelta(seconds=5)
     most_backoff: timedelta = timedelta(minutes=15)
     max_tries: int = Field(default=10, ge=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Engine, exists, select
+from sqlalchemy import Connection, Engine, exists, select
 
 from incidents.errors import NotFound
 from incidents.record.database import reading
@@ -31,12 +31,35 @@ class Found:
     """Audience by recipient."""
 
 
+class Peopled:
+    """Which audiences without marks have people who are not erased. To find out may mean to walk through all of an
+    audience, so each is asked about once in the life of a process: nobody is added to an audience that is ready, and
+    where the last are erased meanwhile, it is named as one that is not searched and has nobody to be found."""
+
+    def __init__(self) -> None:
+        self._known: dict[UUID, bool] = {}
+
+    def has_people(self, connection: Connection, audience_id: UUID) -> bool:
+        """Whether this one has."""
+        if audience_id not in self._known:
+            members, contacts = audience_members.c, vault_contacts.c
+            there = (
+                select(members.recipient_id)
+                .join(vault_contacts, contacts.recipient_id == members.recipient_id)
+                .where(members.audience_id == audience_id, contacts.erased_at.is_(None))
+                .limit(1)
+            )
+            self._known[audience_id] = connection.execute(there).first() is not None
+        return self._known[audience_id]
+
+
 class Finder:
     """Looks people up."""
 
-    def __init__(self, engine: Engine, keys: MasterKeys) -> None:
+    def __init__(self, engine: Engine, keys: MasterKeys, peopled: Peopled | None = None) -> None:
         self._engine = engine
         self._keys = keys
+        self._peopled = peopled or Peopled()
 
     def by_address(self, address: str) -> Found:
         """Everybody reached by this address, in every audience imported under a master key that is still there.
@@ -59,24 +82,17 @@ class Finder:
     def unmarked(self) -> tuple[UUID, ...]:
         """Audiences that an address is not looked up in, because they were imported before marks were kept: they have
         people who are not erased, and no marks. (Those imported under a master key that is gone cannot be told.)"""
-        members, contacts = audience_members.c, vault_contacts.c
-        known = (
-            exists()
-            .where(members.audience_id == audiences.c.audience_id)
-            .where(contacts.recipient_id == members.recipient_id, contacts.erased_at.is_(None))
-        )
         with reading(self._engine) as connection:
             found = connection.execute(
                 select(audiences.c.audience_id)
                 .where(
                     audiences.c.status == "ready",
-                    known,
                     ~exists().where(audience_marks.c.audience_id == audiences.c.audience_id),
                 )
                 .order_by(audiences.c.audience_id)
                 .limit(MOST_UNMARKED)
             ).scalars()
-            return tuple(found)
+            return tuple(one for one in found.all() if self._peopled.has_people(connection, one))
 
     def by_reference(self, reference: str) -> Found:
         """The person whose notice has this code printed in it; NotFound when there is none."""

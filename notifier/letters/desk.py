@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Connection, Engine, Select, delete, func, insert, select
+from sqlalchemy import CompoundSelect, Connection, Engine, Select, delete, exists, func, insert, select, union_all
 from sqlalchemy.exc import IntegrityError
 
 from incidents.errors import Conflict, IllegalTransition, NotFound
@@ -131,16 +131,15 @@ class LetterDesk:
     ) -> tuple[LetterBatchView, ...]:
         """The batches of a campaign, in the order of their first people; those behind the batch `after`, if one is
         named. NotFound when the campaign has no such batch."""
-        place = (_b.position, _b.batch_id)
-        wanted = select(_b.batch_id).where(_b.campaign_id == campaign_id).order_by(*place).limit(limit)
+        places = _places(campaign_id).subquery()
+        at, name = places.c.position, places.c.batch_id
+        wanted = select(name).order_by(at, name).limit(limit)
         with reading(self._engine) as connection:
             if after is not None:
-                mine = select(*place).where(_b.campaign_id == campaign_id, _b.batch_id == after)
-                last = connection.execute(mine).first()
+                last = connection.execute(select(at, name).where(name == after)).first()
                 if last is None:
                     raise NotFound("This campaign has no such batch of letters.", field="after")
-                behind = (_b.position == last.position) & (_b.batch_id > last.batch_id)
-                wanted = wanted.where((_b.position > last.position) | behind)
+                wanted = wanted.where((at > last.position) | ((at == last.position) & (name > last.batch_id)))
             ids = list(connection.execute(wanted).scalars())
         batches = [self._record.find(LetterBatch, batch_id) for batch_id in ids]
         return tuple(_view(batch) for batch in batches if batch is not None)
@@ -199,18 +198,27 @@ class LetterDesk:
         """A batch. NotFound when there is none."""
         return _view(self._record.load(LetterBatch, batch_id))
 
-    def follower(self) -> Follower:
-        """Enters letters that were handed over as deliveries of their people; lets those given up go."""
+    def followers(self) -> tuple[Follower, Follower]:
+        """One enters letters that were handed over as deliveries of their people; one lets the people of those given up
+        go. The second is younger: it begins with batches that a version of before had given up."""
 
-        def handle(recorded: Recorded) -> list[Aggregate]:
+        def enter(recorded: Recorded) -> list[Aggregate]:
             event = recorded.event
             if isinstance(event, LetterBatchStated) and event.state == "handed_over":
                 self._hand_over(event.originator_id, event.campaign_id)
-            elif isinstance(event, LetterBatchStated) and event.state == "given_up":
+            return []
+
+        def free(recorded: Recorded) -> list[Aggregate]:
+            event = recorded.event
+            if isinstance(event, LetterBatchStated) and event.state == "given_up":
                 self._free(event.originator_id)
             return []
 
-        return Follower(self._record, "notifier.letters", handle, kinds=(LetterBatchStated.kind,))
+        kinds = (LetterBatchStated.kind,)
+        return (
+            Follower(self._record, "notifier.letters", enter, kinds=kinds),
+            Follower(self._record, "notifier.letters-given-up", free, kinds=kinds),
+        )
 
     def _hand_over(self, batch_id: UUID, campaign_id: UUID) -> None:
         for person in self._people(batch_id):
@@ -279,6 +287,16 @@ class LetterDesk:
                 .order_by(_i.position)
             ).all()
         return [Addressee(row.position, row.recipient_id, row.language, row.country, row.reference) for row in rows]
+
+
+def _places(campaign_id: UUID) -> CompoundSelect[Any]:
+    """The batches of a campaign and their places; also those made by processes of a version that kept people only."""
+    listed = exists().where(_b.campaign_id == campaign_id, _b.batch_id == _i.batch_id)
+    of_people = select(_i.batch_id, func.min(_i.position).label("position")).where(_i.campaign_id == campaign_id)
+    return union_all(
+        select(_b.batch_id, _b.position).where(_b.campaign_id == campaign_id),
+        of_people.where(~listed).group_by(_i.batch_id),
+    )
 
 
 def _addresses(letters: Sequence[Letter], people: Sequence[Addressee]) -> bytes:

@@ -7,6 +7,7 @@ no more; one that dies loses at most what it had drawn, which makes sending slow
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import structlog
 from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from incidents.clock import Clock
+from incidents.clock import Clock, uptime
 from incidents.record.database import reading, writing
 from notifier.pacing.tables import pace_buckets, provider_states
 
@@ -29,6 +30,9 @@ LARGEST = 64.0
 SKEW = 5.0
 """Seconds that the clocks of two machines may differ by without a bucket being set right for it."""
 
+SELDOM = 600.0
+"""Seconds before a worker sets the same bucket right again: a clock is set back once, not all the time."""
+
 
 class Drawn(NamedTuple):
     """What was drawn; where nothing was, after how many seconds it is worth asking again."""
@@ -40,9 +44,12 @@ class Drawn(NamedTuple):
 class PaceBook:
     """Drawing from buckets, and telling others which providers rest. Synchronous; call it from threads."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, *, uptime: Callable[[], float] = uptime) -> None:
         self._engine = engine
         self._clock = clock
+        self._uptime = uptime
+        self._set_right_again: dict[str, float] = {}
+        """By bucket, from when on this worker may set it right again."""
 
     def draw(self, name: str, per_second: float, burst: float, least: float, most: float) -> Drawn:
         """Take between `least` and `most` units from a bucket that holds `burst` and fills by `per_second`.
@@ -85,7 +92,11 @@ class PaceBook:
 
     def _set_right(self, name: str, owed: float) -> None:
         """An instant further in the future than anything can be owed: the clock was set back, or another machine's goes
-        wrong. The bucket is empty now, so that nobody waits for the clock to come there again."""
+        wrong. The bucket is empty now, so that nobody waits for the clock to come there again. Seldom: where clocks
+        disagree for good, each time gives a worker whose clock is ahead a full bucket that is not its due."""
+        if self._uptime() < self._set_right_again.get(name, 0.0):
+            return
+        self._set_right_again[name] = self._uptime() + SELDOM
         with writing(self._engine) as connection:
             wrong = pace_buckets.c.free_at > self._clock.now() + timedelta(seconds=owed)
             moved = update(pace_buckets).where(_b.name == name, wrong).values(free_at=self._clock.now())

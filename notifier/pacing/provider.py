@@ -122,7 +122,7 @@ class Routes:
             except ProviderUnavailable as error:
                 silent.append(error)
         if silent and not found:
-            raise worst_of(silent)
+            raise _to_ask_again(silent)
         return found
 
     def write_timeout(self, provider: str | None) -> float:
@@ -131,16 +131,21 @@ class Routes:
 
     async def look_up(self, provider: str | None, provider_id: str) -> Found | None:
         """What a provider says of one message. ProviderUnavailable when one could not be asked and none knows it."""
-        silent: ProviderUnavailable | None = None
+        silent: list[ProviderUnavailable] = []
         for route in self._asked(provider):
             try:
                 if (found := await route.channel.look_up(provider_id)) is not None:
                     return found
             except ProviderUnavailable as error:
-                silent = error
-        if silent is not None:
-            raise silent
+                silent.append(error)
+        if silent:
+            raise _to_ask_again(silent)
         return None
 
     def _asked(self, provider: str | None) -> Sequence[Route]:
         return [route for route in self.all if route.name == provider] or self.all
+
+
+def _to_ask_again(silent: Sequence[ProviderUnavailable]) -> ProviderUnavailable:
+    """Of several that did not say, one that may say later; else one that refuses."""
+    return next((error for error in silent if not error.lasting), silent[0])

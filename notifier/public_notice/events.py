@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from incidents.record.event import Event, Model
 
@@ -70,7 +70,15 @@ class PublicNoticeApprovalRequested(Event, kind="public.notice-approval-requeste
     languages: tuple[str, ...]
     required_items: tuple[str, ...] = ()
     duties: tuple[str, ...] | None = None
-    """Those that it tells, which may have arisen since it was drafted; None: those it had."""
+    """Those that it tells, where some arose since it was drafted; None: those it had."""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is not said is not written: versions that do not know the field read everything that they could say."""
+        written: dict[str, Any] = handler(self)
+        if self.duties is None:
+            written.pop("duties", None)
+        return written
 
 
 class PublicNoticeRejected(Event, kind="public.notice-rejected"):

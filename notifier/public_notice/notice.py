@@ -175,6 +175,7 @@ class NoticeToPublic(Aggregate):
                 "The public notice makes sense in no language yet. Revise the text.",
                 errors=[FieldFault(f"values.{name}", "is missing") for name in missing_essentials],
             )
+        tells = () if self.drill else tuple(sorted({*self.duties, *duties}))
         self.emit(
             PublicNoticeApprovalRequested,
             context,
@@ -182,7 +183,7 @@ class NoticeToPublic(Aggregate):
             text_digest=text_digest,
             languages=languages,
             required_items=required_items,
-            duties=() if self.drill else tuple(sorted({*self.duties, *duties})),
+            duties=None if set(tells) == set(self.duties) else tells,
         )
 
     def publish(

@@ -15,6 +15,7 @@ from email_validator import EmailNotValidError, validate_email
 
 from incidents.errors import FieldFault, InvalidInput
 from incidents.privacy import refuse_contacts
+from notifier.direction import turns_direction
 from notifier.templates.manifest import Manifest, ValueRule
 
 MAX_ENTRIES = 20
@@ -106,7 +107,7 @@ def _text_faults(field: str, rule: ValueRule, value: Any) -> Iterator[FieldFault
     allowed = "\n" if rule.type == "text" else ""
     if any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} and char not in allowed for char in value):
         yield FieldFault(field, "holds a control character" + ("" if allowed else " or a line break"))
-    elif value.strip() and (reason := _form_fault(rule, value)):
+    elif reason := turns_direction(value) or (_form_fault(rule, value) if value.strip() else None):
         yield FieldFault(field, reason)
     elif rule.type in _WORDS:
         yield from _contact_faults(field, value)

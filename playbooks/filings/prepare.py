@@ -15,6 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from incidents.errors import InvalidInput
 from incidents.facts import Facts, OrganisationProfile, vocabulary
+from incidents.facts.organisation import Contact
 from incidents.record import Model
 from playbooks.directory import Authority
 from playbooks.duties.events import DutyOnRecord
@@ -78,7 +79,7 @@ def prepare(
             },
             organisation=profile.names.get(language, profile.name),
             legal_ids=profile.legal_ids,
-            contact=profile.dpo or profile.incident_contact,
+            contact=_contact(profile, language),
             authority=_who(authority, language),
             reach=_reach(authority, language),
             receivers=[_receiver(one, language, zone) for one in receivers],
@@ -98,6 +99,11 @@ def prepare(
 
 
 _DAY_ENDS = {"en": "the end of {day}", "zh-Hans": "{day} 终了"}
+
+
+def _contact(profile: OrganisationProfile, language: str) -> Contact | None:
+    contact = profile.dpo or profile.incident_contact
+    return contact and contact.model_copy(update={"name": contact.called(language)})
 
 
 def _due(duty: DutyOnRecord, zone: ZoneInfo, language: str) -> str | None:

@@ -100,7 +100,8 @@ def _of_profile(part: str, profile: OrganisationProfile, language: str) -> str:
     contact = profile.dpo or profile.incident_contact
     if contact is None:
         return ""
-    return ", ".join(part for part in (contact.name, contact.email, contact.phone, contact.address) if part)
+    said = (contact.called(language), contact.email, contact.phone, contact.address)
+    return ", ".join(part for part in said if part)
 
 
 def _no_ransom(facts: Facts) -> bool:

@@ -223,7 +223,8 @@ def _apply(deliveries: Rows, campaign: UUID, version: int, move: campaigns.Deliv
     if str(version) not in (before["versions"] or "").split(",")[-1:]:
         versions = ",".join(filter(None, (before["versions"], str(version))))
         deliveries.put(campaign, move.recipient, move.delivery, versions=versions)
-    if _RANK[move.state] > _RANK[before["state"]]:
+    taken_back = move.code == campaigns.TAKEN_BACK and before["state"] != "read"
+    if taken_back or _RANK[move.state] > _RANK[before["state"]]:
         deliveries.put(
             campaign,
             move.recipient,

@@ -37,6 +37,13 @@ class TimelineEntry(ReadModel):
     parameters: Mapping[str, Any]
     cause: str
 
+    @property
+    def duty(self) -> str | None:
+        """The id of the duty that it is about: its own, or that of a step which is there for each (`<name>:<duty>`)."""
+        if duty_id := self.parameters.get("duty_id"):
+            return str(duty_id)
+        return str(self.parameters.get("step", "")).partition(":")[2] or None
+
     def words(
         self,
         language: str,
@@ -50,8 +57,8 @@ class TimelineEntry(ReadModel):
         `duties` and `items` are names of duties, and of items of filings, by id; they stand in place of the ids.
         """
         parameters = self.parameters
-        if (name := duties.get(str(parameters.get("duty_id", "")))) is not None:
-            parameters = {**parameters, "duty_id": name}
+        if self.duty is not None and (name := duties.get(self.duty)) is not None:
+            parameters = {**parameters, "duty_id" if "duty_id" in parameters else "step": name}
         if self.kind.startswith("filing."):
             said = {name: [items.get(one, one) for one in parameters.get(name) or ()] for name in _ITEMS}
             parameters = {**parameters, **said}

@@ -231,3 +231,23 @@ def test_the_board_and_the_outbox_show_it_in_a_browser(house: House, incident: s
         assert page.get_by_text("195", exact=True).first.is_visible(), "text messages the network took"
         browser.close()
         assert faults == []
+
+
+def test_no_page_is_wider_than_a_telephone(house: House, incident: str) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"],
+        )
+        page = browser.new_page(viewport={"width": 320, "height": 800})
+        page.goto(f"{house.tocsin.url}/login")
+        page.fill("#key", house.keys["demo-privacy"])
+        page.click("main form button")
+        widths = {}
+        for path in ("/", f"/incidents/{incident}", "/suppressions", "/history", "/n", "/p"):
+            answer = page.goto(house.tocsin.url + path)
+            assert answer is not None
+            assert answer.status == 200, path
+            widths[path] = page.evaluate("document.documentElement.scrollWidth")
+        browser.close()
+        assert max(widths.values()) <= 320, widths

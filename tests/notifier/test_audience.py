@@ -95,6 +95,7 @@ def test_a_file_as_spreadsheets_write_it(desk: Desk, analyst: ContextMaker) -> N
         ("=cmd|' /C calc'!A0,+8613800138000,,zh,CN", "name", "formula"),
         ("@sum,+8613800138000,,zh,CN", "name", "formula"),
         ("\tTab,+8613800138000,,zh,CN", "name", "control"),
+        ("Ann \u202egnaW,+8613800138000,,zh,CN", "name", "U+202E"),
         ("Ann,-1,,zh,CN", "phone", "formula"),
         ("Ann,+cmd,,zh,CN", "phone", "formula"),
         ("Ann,,+a@example.com,zh,CN", "email", "formula"),

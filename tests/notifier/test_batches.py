@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -18,10 +19,11 @@ from incidents.record.database import open_engine, reading, writing
 from notifier.channels.outcome import Outcome, Verdict
 from notifier.deliveries import BatchRef, counters
 from notifier.deliveries.batches import Answer, Batch, BatchBook, Change
-from notifier.deliveries.groups import Seat, given_up, unpacked, untouched
+from notifier.deliveries.groups import Seat, given_up, of_outcome, unpacked, untouched
+from notifier.deliveries.moves import Moves, person_key
 from notifier.deliveries.order import ChannelOrder
 from notifier.deliveries.tables import campaign_recipients, delivery_batches, delivery_log, sendings
-from tests.notifier.batch_desk import TIMING, Desk, ended, mark, people, send_all
+from tests.notifier.batch_desk import TIMING, Desk, ended, mark, people, rules, send_all
 from tests.notifier.house import create_tables
 from tests.servers import BACKENDS, fresh_database
 
@@ -143,6 +145,52 @@ def test_a_batch_that_was_taken_over_can_neither_be_marked_nor_counted(engine: E
     assert [seat.position for seat in other.seats(new)] == [5, 6, 7, 8, 9, 10]
     assert send_all(other, new, clock) is Answer.DONE
     desk.check_sums()
+
+
+def test_late_news_of_several_batches_locks_people_in_one_order(
+    engine: Engine, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(engine, clock, people(8), size=4)
+    slow, other = desk.book("slow"), desk.book("other")
+    old = [desk.claim(slow), desk.claim(slow)]
+    seats = [slow.seats(batch) for batch in old]
+    for batch in old:
+        assert mark(slow, batch, batch.last) is Answer.DONE
+    clock.advance(TIMING.lease + timedelta(seconds=1))
+    assert other.reap() == 2
+    locked: list[bytes] = []
+    lock = Moves.lock_person
+
+    def seen(moves: Moves, campaign_id: UUID, recipient_id: UUID) -> Any:
+        locked.append(person_key(campaign_id, recipient_id))
+        return lock(moves, campaign_id, recipient_id)
+
+    monkeypatch.setattr(Moves, "lock_person", seen)
+    changes = [Change(batch, ended(mine, clock)) for batch, mine in zip(old, seats, strict=True)]
+    assert slow.commit(changes) == [Answer.LOST, Answer.LOST]
+    assert locked == sorted(locked)
+    assert len(set(locked)) == 8
+
+
+def test_a_call_is_looked_for_from_when_it_was_tried_and_not_from_when_its_batch_was_claimed(
+    engine: Engine, clock: ManualClock
+) -> None:
+    desk = Desk(engine, clock, people(2), size=2)
+    book = desk.book()
+    batch = desk.claim(book)
+    seats = book.seats(batch)
+    assert mark(book, batch, batch.last) is Answer.DONE
+    clock.advance(timedelta(minutes=1))
+    tried = clock.now() - timedelta(seconds=20)
+    lost = of_outcome(Outcome(Verdict.AMBIGUOUS), rules(reconciles=True), clock.now(), 1.0, tried_at=tried)
+    book.commit([Change(batch, [(seats[0], lost)])])
+    clock.advance(TIMING.lease + timedelta(hours=5))
+    assert desk.book("other").reap() == 1
+    by_id = {row.delivery_id: row for row in desk.rows()}
+    first, second = (by_id[seat.delivery_id] for seat in seats)
+    assert (first.written_at, first.unclear_at) == (tried, tried + timedelta(seconds=20))
+    assert second.written_at == batch.claimed_at
+    assert second.unclear_at < clock.now() - timedelta(hours=4), "when its holder's right ended, not when that was seen"
 
 
 def test_after_a_kill_only_those_on_the_wire_are_unclear(engine: Engine, clock: ManualClock) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+import structlog
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from incidents.clock import ManualClock
@@ -60,6 +61,23 @@ def test_a_step_that_fails_undoes_no_other(engine: Engine, clock: ManualClock) -
     by_id = {row.delivery_id: row.state for row in rows(engine)}
     assert [by_id[claim.delivery_id] for claim in claims] == ["accepted", "claimed", "accepted"]
     assert max(runs) == 2, "in the group, and by itself"
+
+
+def test_a_hold_of_a_group_that_is_redone_is_called_out_once(engine: Engine, clock: ManualClock) -> None:
+    plan(engine, clock, people=2)
+    mine = book(engine, clock)
+    one, two = mine.claim(10)
+
+    def hold(moves: Moves) -> None:
+        mine.settle(moves, one, Outcome(Verdict.CAMPAIGN_FAULT, "20003"), share=1.0, reconciles=True, receipts=True)
+
+    def breaks(moves: Moves) -> None:
+        mine.fail(moves, two, "x")
+        moves.at_end(two.campaign_id, "breaks", lambda: moves.connection.execute(text("SELECT nothing")))
+
+    with structlog.testing.capture_logs() as logged:
+        together(Journal(mine), [hold, breaks])
+    assert [line["event"] for line in logged].count("campaign.held") == 1
 
 
 def test_a_database_that_is_away_is_not_asked_for_each_of_a_hundred(engine: Engine, clock: ManualClock) -> None:

@@ -14,10 +14,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import delete, insert, select
 
 from incidents.errors import Conflict, Forbidden, IllegalTransition, InvalidInput, NotFound
+from incidents.record.database import reading, writing
 from notifier.letters.desk import LetterDesk
 from notifier.letters.press import NOBODY, DrillPress
+from notifier.letters.tables import letter_batches, letter_items
 from notifier.letters.typeset import Letter, printable, typeset
 from notifier.standins.outcomes import simulated_number
 from tests.notifier.house import APPROVER, House, open_house
@@ -193,12 +196,34 @@ def test_the_same_batch_is_the_same_file_and_people_of_one_given_up_are_in_anoth
         other = desk.make(house.context(), campaign)
         await follow(house, desk)  # says again that the first was given up
         assert (other.letters, desk.waiting(campaign)) == (2, 0)
+        with writing(house.database) as connection:  # as a process of a version makes it that kept people only
+            connection.execute(delete(letter_batches).where(letter_batches.c.batch_id == other.batch_id))
         listed = desk.of_campaign(campaign)
         assert sorted(one.state for one in listed) == ["given_up", "made"]
         (page,) = desk.of_campaign(campaign, limit=1)
         assert (page, *desk.of_campaign(campaign, after=page.batch_id)) == listed
         with pytest.raises(NotFound):
             desk.of_campaign(campaign, after=UUID(int=1))
+
+    run(tmp_path, story)
+
+
+@pytest.mark.slow
+def test_people_of_a_batch_given_up_before_it_was_known_to_free_them_are_freed(tmp_path: Path) -> None:
+    async def story(house: House) -> None:
+        desk = house.notifier.letters
+        campaign = (await house.finish(house.started(GOOD).campaign_id)).campaign_id
+        batch = desk.make(house.context(), campaign)
+        await asyncio.to_thread(desk.followers()[0].drain)
+        with reading(house.database) as connection:
+            items = [dict(row) for row in connection.execute(select(letter_items)).mappings()]
+        desk.say(house.context(), batch.batch_id, "given_up")
+        await asyncio.to_thread(desk.followers()[0].drain)  # the version before went by it
+        with writing(house.database) as connection:  # and kept its people
+            connection.execute(insert(letter_items), items)
+        assert desk.waiting(campaign) == 0
+        await follow(house, desk)
+        assert desk.waiting(campaign) == 2
 
     run(tmp_path, story)
 
@@ -242,7 +267,8 @@ def test_a_drills_letters_carry_no_name_and_no_address(tmp_path: Path) -> None:
 
 
 async def follow(house: House, desk: LetterDesk) -> None:
-    await asyncio.to_thread(desk.follower().drain)
+    for follower in desk.followers():
+        await asyncio.to_thread(follower.drain)
     await house.step()
 
 

@@ -63,6 +63,17 @@ def test_a_clock_that_was_set_back_stalls_nothing_for_longer_than_the_limit(
         assert connection.execute(select(pace_buckets.c.free_at)).scalar_one() == clock.now()
 
 
+def test_clocks_that_disagree_give_a_few_buckets_and_not_an_endless_pace(engine: Engine, clock: ManualClock) -> None:
+    ahead = ManualClock(clock.now() + timedelta(seconds=8))
+    books = (PaceBook(engine, ahead, uptime=lambda: 0.0), PaceBook(engine, clock, uptime=lambda: 0.0))
+    given = 0.0
+    for _ in range(100):
+        given += sum(book.draw("a", 100, 50, 1, 50).units for book in books)
+        for one in (ahead, clock):
+            one.advance(timedelta(seconds=0.02))
+    assert given <= 2 * 100 + 3 * 50, "two seconds' worth, the first full bucket, and one more for setting it right"
+
+
 def test_what_a_long_message_owes_is_no_clock_set_back(book: PaceBook, clock: ManualClock) -> None:
     assert book.draw("a", 1, 1, 24, 24).units == 24
     assert book.draw("a", 1, 1, 1, 1).wait == pytest.approx(24, abs=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from datetime import time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ from sqlalchemy.exc import OperationalError
 
 from incidents.record.database import reading, writing
 from notifier.channels.channel import AboutToWrite, Found, Outgoing, ProviderUnavailable
-from notifier.channels.outcome import Outcome, Verdict
+from notifier.channels.outcome import Outcome, Verdict, outcome_table
 from notifier.deliveries import singles
 from notifier.deliveries.progress import progress_of
 from notifier.deliveries.tables import deliveries, delivery_batches, sendings
 from notifier.pacing.limits import Limits
-from notifier.pacing.provider import Provider
+from notifier.pacing.provider import Provider, Route, Routes
 from notifier.pacing.quiet import Hours, QuietHours
 from notifier.pacing.tables import provider_states
 from notifier.standins.outcomes import ordinary_numbers
@@ -178,7 +178,8 @@ def test_a_provider_that_never_says_does_not_keep_a_campaign_open(
         told = progress_of(house.database, view.campaign_id, house.clock.now(), 2)
         assert told is not None
         assert told.unanswered == str(error)
-        assert (len(channel.sent), channel.asked) == (2, 2 * len(FAST.check_delays))
+        first = 0 if error.lasting else 1  # a silence begins with a question that does not count
+        assert (len(channel.sent), channel.asked) == (2, 2 * (len(FAST.check_delays) + first))
 
     run(tmp_path, story, channels={"sms": channel}, timing=FAST.model_copy(update={"patience": patience}))
 
@@ -397,3 +398,36 @@ def test_a_fault_of_the_notice_stops_the_lane_and_says_why(tmp_path: Path) -> No
 
     timing = FAST.model_copy(update={"hold": timedelta(minutes=5), "most_hold": timedelta(minutes=60)})
     run(tmp_path, story, channels={"email": only}, timing=timing, batch_size=200)
+
+
+class Finds(Quiet):
+    """A provider that finds this, or does not say."""
+
+    def __init__(self, found: list[Found] | ProviderUnavailable) -> None:
+        super().__init__("sms")
+        self.found = found
+
+    async def find(self, address: str, marker: str, after: object) -> list[Found]:
+        del address, marker, after
+        if isinstance(self.found, ProviderUnavailable):
+            raise self.found
+        return self.found
+
+
+def test_what_one_provider_found_counts_though_another_does_not_say() -> None:
+    refused, silent = ProviderUnavailable("401", lasting=True), ProviderUnavailable("503")
+
+    def asked(*answers: list[Found] | ProviderUnavailable) -> list[Found]:
+        providers = [Provider(f"p{n}", Finds(one)) for n, one in enumerate(answers)]
+
+        async def ask() -> list[Found]:
+            routes = Routes([Route(one, outcome_table(), None) for one in providers])
+            return await routes.find(None, "+4930", "REF", datetime(2026, 11, 20, tzinfo=UTC))
+
+        return asyncio.run(ask())
+
+    assert [one.provider_id for one in asked(refused, [Found("SM1", "sent")], silent)] == ["SM1"]
+    with pytest.raises(ProviderUnavailable, match="401"):
+        asked([], refused)
+    with pytest.raises(ProviderUnavailable, match="503"):  # it may still say, so it is asked again
+        asked(refused, silent)

@@ -155,9 +155,15 @@ def test_a_duty_that_arises_later_is_told_by_the_next_version(tmp_path: Path) ->
     now = [Demand(duties=("d1",), items=("likely_consequences",))]
     desk = Desk(tmp_path, lambda: now[0])
     notice = desk.draft()
+
+    def wrote() -> list[bool]:
+        asked = desk.record.read(0, 100, kinds=["public.notice-approval-requested"])
+        return ["duties" in one.event.model_dump() for one in asked]
+
     now[0] = Demand(duties=("d1", "d2"), items=("likely_consequences",))
     assert desk.notices.view(notice).untold_duties == ("d2",)
     desk.publish(notice)
+    assert wrote() == [True]
     assert desk.notices.view(notice).duties == ("d1", "d2"), "what arose while it was prepared is told at once"
 
     now[0] = Demand(duties=("d3",), items=("likely_consequences",))
@@ -167,6 +173,9 @@ def test_a_duty_that_arises_later_is_told_by_the_next_version(tmp_path: Path) ->
     told: list[Any] = [one.event for one in desk.record.read(0, 100, kinds=["public.notice-published"])]
     assert [one.duties for one in told] == [("d1", "d2"), ("d1", "d2", "d3")]
     assert desk.notices.view(notice).untold_duties == ()
+    desk.notices.revise(desk.context(), notice, VALUES, {"en": "A word was mended."})
+    desk.publish(notice)
+    assert wrote() == [True, True, False], "a version that does not know the field reads the last one too"
     desk.close()
 
 

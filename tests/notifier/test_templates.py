@@ -172,6 +172,7 @@ def test_markup_in_values_and_names_stays_text(breach: Template) -> None:
         ("organisation", "x" * 81, "values.organisation"),
         ("incident_summary", "the same for all", "values.incident_summary"),
         ("incident_summary", {"en": "bell \x07"}, "values.incident_summary.en"),
+        ("organisation", "Acme \u202eemca", "values.organisation"),
         ("incident_summary", {"fr": "Bonjour"}, "values.incident_summary"),
         ("data_kinds", {"en": "names"}, "values.data_kinds.en"),
         ("data_kinds", {"en": ["x"] * 21}, "values.data_kinds.en"),

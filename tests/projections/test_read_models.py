@@ -455,3 +455,22 @@ def test_a_receipt_moves_a_delivery_forward_only(installation: Installation, tel
             record_moves(teller, it, campaign, move("a", state, at))
         show(installation)
         assert getattr(campaign_coverage(installation.engine, campaign).outcomes, outcome) == 1, states
+
+
+def test_what_was_taken_back_counts_no_more_unless_the_person_said_so(
+    installation: Installation, teller: Teller
+) -> None:
+    """A call that was found for one person turned out to be another's."""
+    it, at = open_incident(teller), teller.now
+    back = move("a", "claimed", at, channel="voice").model_copy(update={"code": campaigns.TAKEN_BACK})
+    for states, outcome in (
+        (("claimed", "delivered", back), "pending"),
+        (("claimed", "delivered", back, "ambiguous"), "ambiguous"),
+        (("claimed", "delivered", "read", back), "delivered"),
+    ):
+        campaign = uuid4()
+        for state in states:
+            step = move("a", state, at, channel="voice") if isinstance(state, str) else state
+            record_moves(teller, it, campaign, step)
+        show(installation)
+        assert getattr(campaign_coverage(installation.engine, campaign).outcomes, outcome) == 1, states

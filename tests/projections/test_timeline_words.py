@@ -36,6 +36,16 @@ def test_duties_and_items_by_their_names() -> None:
     assert DUTY in judged.words("zh"), "without names the id is all there is"
 
 
+def test_a_step_that_is_there_for_a_duty_is_called_by_its_name() -> None:
+    filed = entry("run.step-completed", step=f"file:{DUTY}", outcome="filed")
+    assert filed.duty == DUTY
+    said = filed.words("en", duties={DUTY: "the Attorney General"})
+    assert "Step the Attorney General" in said
+    assert DUTY not in said
+    assert f"file:{DUTY}" in filed.words("en"), "without names the id is all there is"
+    assert entry("run.step-completed", step="recover", outcome="done").duty is None
+
+
 def test_a_revision_names_recipient_and_fields_in_chinese() -> None:
     revised = entry(
         "duty.revised",

@@ -34,7 +34,11 @@ PROFILE = OrganisationProfile.parse(
         "countries": ["CN"],
         "languages": ["zh-Hans", "en"],
         "time_zone": "Asia/Shanghai",
-        "incident_contact": {"name": "Incident desk", "email": "desk@lantern.example"},
+        "incident_contact": {
+            "name": "Incident desk",
+            "names": {"zh-Hans": "事件处置组"},
+            "email": "desk@lantern.example",
+        },
     }
 )
 

@@ -74,6 +74,8 @@ def test_a_run_opens_one_draft_that_says_what_is_known(services: Services, incid
 
     assert campaign.run_id == Run.id_for(incident_id, "personal-data-breach")
     assert campaign.values["organisation"]["zh-Hans"] == "灯笼银行"
+    called = campaign.values["contact_point"]
+    assert (called["zh-Hans"], called["vi"]) == ("事件处置组", "Incident desk"), "in its own language where it has one"
     assert campaign.values["data_kinds"]["en"] == ["Health"]
     assert "nature_of_breach" in campaign.required_items
     assert "eu-gdpr-34-individuals:eu.affected_individuals:individual" in campaign.duties

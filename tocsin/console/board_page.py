@@ -56,8 +56,8 @@ class BoardPage:
     references: Mapping[UUID, str]
     recipients: Mapping[str, Mapping[str, str]]
     """Names of recipients, by duty."""
-    due: tuple[Deadline, ...]
-    """Open duties, the first to run out first; their names stand in the sentences of `lately`."""
+    named: tuple[Deadline, ...]
+    """Duties, open and settled, whose names stand in the sentences of `lately`."""
     behind: int
 
 
@@ -67,6 +67,7 @@ def gather(services: Services, now: datetime, *, search: str | None, cursor: str
     page = board(engine, state="open", search=search, cursor=cursor, limit=ROWS)
     waiting = tasks(engine, limit=SIDE_ROWS)
     due = deadlines(engine, now=now, limit=200).items
+    lately = _lately(services, [entry.incident_id for entry in page.items])
     closed = board(engine, state=list(_CLOSED), search=search, sort="updated", limit=6)
     return BoardPage(
         rows=tuple(BoardRow(entry, _clock(services, entry, now)) for entry in page.items),
@@ -81,19 +82,33 @@ def gather(services: Services, now: datetime, *, search: str | None, cursor: str
         deadlines=_loudest(due),
         tasks=waiting.items,
         closed=closed.items if cursor is None else (),
-        lately=_lately(services, [entry.incident_id for entry in page.items]),
+        lately=lately,
         references={entry.incident_id: entry.reference for entry in page.items},
         recipients={duty.duty_id: duty.recipient_names for duty in due},
-        due=due,
+        named=_named(services, lately, due, now),
         behind=max((lag.behind for lag in services.projections.lag()), default=0),
     )
+
+
+def _named(
+    services: Services, lately: tuple[TimelineEntry, ...], due: tuple[Deadline, ...], now: datetime
+) -> tuple[Deadline, ...]:
+    """The open duties, and those settled ones that are spoken of."""
+    known = {duty.duty_id for duty in due}
+    spoken_of = dict.fromkeys((entry.incident_id, entry.duty) for entry in lately if entry.duty)
+    others = [_duty(services, incident, duty, now) for incident, duty in spoken_of if duty not in known]
+    return (*due, *(duty for duty in others if duty is not None))
 
 
 def _clock(services: Services, entry: BoardEntry, now: datetime) -> Deadline | None:
     if entry.next_duty is None:
         return None
+    return _duty(services, entry.incident_id, entry.next_duty.duty_id, now)
+
+
+def _duty(services: Services, incident_id: UUID, duty_id: str, now: datetime) -> Deadline | None:
     try:
-        return deadline(services.engine, entry.incident_id, entry.next_duty.duty_id, now=now)
+        return deadline(services.engine, incident_id, duty_id, now=now)
     except NotFound:
         return None  # the two read models are a moment apart; the next refresh shows it
 

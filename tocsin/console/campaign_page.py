@@ -25,12 +25,14 @@ from notifier.history.events import CampaignTested
 from notifier.letters.desk import LetterBatchView
 from notifier.templates import CheckAt
 from projections.coverage.coverage import CampaignCoverage, campaign_coverage
+from projections.deadlines.deadlines import Deadline
 from tocsin.access.roles import Permission
 from tocsin.api.paths import incident_named
 from tocsin.api.routes.campaigns import shown
 from tocsin.api.routes.history import MEDIA
 from tocsin.api.routes.trials import mail_trial
 from tocsin.api.scopes import door_of
+from tocsin.console.duties_named import duties_behind
 from tocsin.console.duty_forms import Line, Once, command_of
 from tocsin.console.form_answers import attached, said_of, status_of
 from tocsin.console.pages import Pages
@@ -65,6 +67,8 @@ class CampaignPage:
     """Why it cannot be written yet."""
     counsel: tuple[str, ...]
     """Duties behind it whose rule is of low confidence."""
+    duties: tuple[Deadline, ...]
+    """That name them, and what the notice lacks; none where nothing waits for a name."""
     coverage: CampaignCoverage | None
     """None while the read model has not seen it yet."""
     check: CheckAt | None
@@ -74,6 +78,8 @@ class CampaignPage:
     """Who may get a test: id to name."""
     testable: bool
     batches: tuple[LetterBatchView, ...]
+    after: UUID | None
+    """The batch behind which these are; None: from the first."""
     more: UUID | None
     """The batch behind which there are more."""
     waiting: int
@@ -103,22 +109,25 @@ def gather(
     may = frozenset(name for name in _SHOWN if who is not None and who.may(Permission(name)))
     letters = services.notifier.letters
     public = services.notifier.public
-    batches = letters.of_campaign(campaign_id, limit=BATCHES, after=after) if begun else ()
+    counsel = shown(services, view, None).counsel if view.status in _UNDECIDED else ()
+    batches = letters.of_campaign(campaign_id, limit=BATCHES + 1, after=after) if begun else ()
     return CampaignPage(
         reference=reference_of(incident_id),
         title=services.record.load(Incident, incident_id).title,
         view=view,
         words=words,
         lacking=lacking,
-        counsel=shown(services, view, None).counsel if view.status in _UNDECIDED else (),
+        counsel=counsel,
+        duties=duties_behind(services, incident_id, counsel, view.missing_items),
         coverage=_coverage(services, campaign_id),
         check=public.check_of(campaign_id) if public is not None and not view.drill else None,
         forecast=_forecast(services, view),
         progress=going,
         colleagues={name: owner.name for name, owner in sorted(services.settings.warnings.owners.items())},
         testable=view.status not in BEGUN and not view.drill and view.audience_id is not None,
-        batches=batches,
-        more=batches[-1].batch_id if len(batches) == BATCHES else None,
+        batches=batches[:BATCHES],
+        after=after,
+        more=batches[BATCHES - 1].batch_id if len(batches) > BATCHES else None,
         waiting=letters.waiting(campaign_id) if begun and may else 0,
         may=may,
         tried=tried,

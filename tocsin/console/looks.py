@@ -13,6 +13,7 @@ from incidents.errors import NotFound
 from incidents.facts import UNKNOWN, Facts, FactSpec, vocabulary
 from incidents.facts.vocabulary import FactType
 from incidents.grading import scheme_named
+from notifier.channels.fault_words import FaultWords, words_of_fault
 from projections.deadlines.deadlines import Deadline
 from projections.tasks.tasks import Task
 from tocsin.console.durations import in_words
@@ -85,6 +86,10 @@ class Looks:
         """By id, what each item that the law wants said is called."""
         return {item: self.text(texts, item) for duty in duties for item, texts in duty.content_texts.items()}
 
+    def listed(self, ids: Iterable[str], names: Mapping[str, str]) -> str:
+        """What ids stand for, one after the other; an id nobody named as it is."""
+        return ("；" if self.language == "zh" else "; ").join(names.get(one, one) for one in ids)
+
     def _duty_name(self, duty: Deadline) -> str:
         recipient = self.text(duty.recipient_names, duty.recipient)
         instrument = self.text(duty.instrument_titles, duty.instrument)
@@ -154,6 +159,10 @@ class Looks:
         except NotFound:
             found = None
         return by_language(found.text, self.language, criterion) if found else criterion
+
+    def fault(self, code: str) -> FaultWords | None:
+        """What a provider's code means; None where nobody explained it."""
+        return words_of_fault(code)
 
     def fact_label(self, name: str) -> str:
         """The label of a fact."""

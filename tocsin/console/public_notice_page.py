@@ -16,11 +16,13 @@ from incidents.record import Context
 from incidents.reference import reference_of
 from notifier.public_notice.events import SaidInPublic
 from notifier.public_notice.service import NoticesToPublic, PublicNoticeView
+from projections.deadlines.deadlines import Deadline
 from tocsin.access.keys import Principal
 from tocsin.access.roles import Permission
 from tocsin.api.commands import command_id_of
 from tocsin.api.problems import ProblemRaised
 from tocsin.api.scopes import door_of
+from tocsin.console.duties_named import duties_behind
 from tocsin.console.form_answers import said_of, status_of
 from tocsin.console.pages import Pages
 from tocsin.console.viewers import Viewer, viewer_of
@@ -44,6 +46,8 @@ class PublicNoticePage:
     reference: str
     notice: PublicNoticeView
     words: Mapping[str, SaidInPublic]
+    duties: tuple[Deadline, ...]
+    """That name what it does not tell; none where it tells all."""
     may: frozenset[str]
     refused: str | None
     token: str
@@ -105,12 +109,14 @@ class PublicNoticeConsole:
     def _page(
         self, request: Request, notice: UUID, viewer: Viewer, *, refused: str | None = None, status: int = 200
     ) -> Response:
-        notices, who = notices_of(door_of(request.scope).services), viewer.principal
+        services, who = door_of(request.scope).services, viewer.principal
+        notices = notices_of(services)
         view = notices.view(notice)
         page = PublicNoticePage(
             reference=reference_of(view.incident_id),
             notice=view,
             words=notices.preview(notice),
+            duties=duties_behind(services, view.incident_id, view.missing_items, view.untold_duties),
             may=frozenset(what for what, needed in _NEEDED.items() if who is not None and who.may(needed)),
             refused=refused,
             token=str(uuid4()),

@@ -22,7 +22,7 @@ PROFILE = OrganisationProfile.parse(
         "name": "Example",
         "names": {"zh-Hans": "示例公司"},
         "legal_ids": [{"scheme": "uscc", "value": "91430100MA4L00000X"}],
-        "dpo": {"name": "Privacy office", "email": "privacy@example.com"},
+        "dpo": {"name": "Privacy office", "names": {"zh-Hans": "隐私办公室"}, "email": "privacy@example.com"},
     }
 )
 FACTS = Facts.parse(
@@ -75,6 +75,7 @@ def test_it_marks_what_a_person_must_still_write() -> None:
 
 def test_it_exists_in_chinese() -> None:
     text = prepared("zh-Hans")
+    assert "联系人：隐私办公室，privacy@example.com" in text
 
     assert "示例公司" in text
     assert "草稿" in text

@@ -21,7 +21,9 @@ from tests.conftest import NIGHT
 from tests.playbooks.duties.test_register import INCIDENT, duty
 
 ITEMS = ("nature", "kinds_of_personal_information", "number_of_residents", "contact_point", "cause")
-PROFILE = OrganisationProfile.parse({"name": "Mill", "dpo": {"name": "Privacy", "email": "privacy@mill.example"}})
+PROFILE = OrganisationProfile.parse(
+    {"name": "Mill", "dpo": {"name": "Privacy", "names": {"zh-Hans": "隐私办公室"}, "email": "privacy@mill.example"}}
+)
 FACTS = Facts.parse({"data_classes": ["health"], "persons_by_country": {"DE": 40, "FR": 2, "US": 7}})
 
 
@@ -74,13 +76,15 @@ def test_items_are_answered_by_facts_profile_and_people(filing: Filing) -> None:
     write(filing, of, nature=ItemWritten(text="  Export of a table. "), cause=ItemWritten(not_yet_known=True))
 
     found = {item.id: (item.state, item.answer) for item in items_of(of, filing.said, FACTS, PROFILE, "en", at=NIGHT)}
-    chinese = {item.id: item.text for item in items_of(of, filing.said, FACTS, PROFILE, "zh-Hans", at=NIGHT)}
+    in_chinese = items_of(of, filing.said, FACTS, PROFILE, "zh-Hans", at=NIGHT)
+    chinese, answers = ({item.id: getattr(item, of_it) for item in in_chinese} for of_it in ("text", "answer"))
 
     assert found["nature"] == ("written", "Export of a table.")
     assert found["kinds_of_personal_information"][0] == "from_facts"
     assert "Health" in found["kinds_of_personal_information"][1]
     assert found["number_of_residents"] == ("from_facts", "EU: 42"), "those of the union, not of the world"
     assert found["contact_point"] == ("from_profile", "Privacy, privacy@mill.example")
+    assert answers["contact_point"] == "隐私办公室, privacy@mill.example"
     assert found["cause"] == ("not_yet_known", "")
     assert chinese["nature"] == "nature情况"
 

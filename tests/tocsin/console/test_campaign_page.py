@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,8 +10,12 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import insert, update
 
+from incidents.record import Context
 from incidents.record.database import writing
+from incidents.record.transaction import transaction
 from notifier.deliveries.tables import sendings
+from notifier.letters.batch import LetterBatch
+from notifier.letters.tables import letter_batches
 from notifier.pacing.tables import provider_states
 from notifier.standins.outbox_store import OutboxStore
 from tests.tocsin.api.test_campaigns_api import GOOD, campaign, incident, put_csv, values
@@ -19,6 +24,7 @@ from tests.tocsin.api.test_trials_api import mail, settings
 from tests.tocsin.conftest import Door
 from tests.tocsin.console.test_console_pages import Page
 from tests.tocsin.console.test_filing_page import ANYBODY, hidden, logged_in
+from tocsin.console.campaign_page import BATCHES
 
 __all__ = ["campaign", "incident", "mail", "settings", "unreached"]
 
@@ -160,6 +166,58 @@ def test_a_rest_is_said_in_plain_words_with_its_code(door: Door, unreached: UUID
         with writing(door.services.engine) as connection:
             connection.execute(update(sendings).values(**others))
         assert door.get(f"/v1/campaigns/{unreached}/progress").json()["resting"] == [], "it waits for none of them"
+
+
+def test_filtered_texts_and_a_provider_that_does_not_say_are_called_out(door: Door, unreached: UUID) -> None:
+    door.settle()
+    path = path_of(door, unreached)
+    calm = look(door, path, "auditor")
+    assert "filter these text messages" not in calm
+    assert "does not say" not in calm
+    at = door.services.clock.now()
+    with writing(door.services.engine) as connection:
+        connection.execute(
+            update(sendings).values(filtered_at=at, texts_ended=1_240, texts_filtered=310, unanswered="403")
+        )
+    english, chinese = (look(door, path, "auditor", lang=lang) for lang in ("en", "zh"))
+    assert "310 of 1,240 so far" in english
+    assert "they stay unclear: the provider does not let our account do this (403)." in english
+    assert "Our key needs the right to read messages and calls." in english
+    assert "1,240 条中有 310 条" in chinese
+    assert "服务商不允许本账户执行此操作（403）。" in chinese
+    with writing(door.services.engine) as connection:
+        connection.execute(update(sendings).values(unanswered="ReadTimeout"))
+    silent = look(door, path, "auditor")
+    assert "the provider did not answer in time (ReadTimeout)" in silent
+    assert "Our key needs the right" not in silent
+
+
+def test_batches_of_letters_are_leafed_through_to_the_last(door: Door, unreached: UUID) -> None:
+    door.settle()
+    path, drill = path_of(door, unreached), door.services.campaigns.view(unreached).drill
+    context = Context.of_command("user:analyst", door.services.clock)
+    batches = [UUID(int=number) for number in range(1, 2 * BATCHES + 1)]
+    with transaction(door.services.record, door.services.engine) as work:
+        for number, batch_id in enumerate(batches):
+            batch = LetterBatch(batch_id)
+            batch.make(context, incident_id=UUID(path.split("/")[2]), campaign_id=unreached, letters=1, drill=drill)
+            work.record(batch)
+            row = {"campaign_id": unreached, "batch_id": batch_id, "position": number}
+            work.connection.execute(insert(letter_batches).values(row))
+
+    def shown(page: str) -> list[UUID]:
+        return [UUID(found) for found in re.findall(r'id="batch-([0-9a-f-]+)"', page)]
+
+    first = look(door, path, "analyst")
+    assert shown(first) == batches[:BATCHES]
+    assert "From the first batch" not in first
+    assert f"?after={batches[BATCHES - 1]}#h-letters" in first
+    second = door.client.request(
+        "GET", path, params={"after": str(batches[BATCHES - 1])}, headers=logged_in(door, "analyst")
+    )
+    assert shown(second.text) == batches[BATCHES:]
+    assert "From the first batch" in second.text
+    assert "Further batches" not in second.text, "that was the last"
 
 
 @pytest.mark.slow

@@ -115,6 +115,19 @@ def test_a_missed_deadline_is_loud(demo: Door, breach: dict[str, Any], clock: Ma
     assert "missed" in page.text
 
 
+def test_the_board_names_a_duty_that_is_over(demo: Door, breach: dict[str, Any]) -> None:
+    duties = demo.get(f"/v1/incidents/{breach['id']}/duties").json()["items"]
+    duty = next(one for one in duties if one["stage"] == "individual" and one["status"] == "due")["duty_id"]
+    given = demo.post(
+        f"/v1/incidents/{breach['id']}/duties/{duty}/waiver", {"reason": "Nobody is at risk."}, by="approver"
+    )
+    assert given.status_code == 201, given.text
+    demo.settle()
+    lately = look(demo, "/").text.partition("Lately")[2]
+    assert "Nobody is at risk." in lately
+    assert duty not in lately
+
+
 def test_the_incident_page_explains_its_duties(demo: Door, breach: dict[str, Any]) -> None:
     page = look(demo, f"/incidents/{breach['reference']}")
 

@@ -33,6 +33,7 @@ def test_ask_add_and_lift_in_both_languages(door: Door) -> None:
     assert "asked on the phone" in added.text
     assert ADDRESS not in added.text, "the page does not repeat it either"
     (entry,) = door.services.notifier.suppressions.of(ADDRESS)
+    assert "email · email" not in added.text, "said once"
     for lang, word in (("en", "added by a person"), ("zh", "人工加入")):
         page = door.client.request("GET", PATH, params={"lang": lang}, headers=logged_in(door, "auditor"))
         assert not Page(page.text).open, "balanced"

@@ -233,6 +233,34 @@ def test_the_console_publishes_by_two_people(door: Door, incident: str) -> None:
     assert not Page(shown.text).open
 
 
+def test_the_console_says_which_duties_a_notice_does_not_tell(door: Door, incident: str) -> None:
+    notice = drafted(door, incident)["notice_id"]
+    path = f"/public-notices/{notice}"
+    assert 'id="untold"' not in seen(door, path).text
+    publish(door, notice)
+    facts = {"facts": {"disproportionate_effort": True}}
+    assert door.post(f"/v1/incidents/{incident}/facts", facts).status_code == 200
+    door.settle()
+    untold = door.get(f"/v1/public-notices/{notice}").json()["notice"]["untold_duties"]
+    assert untold
+    english, chinese = seen(door, path).text, seen(door, f"{path}?lang=zh").text
+    for shown, said in (
+        (english, "Due to the public by now, and not told by this notice as it stands: “"),
+        (english, "The next version tells them"),
+        (english, "Regulation (EU) 2016/679"),
+        (chinese, "本公告尚未履行： “"),
+    ):
+        assert said in shown.replace("&#34;", '"'), said
+        assert not any(duty in shown for duty in untold), "a person is told its name"
+    revised = {"values": values(), "correction": {"en": "It is for everybody now."}}
+    assert door.ask("PUT", f"/v1/public-notices/{notice}/text", json=revised).status_code == 200
+    assert "Asking for approval takes them in." in seen(door, path).text
+    publish(door, notice)
+    assert 'id="untold"' not in seen(door, path).text
+    duties = {one["duty_id"]: one for one in door.get(f"/v1/incidents/{incident}/duties").json()["items"]}
+    assert [(duties[one]["status"], duties[one]["recipient_kind"]) for one in untold] == [("fulfilled", "public")]
+
+
 def test_the_command_line_drafts_asks_and_publishes(door: Door, incident: str, monkeypatch: pytest.MonkeyPatch) -> None:
     role = "analyst"
 
