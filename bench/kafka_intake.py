@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from kafka import TopicPartition
 from sqlalchemy import Engine
 
 from bench import postgres
@@ -44,6 +43,7 @@ PER_INCIDENT = 40
 """Alerts that belong to one incident: detectors repeat themselves."""
 POLL = 1_000
 SEED = 20261122
+JOIN_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,7 @@ def _ours(url: str, prefix: str, alerts: int) -> Work:
 
 def _bare(prefix: str, alerts: int) -> Work:
     kafka = _kafka(prefix)
-    # Assigned, not subscribed: joining a group is no part of it, and a fresh coordinator may forget who asked to join.
-    consumer = kafka.consumer(f"bare-{uuid4().hex}", max_poll_records=POLL)
-    consumer.assign([TopicPartition(kafka.topics.alerts("wazuh"), 0)])
+    consumer = _member(kafka)
 
     def work() -> int:
         done = 0
@@ -110,6 +108,20 @@ def _bare(prefix: str, alerts: int) -> Work:
 
     consumer.seek_to_beginning()
     return _closing(work, consumer.close)
+
+
+def _member(kafka: Kafka) -> Any:
+    """A bare consumer that is a member of a group, as ours is. A fresh coordinator may forget who asked to join; then
+    kafka-python would wait for minutes, so it is asked anew."""
+    while True:
+        consumer = kafka.consumer(f"bare-{uuid4().hex}", max_poll_records=POLL)
+        consumer.subscribe([kafka.topics.alerts("wazuh")])
+        until = time.monotonic() + JOIN_SECONDS
+        while time.monotonic() < until:
+            consumer.poll(timeout_ms=100, max_records=1)
+            if consumer.assignment():
+                return consumer
+        consumer.close(autocommit=False, timeout_ms=1_000)
 
 
 def _closing(work: Work, close: Callable[[], None]) -> Work:

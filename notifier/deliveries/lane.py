@@ -13,6 +13,7 @@ that would rather not tell than tell twice gets no more than the connections hol
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Collection
 from functools import partial
@@ -43,6 +44,8 @@ log = structlog.get_logger(__name__)
 
 GATHER = 0.1
 """Seconds that outcomes may gather before they are committed when nothing else presses."""
+LOOK_EACH = 16
+"""Outcomes after which the writer looks whether enough have come together."""
 PAUSE = 1.0
 """Seconds before a failed step is tried again."""
 REST = 0.2
@@ -101,6 +104,8 @@ class Lane:
         self._open: list[OpenBatch] = []
         self._strands: dict[UUID, asyncio.Task[None]] = {}
         self._work = asyncio.Event()
+        self._more = asyncio.Event()
+        self._ended = 0
         self._look = asyncio.Event()
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -281,6 +286,9 @@ class Lane:
     def _end(self, place: Place, ending: Ending) -> None:
         place.open.ended.append((place.seat, ending))
         self._work.set()
+        self._ended += 1
+        if not self._ended % LOOK_EACH:
+            self._more.set()
 
     # -- looking for campaigns -----------------------------------------------------------------------------
 
@@ -376,14 +384,14 @@ class Lane:
     def press(self) -> None:
         """There may be something to commit."""
         self._work.set()
+        self._more.set()
 
     # -- writing ------------------------------------------------------------------------------------------
 
     async def _write(self) -> None:
         while not self._finishing:
             await self._work.wait()
-            if not self._presses():
-                await asyncio.sleep(GATHER)
+            await self._gather()
             self._work.clear()
             if changes := self._changes():
                 await self._commit(changes)
@@ -391,6 +399,14 @@ class Lane:
                 self._forget_what_is_over()
         while changes := self._changes():
             await self._commit(changes)
+
+    async def _gather(self) -> None:
+        """Let outcomes come together, for as long as nothing presses."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GATHER):
+                while not (self._presses() or self._finishing):
+                    self._more.clear()
+                    await self._more.wait()
 
     def _presses(self) -> bool:
         """Whether to commit at once: a group could be written, or enough has come together."""
