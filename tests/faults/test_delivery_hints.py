@@ -24,7 +24,7 @@ from notifier.wiring import build_notifier
 from tests.notifier.house import KEYS, POLLING, SIMULATED, House, open_house, real_channels
 from tests.servers import KafkaBroker, kafka, own_kafka
 from tests.world import wait_for
-from tocsin.delivery_hints import DeliveryHints, HintCarrier
+from tocsin.delivery_hints import STUCK_SECONDS, DeliveryHints, HintCarrier
 from tocsin.kafka import Kafka
 from tocsin.observability.metrics import Metrics
 from tocsin.settings_kafka import KafkaSettings
@@ -114,7 +114,8 @@ class Pair:
                     heard[number] += 1
             return all(heard) or None
 
-        wait_for(both, "hints to be carried to both")
+        # A coordinator that just came up may forget who asked to join; each asks anew after `STUCK_SECONDS`.
+        wait_for(both, "hints to be carried to both", patience=6 * STUCK_SECONDS)
 
     def _count_claims(self, number: int, engine: DeliveryEngine) -> None:
         claims = engine._lanes[0]._batches._claims
