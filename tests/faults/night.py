@@ -199,6 +199,9 @@ class Night:
         with self.installation.record() as record:
             wait_for(lambda: True if automation_is_done(self.installation.database_url, record) else None, "automation")
             self._check_record(record)
+            # A mail may come back when the campaign is finished already: what counts is how things stand in the end.
+            not_told = {name: outcomes[name] for name in NOT_TOLD}
+            assert sum(not_told.values()) == 1, f"one mailbox does not exist: {not_told}"
             self.marked = len(self.marked_in(record))
             if self.installation.bootstrap:
                 topic = self.installation.topics.events
@@ -211,6 +214,7 @@ class Night:
         register = record.load(DutyRegister, DutyRegister.id_for(incident.id))
         run = record.load(Run, Run.id_for(incident.id, "personal-data-breach"))
         campaign = record.load(Campaign, UUID(self.campaign_id))
+        outcomes = self.wait_until_over()["outcomes"]
         return {
             "phase": incident.phase,
             "facts": sorted(incident.facts),
@@ -221,8 +225,8 @@ class Night:
             ),
             "steps": {step: (state.open, state.outcome) for step, state in run.steps.items()},
             "campaign": campaign.status,
-            "told": sum(count for outcome, count in campaign.outcomes.items() if outcome not in NOT_TOLD),
-            "not told": sum(campaign.outcomes[name] for name in NOT_TOLD),
+            "told": sum(count for outcome, count in outcomes.items() if outcome not in {*NOT_TOLD, "planned"}),
+            "not told": sum(outcomes[name] for name in NOT_TOLD),
         }
 
     def marked_in(self, record: Record) -> set[UUID]:
@@ -253,7 +257,6 @@ class Night:
         assert campaign.status is CampaignStatus.FINISHED
         assert sum(campaign.outcomes.values()) == len(self.people)
         assert {move.recipient for move in moves} == {move.recipient for move in moves if move.state != "claimed"}
-        assert sum(campaign.outcomes[name] for name in NOT_TOLD) == 1, "one mailbox does not exist"
         incident = record.load(Incident, UUID(self.incident_id))
         register = record.load(DutyRegister, DutyRegister.id_for(incident.id))
         assert [state.duty.rule for state in register.duties.values() if state.missed] == []

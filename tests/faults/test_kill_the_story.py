@@ -29,7 +29,7 @@ from tocsin.story.people import BAD_NUMBER, BOUNCING, people
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 NIGHTS = int(os.environ.get("TOCSIN_TEST_NIGHTS", "1"))
-KILLS = 10
+KILLS = 7
 SEED = 20261122
 
 
