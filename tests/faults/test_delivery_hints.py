@@ -229,7 +229,7 @@ def test_kafka_is_stopped_started_killed_and_wiped_in_the_middle_of_a_campaign(
             await asyncio.to_thread(broker.start)
             both.check(campaign)
 
-            # A coordinator that just came up may forget for minutes who asked to join: then batches are looked for.
+            await asyncio.to_thread(both.carried)
             other = both.start_campaign()
             await both.finish(other)
             both.check(campaign, other)
