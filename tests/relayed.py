@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 
 from incidents.record import Event, Record
+from tocsin.kafka import Kafka
+from tocsin.settings_kafka import KafkaSettings
 
 OWN_STREAM = ("alert.", "correlation.")
 PAGE = 1_000
@@ -44,15 +46,9 @@ class Reader:
         self._topic = topic
         self._partitions: list[TopicPartition] = []
         self.found: list[Relayed] = []
-        self._consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap,
-            isolation_level=isolation,
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-            check_crcs=False,  # in pure Python it is most of the time that reading takes
-            metrics_enabled=False,
-        )
+        # In pure Python, checking sums is most of the time that reading takes.
+        brokers = Kafka(KafkaSettings(bootstrap_servers=(bootstrap,)), "reader")
+        self._consumer = brokers.consumer(None, isolation_level=isolation, check_crcs=False)
 
     def __enter__(self) -> Self:
         return self

@@ -229,9 +229,7 @@ class HintCarrier(KafkaWorker):
     def _open(self) -> KafkaConsumer:
         self._topic_id, self._unsent = self._find_or_make(), None
         # What is not announced within the retention is not worth a repeat; doubled and reordered hints do no harm.
-        self._producer = self._kafka.producer(
-            enable_idempotence=False, acks=1, linger_ms=5, max_block_ms=LAST_MS, allow_auto_create_topics=False
-        )
+        self._producer = self._kafka.producer(enable_idempotence=False, acks=1, linger_ms=5, max_block_ms=LAST_MS)
         self._consumer = self._kafka.consumer(ROLE, enable_auto_commit=True, max_poll_records=AT_ONCE)
         self._consumer.subscribe([self._topic])
         now = self._uptime()

@@ -129,8 +129,8 @@ class Pair:
                     heard[number] += 1
             return all(heard) or None
 
-        # A coordinator that just came up may forget who asked to join; each asks anew after `STUCK_SECONDS`.
-        wait_for(both, "hints to be carried to both", patience=5 * STUCK_SECONDS)
+        # The group gives up members that died, which takes a session's time, and one that is stuck joins anew.
+        wait_for(both, "hints to be carried to both", patience=2 * STUCK_SECONDS)
 
     def _count_claims(self, number: int, engine: DeliveryEngine) -> None:
         claims = engine._lanes[0]._batches._claims

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -14,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from kafka.errors import KafkaTimeoutError
 
 from incidents.errors import InvalidInput
 from tests.servers import Security, kafka, own_kafka
@@ -137,6 +139,26 @@ def test_a_topic_is_made_once_with_what_was_asked_for() -> None:
     try:
         assert consumer.partitions_for_topic(client.topics.events) == {0, 1, 2}
     finally:
+        consumer.close()
+
+
+@pytest.mark.slow
+def test_no_topic_comes_to_be_by_being_asked_for() -> None:
+    """These brokers make a topic, with one partition, for every client that asks for it and does not say no."""
+    client = Kafka(KafkaSettings(bootstrap_servers=(kafka(),), topic_prefix=f"asked{os.getpid()}"), "test")
+    asked = client.topics.deliveries
+    consumer, producer = client.consumer("check"), client.producer(max_block_ms=500)
+    try:
+        assert not consumer.partitions_for_topic(asked)
+        consumer.subscribe([asked])
+        assert not consumer.poll(timeout_ms=500)
+        with pytest.raises(KafkaTimeoutError):
+            producer.send(asked, b"too early").get(5)
+        with closing(client.admin()) as admin:
+            assert asked not in admin.list_topics()
+        assert client.make_topic(asked, partitions=3), "there is none"
+    finally:
+        producer.close(1)
         consumer.close()
 
 

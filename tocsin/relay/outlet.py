@@ -53,7 +53,6 @@ class Outlet:
             linger_ms=LINGER_MS,
             retry_backoff_ms=20,  # a transaction often has to ask again until the one before it is finished
             delivery_timeout_ms=int(PATIENCE * 1000),
-            allow_auto_create_topics=False,
         )
         try:
             self._producer.init_transactions()
