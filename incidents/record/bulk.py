@@ -69,9 +69,9 @@ class BulkInsert:
         return values
 
     def _make_converters(self, dialect: Dialect) -> tuple[tuple[int, Converter], ...]:
-        """What SQLAlchemy would do to each value on its way to the driver."""
+        """What SQLAlchemy would do to each value on its way to the driver, which takes truth values as they are."""
         types = (column.type.dialect_impl(dialect) for column in self._columns)
-        found = ((at, kind.bind_processor(dialect)) for at, kind in enumerate(types))
+        found = ((at, kind.bind_processor(dialect)) for at, kind in enumerate(types) if kind.python_type is not bool)
         return tuple(
             (at, _remembering(convert) if self._columns[at].type.python_type is datetime else convert)
             for at, convert in found

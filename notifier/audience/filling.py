@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 
@@ -22,6 +22,7 @@ from incidents.record.bulk import BulkInsert
 from incidents.record.database import writing
 from notifier.audience.folding import Fold, Folding, Member
 from notifier.audience.frozen import Freezer
+from notifier.audience.ids import ascending_ids
 from notifier.audience.reach import Group, as_kept, read_kept
 from notifier.audience.records import Record
 from notifier.audience.row import Person, RowChecker, RowFault
@@ -223,16 +224,17 @@ class Filling:
     def _fold(self, people: Sequence[tuple[int, Person]], batch: _Batch, connection: Connection) -> None:
         tally = self._tally
         folding = Folding(self._folding_key, self._job.audience_id, tally.recipients)
-        folding.prepare((person for _, person in people), connection)
-        for row, person in people:
-            found = folding.take(row, person)
+        marks = folding.prepare([person for _, person in people], connection)
+        ids = ascending_ids(len(people), self._clock.now())
+        for (row, person), of_person in zip(people, marks, strict=True):
+            found = folding.take(row, person, of_person)
             if isinstance(found, Fold):
                 tally.folded += 1
                 self._merge(row, found, person, batch)
                 continue
             member = Member(
                 found.position,
-                uuid4(),
+                next(ids),
                 person.language,
                 person.country,
                 has_sms=bool(person.phone),

@@ -8,7 +8,7 @@ their contacts, which lie in the database: an import of millions takes no more m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple
@@ -21,6 +21,8 @@ from notifier.audience.row import Person
 from notifier.audience.tables import audience_marks
 from notifier.vault.marks import mark_of, standing_in
 
+Marks = tuple[bytes | None, bytes | None]
+"""Of a person's phone and email, or of what stands in for the email."""
 _AT_ONCE = 500
 _INSERT_MARKS = BulkInsert(audience_marks, ("audience_id", "mark", "position", "is_phone", "other", "row"))
 
@@ -69,15 +71,15 @@ class Folding:
         self._key = key
         self._audience_id = audience_id
         self._known: dict[bytes, list[Seen]] = {}
-        self._marked: dict[Person, tuple[bytes | None, bytes | None]] = {}
         self._stale: list[tuple[bytes, int]] = []
         self._changed: dict[int, Seen] = {}
         self.admitted = admitted
 
-    def prepare(self, people: Iterable[Person], connection: Connection) -> None:
-        """Load whoever shares a contact with one of these people."""
+    def prepare(self, people: Sequence[Person], connection: Connection) -> list[Marks]:
+        """Load whoever shares a contact with one of these people. Returns the marks of each."""
         table, found = audience_marks, dict[int, Seen]()
-        wanted = [mark for person in people for mark in self._marks(person) if mark]
+        marks = [self._marks(person) for person in people]
+        wanted = [mark for both in marks for mark in both if mark]
         for start in range(0, len(wanted), _AT_ONCE):
             rows = connection.execute(
                 select(table.c.mark, table.c.position, table.c.is_phone, table.c.other, table.c.row).where(
@@ -89,10 +91,11 @@ class Folding:
                 found.setdefault(position, Seen(position, row, phone, email))
         for seen in sorted(found.values(), key=lambda one: one.position):
             self._index(seen)
+        return marks
 
-    def take(self, row: int, person: Person) -> Seen | Fold:
+    def take(self, row: int, person: Person, marks: Marks) -> Seen | Fold:
         """Take a row in: somebody new at the next position, or the fold into whom it repeats."""
-        phone, email = self._marks(person)
+        phone, email = marks
         seen = self._find(phone, email)
         if seen is None:
             self.admitted += 1
@@ -144,13 +147,11 @@ class Folding:
                     return seen
         return None
 
-    def _marks(self, person: Person) -> tuple[bytes | None, bytes | None]:
-        known = self._marked.get(person)
-        if known is None:
-            known = self._marked[person] = (
-                mark_of(self._key, "phone", person.phone) if person.phone else None,
-                mark_of(self._key, "email", person.email) if person.email else None,
-            )
-            if known == (None, None) and (rest := standing_in(person.name, person.im, person.postal)):
-                known = self._marked[person] = (None, mark_of(self._key, *rest))
-        return known
+    def _marks(self, person: Person) -> Marks:
+        marks = (
+            mark_of(self._key, "phone", person.phone) if person.phone else None,
+            mark_of(self._key, "email", person.email) if person.email else None,
+        )
+        if marks == (None, None) and (rest := standing_in(person.name, person.im, person.postal)):
+            return None, mark_of(self._key, *rest)
+        return marks

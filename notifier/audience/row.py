@@ -122,7 +122,7 @@ class RowChecker:
         for field, value in clean.items():
             if reason := self._unsafe(field, value):
                 refuse(field, reason)
-        sound = clean.keys() - {fault.field for fault in faults}
+        sound = clean.keys() - {fault.field for fault in faults} if faults else clean.keys()
         country = clean["country"].upper() if "country" in sound else ""
         if "country" in sound and country not in _COUNTRIES:
             refuse("country", "is not a country code of two letters (ISO 3166-1), such as CN, VN or DE")

@@ -49,12 +49,13 @@ class VaultDamaged(TocsinError):
 
 
 class Vault:
-    """Contacts by random recipient id. Methods that take a connection join the caller's transaction."""
+    """Contacts by recipient id. Methods that take a connection join the caller's transaction."""
 
     def __init__(self, engine: Engine, keys: MasterKeys, clock: Clock) -> None:
         self._engine = engine
         self._keys = keys
         self._clock = clock
+        self._masters: dict[str, AESGCM] = {}
 
     @property
     def keys(self) -> MasterKeys:
@@ -217,13 +218,20 @@ class Vault:
         }
 
     def _wrap(self, recipient_id: UUID, own_key: bytes) -> bytes:
-        master, nonce = self._keys.get(self._keys.current), os.urandom(NONCE_BYTES)
-        return nonce + AESGCM(master).encrypt(nonce, own_key, _bound("key", recipient_id))
+        master, nonce = self._master(self._keys.current), os.urandom(NONCE_BYTES)
+        return nonce + master.encrypt(nonce, own_key, _bound("key", recipient_id))
+
+    def _master(self, key_id: str) -> AESGCM:
+        """The cipher of a master key, made once for the millions that it wraps."""
+        found = self._masters.get(key_id)
+        if found is None:
+            found = self._masters[key_id] = AESGCM(self._keys.get(key_id))
+        return found
 
     def _unwrap(self, row: Any) -> bytes:
-        master, wrapped = self._keys.get(row.key_id), row.wrapped_key
+        master, wrapped = self._master(row.key_id), row.wrapped_key
         try:
-            return AESGCM(master).decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], _bound("key", row.recipient_id))
+            return master.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], _bound("key", row.recipient_id))
         except InvalidTag:
             raise VaultDamaged(
                 f"The key of recipient {row.recipient_id} does not open with master key {row.key_id}."
