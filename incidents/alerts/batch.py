@@ -23,8 +23,10 @@ from incidents.record import Context
 from incidents.record.follower import PASSING
 from incidents.record.transaction import Transaction
 
-_KEPT = 256
+KEPT_INCIDENTS = 2_000
 """Incidents remembered between batches, so that a storm does not cost their whole history each time."""
+KEPT_ALERTS = 25_000
+"""Alerts of all of them together."""
 
 
 class Spoilt(Exception):
@@ -46,8 +48,12 @@ class PreparedAlert:
 class BatchIntake:
     """Takes batches in. One thread at a time; any number of processes."""
 
-    def __init__(self, decider: Decider) -> None:
+    def __init__(
+        self, decider: Decider, *, kept_incidents: int = KEPT_INCIDENTS, kept_alerts: int = KEPT_ALERTS
+    ) -> None:
         self._decider = decider
+        self._most_incidents = kept_incidents
+        self._most_alerts = kept_alerts
         self._kept: OrderedDict[UUID, Incident] = OrderedDict()
 
     def prepare(self, dialect: str, raw: bytes) -> PreparedAlert:
@@ -94,8 +100,10 @@ class BatchIntake:
 
     def _keep(self, loaded: _Loaded) -> None:
         self._kept.update(loaded.incidents)
-        while len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+        alerts = sum(len(incident.alerts) for incident in self._kept.values())
+        while alerts > self._most_alerts or len(self._kept) > self._most_incidents:
+            _, longest_unseen = self._kept.popitem(last=False)
+            alerts -= len(longest_unseen.alerts)
 
 
 class _Loaded:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import uuid4
 
@@ -15,17 +14,8 @@ from incidents.alerts.dialects import parse
 from incidents.alerts.tables import SqlFindingsStore, findings
 from incidents.errors import NotFound
 from incidents.privacy import mask_tree
-from incidents.record.database import metadata, open_engine
 from tests.conftest import NIGHT
 from tests.incidents.alerts.samples import finding_in, ocsf_bytes, wazuh_bytes
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    engine = open_engine(database_url)
-    metadata.create_all(engine, tables=[findings])
-    yield engine
-    engine.dispose()
 
 
 def test_a_finding_comes_back_masked(engine: Engine) -> None:

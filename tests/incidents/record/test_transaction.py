@@ -128,3 +128,21 @@ def test_of_what_is_known_only_the_news_is_read(both: tuple[Record, Engine]) -> 
 
     assert found[saved.id] is known
     assert (known.version, known.phase) == (2, record.load(Incident, saved.id).phase)
+
+
+def test_of_many_that_are_known_and_some_that_are_not_nothing_is_missed_or_read_twice(
+    both: tuple[Record, Engine],
+) -> None:
+    record, engine = both
+    saved = [incident() for _ in range(1_200)]
+    record.commit(*saved)
+    known = {one.id: record.load(Incident, one.id) for one in saved[:1_100]}
+    changed = {one.id for one in saved[::7]}
+    for one in saved[::7]:
+        one.triage(context())
+    record.commit(*saved[::7])
+    with transaction(record, engine) as work:
+        found = work.find_many(Incident, {one.id for one in saved}, known=known)
+
+    assert {one.id: one.version for one in found.values()} == {one.id: 2 if one.id in changed else 1 for one in saved}
+    assert all(found[each] is one for each, one in known.items())

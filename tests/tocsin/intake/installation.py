@@ -34,6 +34,8 @@ from tocsin.settings_kafka import KafkaSettings
 
 MASTER_KEY = "k1:BwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyAhIiMkJSY="
 PATIENCE = 60.0
+AS_BROKERS_PLEASE = -1
+"""So many partitions as brokers give a topic that nobody says a number for."""
 
 
 @dataclass
@@ -64,13 +66,13 @@ class Installation:
         headers: Headers | None = None,
         partition: int | None = None,
     ) -> None:
-        """Put messages into a topic of alerts, and wait until they are there."""
+        """Put messages into a topic of alerts, which is made if need be, and wait until they are there."""
+        name = self.kafka.topics.alerts(topic)
+        self.kafka.make_topic(name, partitions=AS_BROKERS_PLEASE)
         producer = self.kafka.producer()
         try:
             sent = [
-                producer.send(
-                    self.kafka.topics.alerts(topic), value=value, key=key, headers=headers or [], partition=partition
-                )
+                producer.send(name, value=value, key=key, headers=headers or [], partition=partition)
                 for value in values
             ]
             for one in sent:
