@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -18,6 +16,7 @@ from typing import Any, TypeVar
 
 from incidents.record import Record, open_record
 from notifier.standins.outbox_store import OutboxStore, StoredMessage
+from tests.nursery import Child, start
 from tocsin.services import registry
 from tocsin.settings import DEMO_TWILIO_TOKEN
 
@@ -55,12 +54,11 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self._outbox_file = folder / "world.sqlite"
-        environment = {**os.environ, "TOCSIN_STANDIN_AUTH_TOKEN": DEMO_TWILIO_TOKEN}
-        command = [sys.executable, "-m", "notifier.standins", "--port", "0", "--smtp-port", "0"]
         self.bounce_port = free_port()
-        command += ["--bounce-to", f"127.0.0.1:{self.bounce_port}"]
-        command += ["--store", str(self._outbox_file), "--step-delay", "0.02"]
-        self._process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        arguments = ["--port", "0", "--smtp-port", "0", "--bounce-to", f"127.0.0.1:{self.bounce_port}"]
+        arguments += ["--store", str(self._outbox_file), "--step-delay", "0.02"]
+        variables = {"TOCSIN_STANDIN_AUTH_TOKEN": DEMO_TWILIO_TOKEN}
+        self._process = start("notifier.standins", *arguments, stdout=subprocess.PIPE, variables=variables)
         assert self._process.stdout is not None
         addresses = json.loads(self._process.stdout.readline())
         self.twilio_url: str = addresses["twilio_url"]
@@ -97,20 +95,19 @@ class Tocsin:
         self._log = folder / "tocsin.log"
         self._world = world
         self._port = free_port()
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Child | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
     def start(self, *, story: bool = True) -> None:
-        command = [sys.executable, "-c", "from tocsin.cli import main; main()", "demo", "--json"]
-        command += ["--folder", str(self.folder), "--port", str(self._port)]
-        command += ["--twilio-url", self._world.twilio_url, "--smtp-port", str(self._world.smtp_port)]
-        command += ["--bounce-port", str(self._world.bounce_port)]
-        command += [] if story else ["--no-story"]
+        arguments = ["--folder", str(self.folder), "--port", str(self._port)]
+        arguments += ["--twilio-url", self._world.twilio_url, "--smtp-port", str(self._world.smtp_port)]
+        arguments += ["--bounce-port", str(self._world.bounce_port)]
+        arguments += [] if story else ["--no-story"]
         with self._log.open("a") as log:
-            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            self._process = start("tocsin", "demo", "--json", *arguments, stdout=subprocess.PIPE, stderr=log)
 
     def announced(self) -> dict[str, Any]:
         """What it prints once it answers requests."""

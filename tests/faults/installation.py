@@ -23,6 +23,7 @@ from incidents.record import Record, open_record
 from incidents.record.database import open_engine
 from notifier.standins.runner import DEFAULT_ACCOUNT
 from tests.faults.proxy import Proxy
+from tests.nursery import Child, start
 from tests.world import World, free_port, wait_for
 from tocsin.access.keys import Keys
 from tocsin.kafka import Topics
@@ -47,17 +48,21 @@ class Process:
         self._roles = list(roles)
         self.settings = dict(settings)
         self._log = folder / f"{name}.log"
-        self._popen: subprocess.Popen[bytes] | None = None
+        self._popen: subprocess.Popen[bytes] | Child | None = None
         self._log_from = 0
 
     def start(self, **variables: str) -> None:
-        """Start it and return at once. `variables` are put into its environment."""
-        command = [sys.executable, "-m", "tests.faults.one_process", json.dumps(self.settings), *self._roles]
+        """Start it and return at once. `variables` are put into its environment, before anything of it is loaded."""
+        program = ["tests.faults.one_process", json.dumps(self.settings), *self._roles]
         self._log_from = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
-            self._popen = subprocess.Popen(
-                command, cwd=ROOT, env={**os.environ, **variables}, stdout=subprocess.DEVNULL, stderr=log
-            )
+            if variables:
+                command, environment = [sys.executable, "-m", *program], {**os.environ, **variables}
+                self._popen = subprocess.Popen(
+                    command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=log
+                )
+            else:
+                self._popen = start(*program, stderr=log)
 
     @property
     def pid(self) -> int:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -17,6 +15,7 @@ from kafka.errors import KafkaError
 
 import tocsin.kafka
 from tests.faults.night import MANY_NIGHTS
+from tests.nursery import start
 from tests.postgres import PostgresServer
 from tests.servers import BACKENDS, fresh_database, kafka, own_kafka
 from tests.tocsin.intake.installation import Installation, alert, installation, same_incident, titles
@@ -153,8 +152,7 @@ class Process:
         arguments = [here.settings.database_url, broker, prefix, str(batch), name]
         self._log = log
         with log.open("ab") as file:
-            command = [sys.executable, "-m", "tests.tocsin.intake.consuming_process", *arguments]
-            self._process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
+            self._process = start("tests.tocsin.intake.consuming_process", *arguments, stdout=file, stderr=file)
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)

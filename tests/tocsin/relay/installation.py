@@ -28,6 +28,7 @@ from incidents.record import Aggregate, Context, Record, open_record
 from incidents.record.database import open_engine
 from playbooks.duties.events import DutyLifted
 from tests.conftest import NIGHT
+from tests.nursery import start
 from tests.projections.stories import Teller, many_stories
 from tests.world import wait_for
 from tocsin.event_relay import RelayWorker, build_relay, open_event_relay
@@ -120,8 +121,7 @@ class Process:
     """A relay that can be killed, stopped and resumed."""
 
     def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "tests.tocsin.relay.installation", *arguments]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self._process = start("tests.tocsin.relay.installation", *arguments, stdout=subprocess.PIPE)
 
     def started(self) -> None:
         """Wait until its worker runs."""
