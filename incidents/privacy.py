@@ -44,8 +44,10 @@ _SHAPE: dict[int, str | None] = {
     **dict.fromkeys(map(ord, " .()/-")),  # taken out
     ord("+"): "+",
 }
-_SHAPES = ("0" * 9, "+" + "0" * 7)
+_NINE_DIGITS, _PLUS_SEVEN = "0" * 9, "+" + "0" * 7
 """One of these is in the shape of every text with a run (below): most leave by this, which costs next to nothing."""
+_SHORTEST = len(_PLUS_SEVEN)
+"""No shorter text has a run, unless one of its characters stands for several digits."""
 
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _ALL_STAYS = (
@@ -251,7 +253,7 @@ def has_contacts(text: str) -> bool:
     if _WORTH_A_LOOK.search(between) and any(map(_is_suspect, _NUMBER.findall(between))):
         return True
     # Most texts were seen before, in an alert of the same kind.
-    return any(_find(_plain(literal)) for literal in _clean.unseen(parts[1::2]))
+    return _clean.is_left_by(parts[1::2])
 
 
 def _is_suspect(number: str) -> bool:
@@ -267,14 +269,17 @@ class _Clean:
         self._most = most
         self._known: set[str] = set()
 
-    def unseen(self, literals: Iterable[str]) -> Iterator[str]:
-        """Those that are not known; whoever takes the next one has found the one before it clean."""
+    def is_left_by(self, literals: Iterable[str]) -> bool:
+        """Whether one of these has contacts. Those that have none are known from now on."""
         for literal in set(literals).difference(self._known):
-            yield literal
+            may_have = len(literal) >= _SHORTEST or "@" in literal or not literal.isascii()
+            if may_have and _find(_plain(literal)):
+                return True
             if len(literal) <= _SHORT:
                 if len(self._known) >= self._most:
                     self._known = set()
                 self._known.add(literal)
+        return False
 
 
 def refuse_contacts(text: str, field: str) -> str:
@@ -379,7 +384,8 @@ def _find(text: str) -> list[tuple[int, int, str]]:
     plain, places = (text, None) if text.isascii() else _seen(text)
     has_address = "@" in plain
     shape = plain.translate(_SHAPE) if plain.isascii() else None
-    first = _RUN.search(plain) if shape is None or any(one in shape for one in _SHAPES) else None
+    may_have = shape is None or _NINE_DIGITS in shape or _PLUS_SEVEN in shape
+    first = _RUN.search(plain) if may_have else None
     if first is None and not has_address:
         return []
     taken = bytearray(len(plain))

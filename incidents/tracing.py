@@ -52,6 +52,11 @@ def tracer() -> Tracer:
     return trace.get_tracer("tocsin")
 
 
+def is_set_up() -> bool:
+    """Whether anybody gets what is said; a storm of alerts is not to make spans for nobody."""
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
 def beginning_of(incident_id: UUID) -> SpanContext:
     """The first span of an incident's trace, whoever made it and whenever."""
     span_id = (incident_id.int * _GOLDEN) & _SPAN_ID
@@ -127,6 +132,8 @@ def incident_span(
 
 def begin_incident(incident_id: UUID, said: Said | None = None, *, links: Iterable[Link] = ()) -> None:
     """The first span of an incident's trace: it was declared, by the request or message that is being handled."""
+    if not is_set_up():
+        return
     first = beginning_of(incident_id)
     token = first_span.set(first)
     try:
@@ -144,6 +151,8 @@ def begin_incident(incident_id: UUID, said: Said | None = None, *, links: Iterab
 
 def join_incident(name: str, incident_id: UUID, said: Said | None = None, *, links: Iterable[Link] = ()) -> None:
     """Leave a mark in an incident's trace: something that took its time in another trace touched it."""
+    if not is_set_up():
+        return
     with incident_span(name, incident_id, said, links=links):
         pass
     point_to(incident_id)

@@ -120,7 +120,7 @@ def own_postgres(*options: str) -> PostgresServer:
 def kafka() -> str:
     """The address of a Kafka broker that all tests of this run share: use topics and groups of your own in it.
 
-    Topics are made when first used, with one partition.
+    It makes a topic, with one partition, for every client that asks for it; those of Tocsin do not.
     """
     address = os.environ.get(KAFKA_VARIABLE)
     if address:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
+import ssl
 import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from incidents.record import Record, open_record
 from notifier.standins.outbox_store import OutboxStore, StoredMessage
 from tests.nursery import Child, start
+from tests.ports import free_port
 from tocsin.services import registry
 from tocsin.settings import DEMO_TWILIO_TOKEN
 
@@ -26,19 +28,21 @@ PATIENCE = 90.0
 
 
 def wait_for(found: Callable[[], T | None], what: str, *, patience: float = PATIENCE) -> T:
-    """Poll until something is there. The limit only ends a test that would hang."""
-    deadline = time.monotonic() + patience
+    """Poll until something is there, ever more seldom, for asking takes time from what is asked for. The limit only
+    ends a test that would hang."""
+    deadline, pause = time.monotonic() + patience, 0.02
     while time.monotonic() < deadline:
         if (value := found()) is not None:
             return value
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(pause * 1.25, 0.2)
     raise AssertionError(f"waited {patience:.0f} s for {what}")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@cache
+def certificates() -> ssl.SSLContext:
+    """For every client of a test, also those that need none: reading them takes 20 ms."""
+    return ssl.create_default_context()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from incidents.facts.conditions import Condition, ConditionContext, Outcome, Verdict
 from incidents.facts.facts import Facts, join, parse_changes
 from incidents.facts.organisation import OrganisationProfile
-from incidents.facts.schema import facts_page, json_schema, organisation_json_schema
+from incidents.facts.schema import facts_page, json_schema
 from incidents.facts.vocabulary import UNKNOWN, FactSpec, FactType, Vocabulary, vocabulary
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "facts_page",
     "join",
     "json_schema",
-    "organisation_json_schema",
     "parse_changes",
     "vocabulary",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from incidents.facts.organisation import OrganisationProfile
 from incidents.facts.places import countries, currencies
 from incidents.facts.values import MAX_ITEMS, MAX_NUMBER
 from incidents.facts.vocabulary import UNKNOWN, FactSpec, FactType, vocabulary
@@ -76,14 +75,6 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": {"country": {"enum": sorted(countries())}, "currency": {"enum": sorted(currencies())}},
     }
-
-
-def organisation_json_schema() -> dict[str, Any]:
-    """JSON Schema of an organisation profile."""
-    schema = OrganisationProfile.model_json_schema()
-    for name in ("roles", "sectors"):
-        schema["properties"][name]["items"] = {"enum": list(vocabulary()[name].values)}
-    return {"$schema": _DIALECT, "$id": "urn:tocsin:schema:organisation", **schema}
 
 
 _TYPES = {

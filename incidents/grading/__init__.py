@@ -1,6 +1,6 @@
 """Grading: published schemes as data, and the level each gives an incident from its facts. Pure."""
 
-from incidents.grading.grade import CriterionState, GradeResult, grade, grade_all
+from incidents.grading.grade import CriterionState, GradeResult, grade
 from incidents.grading.scheme import Criterion, GradingScheme, Level, load_schemes, parse_scheme, scheme_named
 
 __all__ = [
@@ -10,7 +10,6 @@ __all__ = [
     "GradingScheme",
     "Level",
     "grade",
-    "grade_all",
     "load_schemes",
     "parse_scheme",
     "scheme_named",

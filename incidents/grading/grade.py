@@ -123,9 +123,3 @@ def grade(
         draft_open=tuple(state for state in apart.open if rank(state) > level.rank),
         open_facts=tuple(dict.fromkeys(fact for state in still for fact in state.facts)),
     )
-
-
-def grade_all(schemes: Mapping[str, GradingScheme], facts: Facts) -> dict[str, GradeResult]:
-    """Grade by every scheme; keys are scheme ids."""
-    context = ConditionContext(facts)
-    return {name: grade(scheme, facts, context=context) for name, scheme in schemes.items()}

@@ -44,15 +44,6 @@ class Registry:
         """Register the step that turns a stored `from_version` of `kind` into `from_version` + 1."""
         self._upcasters[(kind, from_version)] = step
 
-    def merged_with(self, *others: Registry) -> Registry:
-        """One registry that knows everything these know."""
-        merged = Registry()
-        for registry in (self, *others):
-            for cls in registry._classes.values():
-                merged.add(cls)
-            merged._upcasters.update(registry._upcasters)
-        return merged
-
     @property
     def classes(self) -> dict[str, type[Event]]:
         return dict(self._classes)

@@ -24,7 +24,8 @@ from incidents.record.database import open_engine
 from notifier.standins.runner import DEFAULT_ACCOUNT
 from tests.faults.proxy import Proxy
 from tests.nursery import Child, start
-from tests.world import World, free_port, wait_for
+from tests.ports import free_port
+from tests.world import PATIENCE, World, certificates, wait_for
 from tocsin.access.keys import Keys
 from tocsin.kafka import Topics
 from tocsin.migrations.run import upgrade
@@ -75,7 +76,7 @@ class Process:
     def kill(self) -> None:
         """SIGKILL: no handler runs, nothing is flushed."""
         self._send(signal.SIGKILL)
-        self._wait(10)
+        self._wait(PATIENCE)
 
     def pause(self) -> None:
         """SIGSTOP: it stands still, and does not know for how long."""
@@ -84,7 +85,7 @@ class Process:
     def go_on(self) -> None:
         self._send(signal.SIGCONT)
 
-    def end(self, patience: float = 40) -> int:
+    def end(self, patience: float = PATIENCE) -> int:
         """SIGTERM, then its exit code."""
         self._send(signal.SIGTERM)
         return self._wait(patience)
@@ -102,7 +103,7 @@ class Process:
         if address is None:
             return None
         try:
-            answer = httpx.get(f"{address}/readyz", timeout=10)
+            answer = httpx.get(f"{address}/readyz", timeout=10, verify=certificates())
         except httpx.HTTPError:
             return None
         return answer.status_code, answer.text

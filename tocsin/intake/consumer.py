@@ -130,15 +130,20 @@ class AlertConsumer:
         try:
             self._claim_assigned(consumer)
             with _all_at_once():
-                arrived = self._arrived(polled, before)
-                if arrived:
-                    self._take(arrived)
+                taken = self._take_in(polled, before)
         except BaseException:
             self._rewind(consumer, polled)
             raise
         self._look(consumer)
         self._tell(consumer)
         self._check_membership(consumer)
+        return taken
+
+    def _take_in(self, polled: Mapping[TopicPartition, Sequence[Message]], before: Mapping[Partition, Claim]) -> int:
+        """Read what was polled and take it in. Returns how many messages that were; nothing else of them is left."""
+        arrived = self._arrived(polled, before)
+        if arrived:
+            self._take(arrived)
         return len(arrived)
 
     def fault(self) -> str | None:
