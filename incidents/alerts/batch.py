@@ -27,6 +27,8 @@ KEPT_INCIDENTS = 2_000
 """Incidents remembered between batches, so that a storm does not cost their whole history each time."""
 KEPT_ALERTS = 25_000
 """Alerts of all of them together."""
+_KEPT_STREAMS = 4_000
+"""Correlation keys remembered between batches."""
 
 
 class Spoilt(Exception):
@@ -55,6 +57,7 @@ class BatchIntake:
         self._most_incidents = kept_incidents
         self._most_alerts = kept_alerts
         self._kept: OrderedDict[UUID, Incident] = OrderedDict()
+        self._kept_streams: OrderedDict[UUID, CorrelationStream] = OrderedDict()
 
     def prepare(self, dialect: str, raw: bytes) -> PreparedAlert:
         """Read one alert. NotFound, TooLarge and InvalidInput as `AlertIntake.receive`."""
@@ -67,7 +70,7 @@ class BatchIntake:
         Spoilt names one that cannot be decided. Conflict comes when the transaction ends, from other writers: nothing
         is saved then, take them again.
         """
-        loaded = _Loaded(alerts, work, self._kept)
+        loaded = _Loaded(alerts, work, self._kept, self._kept_streams)
         receipts: list[Receipt] = []
         rows: list[FindingRow] = []
         for index, (prepared, context) in enumerate(zip(alerts, contexts, strict=True)):
@@ -104,18 +107,30 @@ class BatchIntake:
         while alerts > self._most_alerts or len(self._kept) > self._most_incidents:
             _, longest_unseen = self._kept.popitem(last=False)
             alerts -= len(longest_unseen.alerts)
+        self._kept_streams.update(loaded.streams)
+        while len(self._kept_streams) > _KEPT_STREAMS:
+            self._kept_streams.popitem(last=False)
 
 
 class _Loaded:
     """What a batch needs of the record, loaded by a few statements, and changed as its alerts are decided."""
 
-    def __init__(self, alerts: Sequence[PreparedAlert], work: Transaction, kept: OrderedDict[UUID, Incident]) -> None:
+    def __init__(
+        self,
+        alerts: Sequence[PreparedAlert],
+        work: Transaction,
+        incidents: OrderedDict[UUID, Incident],
+        streams: OrderedDict[UUID, CorrelationStream],
+    ) -> None:
+        """`incidents` and `streams`: what is remembered, in an older state."""
         self._work = work
         self._alerts = work.find_many(Alert, {one.read.summary.alert_id for one in alerts})
-        self._streams = work.find_many(CorrelationStream, {one.read.stream_id for one in alerts})
-        wanted = {stream.incident_id for stream in self._streams.values() if stream.incident_id is not None}
+        keys = {one.read.stream_id for one in alerts}
         # Taken out: what is changed here and then not saved must not be found there by the next batch.
-        known = {incident_id: kept.pop(incident_id) for incident_id in wanted if incident_id in kept}
+        known_keys = {key: streams.pop(key) for key in keys if key in streams}
+        self.streams = work.find_many(CorrelationStream, keys, known=known_keys)
+        wanted = {stream.incident_id for stream in self.streams.values() if stream.incident_id is not None}
+        known = {incident_id: incidents.pop(incident_id) for incident_id in wanted if incident_id in incidents}
         self.incidents = work.find_many(Incident, wanted, known=known)
 
     def alert(self, read: ReadAlert) -> Alert:
@@ -126,9 +141,9 @@ class _Loaded:
         return found
 
     def stream(self, read: ReadAlert) -> CorrelationStream:
-        found = self._streams.get(read.stream_id)
+        found = self.streams.get(read.stream_id)
         if found is None:
-            found = self._streams[read.stream_id] = CorrelationStream(read.stream_id)
+            found = self.streams[read.stream_id] = CorrelationStream(read.stream_id)
         return found
 
     def incident(self, incident_id: UUID) -> Incident:
