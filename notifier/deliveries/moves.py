@@ -22,6 +22,8 @@ from notifier.deliveries.tables import campaign_recipients, deliveries, delivery
 SUPERSEDED = "superseded"
 """Code of an attempt called off because its person turned out to be told already."""
 TEXTS = "sms"
+_ASCENDING = 7
+_SECOND_HALF = (1 << 64) - 1
 _OF_SENDING = tuple(
     sendings.c[name] for name in ("policy", "cancelled_at", "paused_at", "holds", "deadline", "unanswered")
 )
@@ -35,13 +37,25 @@ def person_key(campaign_id: UUID, recipient_id: UUID) -> bytes:
 
 def delivery_id(campaign_id: UUID, recipient_id: UUID, channel: str, repeat: int) -> UUID:
     """The same attempt always has the same id, so that planning it twice is impossible."""
-    return stable_id("delivery", str(campaign_id), str(recipient_id), channel, str(repeat))
+    hashed = stable_id("delivery", str(campaign_id), str(recipient_id), channel, str(repeat))
+    return _beside(recipient_id, hashed)
 
 
 def first_ids(campaign_id: UUID, channel: str) -> Callable[[UUID], UUID]:
     """The ids of first attempts of a campaign on a channel, by recipient: the same as `delivery_id` gives, but what is
     the same for all of millions is hashed once."""
-    return _ids_of("delivery", campaign_id, f"\x1f{channel}\x1f0")
+    hashed = _ids_of("delivery", campaign_id, f"\x1f{channel}\x1f0")
+    return lambda recipient_id: _beside(recipient_id, hashed(recipient_id))
+
+
+def _beside(recipient_id: UUID, hashed: UUID) -> UUID:
+    """The id of an attempt (UUID version 8, RFC 9562 section 5.8): where recipients' ids ascend it begins as the
+    recipient's does, so that the rows of a batch lie together. Recipients from before that have ids in no order, and
+    the ids of their attempts are hashes."""
+    if recipient_id.version != _ASCENDING:
+        return hashed
+    beginning = recipient_id.int >> 64 & ~0xF000 | 0x8000
+    return UUID(int=beginning << 64 | hashed.int & _SECOND_HALF)
 
 
 def message_keys(campaign_id: UUID) -> Callable[[UUID], UUID]:

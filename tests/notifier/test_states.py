@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
-from uuid import UUID, uuid4, uuid5
+from datetime import UTC, datetime, timedelta
+from uuid import RFC_4122, UUID, uuid4, uuid5
 
 import pytest
 
 from incidents.record import stable_id
+from notifier.audience.ids import ascending_ids
 from notifier.deliveries.moves import delivery_id, first_ids, message_keys
 from notifier.deliveries.references import reference_code, tidy_reference
 from notifier.deliveries.states import Attempt, Next, Phase, what_next
@@ -97,6 +98,33 @@ def test_backoff_doubles_within_its_bounds_and_listens_to_the_provider() -> None
 def test_ids_hashed_from_a_common_beginning_are_the_ids_of_every_other_way() -> None:
     campaign, recipient = UUID(int=7), UUID(int=8)
     assert first_ids(campaign, "sms")(recipient) == delivery_id(campaign, recipient, "sms", 0)
+
+
+def test_ids_of_attempts_ascend_with_the_recipients_and_are_never_the_same() -> None:
+    campaigns = [uuid4() for _ in range(3)]
+    people = list(ascending_ids(200, datetime(2026, 11, 22, tzinfo=UTC)))
+    first = [first_ids(campaigns[0], "sms")(person) for person in people]
+
+    assert first == sorted(first)
+    assert {one.version for one in first} == {8}
+    assert {one.variant for one in first} == {RFC_4122}
+    every = {
+        delivery_id(campaign, person, channel, repeat)
+        for campaign in campaigns
+        for person in people
+        for channel in ("sms", "email")
+        for repeat in range(2)
+    }
+    assert len(every) == 3 * 200 * 2 * 2
+    assert set(first) <= every
+
+
+def test_attempts_to_people_from_before_keep_their_ids() -> None:
+    """Campaigns that were under way when ids of recipients began to ascend go on with the ids they have."""
+    campaign = UUID("526e5400-93dd-5bd1-849f-ea9f151906e1")
+    recipient = UUID("0b6d0a9e-5a3e-4c0e-9d6f-3b6a51f0a001")
+
+    assert delivery_id(campaign, recipient, "sms", 0) == UUID("b1b0ca79-d456-55fa-ae0f-0321b8bfbe3e")
     assert message_keys(campaign)(recipient) == stable_id("message", str(campaign), str(recipient))
 
 
