@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import cast
 from uuid import UUID
@@ -76,44 +76,16 @@ class Letters:
             addresses, channel=channel, category=notice.category, overridden=notice.overrides
         )
 
-    def write(
-        self,
-        notice: Notice,
-        *,
-        campaign_id: UUID,
-        recipient_id: UUID,
-        delivery_id: UUID,
-        channel: str,
-        language: str,
-        reference: str,
-        name: str,
-        address: str,
-    ) -> Outgoing:
-        """The message to one person."""
-        return Outgoing(
-            delivery_id=delivery_id,
-            campaign_id=campaign_id,
-            message_key=_message_keys(campaign_id)(recipient_id),
-            address=address,
-            content=self._content(notice, campaign_id, channel, language, reference, name),
-            language=language,
-            marker=reference,
-            unsubscribe=self._unsubscribe.url_for(delivery_id)
-            if self._unsubscribe is not None and channel == "email" and notice.may_unsubscribe
-            else None,
+    def writer(self, notice: Notice, campaign_id: UUID, channel: str) -> Writer:
+        """What writes the messages of one campaign and channel."""
+        may_unsubscribe = channel == "email" and notice.may_unsubscribe
+        return Writer(
+            notice,
+            campaign_id,
+            channel,
+            lambda language: self._words_of(notice, campaign_id, channel, language),
+            self._unsubscribe if may_unsubscribe else None,
         )
-
-    def _content(
-        self, notice: Notice, campaign_id: UUID, channel: str, language: str, reference: str, name: str
-    ) -> RenderedSms | RenderedEmail | RenderedVoice | PersonalEmail:
-        words = self._words_of(notice, campaign_id, channel, language)
-        if isinstance(words, RenderedVoice):
-            return words
-        if isinstance(words, SmsWords):
-            return words.to(reference)
-        if isinstance(words, EmailWords) and is_plain(name):
-            return PersonalEmail(words, name, reference)
-        return notice.write(language, channel, name, reference)
 
     def _words_of(self, notice: Notice, campaign_id: UUID, channel: str, language: str) -> Words:
         """The words rendered once for all; None where each person's are rendered singly."""
@@ -124,6 +96,56 @@ class Letters:
                 while len(self._words) > KEPT:
                     self._words.popitem(last=False)
             return self._words[key]
+
+
+class Writer:
+    """Writes the messages of one campaign and channel, one person after the other."""
+
+    def __init__(
+        self,
+        notice: Notice,
+        campaign_id: UUID,
+        channel: str,
+        words_in: Callable[[str], Words],
+        unsubscribe: UnsubscribeUrls | None,
+    ) -> None:
+        self._notice = notice
+        self._campaign_id = campaign_id
+        self._channel = channel
+        self._words_in = words_in
+        self._words: dict[str, Words] = {}
+        self._unsubscribe = unsubscribe
+        self._message_key = _message_keys(campaign_id)
+
+    def write(
+        self, *, recipient_id: UUID, delivery_id: UUID, language: str, reference: str, name: str, address: str
+    ) -> Outgoing:
+        """The message to one person."""
+        return Outgoing(
+            delivery_id,
+            self._campaign_id,
+            self._message_key(recipient_id),
+            address,
+            self._content(language, reference, name),
+            language,
+            reference,
+            None if self._unsubscribe is None else self._unsubscribe.url_for(delivery_id),
+        )
+
+    def _content(
+        self, language: str, reference: str, name: str
+    ) -> RenderedSms | RenderedEmail | RenderedVoice | PersonalEmail:
+        if language in self._words:
+            words = self._words[language]
+        else:
+            words = self._words[language] = self._words_in(language)
+        if isinstance(words, RenderedVoice):
+            return words
+        if isinstance(words, SmsWords):
+            return words.to(reference)
+        if isinstance(words, EmailWords) and is_plain(name):
+            return PersonalEmail(words, name, reference)
+        return self._notice.write(language, self._channel, name, reference)
 
 
 def _rendered_once(notice: Notice, channel: str, language: str) -> Words:

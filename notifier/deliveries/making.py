@@ -32,26 +32,27 @@ class Maker:
             return [(Place(one, seat), given_up("no-channel", now)) for seat in seats]
         contacts = self._letters.contacts([seat.recipient_id for seat in seats])
         notice = self._letters.notice(batch.campaign_id)
-        addresses = {person: address_of(contact, batch.channel) for person, contact in contacts.items()}
-        known = {person: address for person, address in addresses.items() if address is not None}
+        known = {
+            person: address
+            for person, contact in contacts.items()
+            if (address := address_of(contact, batch.channel)) is not None
+        }
         withheld = self._letters.withheld(notice, batch.channel, known)
         by_country = self._by_country()
+        writer = self._letters.writer(notice, batch.campaign_id, batch.channel)
         made: list[Parcel | tuple[Place, Ending]] = []
         for seat in seats:
             contact = contacts.get(seat.recipient_id)
-            address = addresses.get(seat.recipient_id)
-            if (why := withheld.get(seat.recipient_id)) is not None:
+            address = address_of(contact, batch.channel)
+            if withheld and (why := withheld.get(seat.recipient_id)) is not None:
                 made.append((Place(one, seat), suppressed(why, now)))
                 continue
             if contact is None or address is None:
                 made.append((Place(one, seat), given_up(reason_without_address(contact), now)))
                 continue
-            message = self._letters.write(
-                notice,
-                campaign_id=batch.campaign_id,
+            message = writer.write(
                 recipient_id=seat.recipient_id,
                 delivery_id=seat.delivery_id,
-                channel=batch.channel,
                 language=seat.language,
                 reference=seat.reference,
                 name=contact.name,

@@ -24,6 +24,8 @@ SUPERSEDED = "superseded"
 TEXTS = "sms"
 _ASCENDING = 7
 _SECOND_HALF = (1 << 64) - 1
+_MARKS_OF_VERSION_5 = 5 << 76 | 2 << 62
+_WITHOUT_MARKS = ~(15 << 76 | 3 << 62)
 _OF_SENDING = tuple(
     sendings.c[name] for name in ("policy", "cancelled_at", "paused_at", "holds", "deadline", "unanswered")
 )
@@ -48,6 +50,11 @@ def first_ids(campaign_id: UUID, channel: str) -> Callable[[UUID], UUID]:
     return lambda recipient_id: _beside(recipient_id, hashed(recipient_id))
 
 
+def message_keys(campaign_id: UUID) -> Callable[[UUID], UUID]:
+    """What stays the same in every repeat of a campaign's message to a recipient."""
+    return _ids_of("message", campaign_id, "")
+
+
 def _beside(recipient_id: UUID, hashed: UUID) -> UUID:
     """The id of an attempt (UUID version 8, RFC 9562 section 5.8): where recipients' ids ascend it begins as the
     recipient's does, so that the rows of a batch lie together. Recipients from before that have ids in no order, and
@@ -58,11 +65,6 @@ def _beside(recipient_id: UUID, hashed: UUID) -> UUID:
     return UUID(int=beginning << 64 | hashed.int & _SECOND_HALF)
 
 
-def message_keys(campaign_id: UUID) -> Callable[[UUID], UUID]:
-    """What stays the same in every repeat of a campaign's message to a recipient."""
-    return _ids_of("message", campaign_id, "")
-
-
 def _ids_of(what: str, campaign_id: UUID, after: str) -> Callable[[UUID], UUID]:
     """`stable_id(what, campaign, recipient ...)` by recipient."""
     begun = sha1(NAMESPACE.bytes + f"{what}\x1f{campaign_id}\x1f".encode(), usedforsecurity=False)
@@ -71,7 +73,8 @@ def _ids_of(what: str, campaign_id: UUID, after: str) -> Callable[[UUID], UUID]:
     def of(recipient_id: UUID) -> UUID:
         digest = begun.copy()
         digest.update(str(recipient_id).encode() + end)
-        return UUID(bytes=digest.digest()[:16], version=5)
+        # As `UUID(bytes=..., version=5)`, in half the time.
+        return UUID(int=int.from_bytes(digest.digest()[:16]) & _WITHOUT_MARKS | _MARKS_OF_VERSION_5)
 
     return of
 

@@ -185,12 +185,9 @@ class Singles:
         if (why := withheld.get(person)) is not None:
             await self._enter(claim, lambda moves: self._book.fail(moves, claim, why, state="suppressed"))
             return None
-        message = self._letters.write(
-            notice,
-            campaign_id=claim.campaign_id,
+        message = self._letters.writer(notice, claim.campaign_id, claim.channel).write(
             recipient_id=claim.recipient_id,
             delivery_id=claim.delivery_id,
-            channel=claim.channel,
             language=claim.language,
             reference=claim.reference,
             name=contact.name,
