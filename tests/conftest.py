@@ -8,11 +8,18 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
+from sqlalchemy import Engine
 
 from incidents.clock import ManualClock
 from incidents.record import Context, Record, Registry, open_record
+from incidents.record.database import open_engine
 from tests.servers import BACKENDS, fresh_database
 from tocsin.services import registry as every_event
+
+# How long an example may take is a question to the machine, and what else it does.
+settings.register_profile("any machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 THROUGH_SERVERS = (
     "notifier/standins/",
@@ -21,6 +28,7 @@ THROUGH_SERVERS = (
     "notifier/test_email_channel.py",
     "notifier/test_receipts.py",
     "notifier/test_claims.py",
+    "notifier/test_lost_calls.py",
     "notifier/test_pace_book.py",
     "tocsin/api/",
     "tocsin/console/",
@@ -55,9 +63,13 @@ ON_BOTH = (
     "incidents/alerts/test_finding_table.py",
     "incidents/alerts/test_intake.py",
     "incidents/incident/test_service.py",
+    "notifier/suppression/test_book.py",
     "notifier/test_audience.py",
+    "notifier/test_batches.py",
     "notifier/test_campaigns.py",
+    "notifier/test_cancelling.py",
     "notifier/test_claims.py",
+    "notifier/test_lost_calls.py",
     "notifier/test_vault.py",
     "notifier/test_warnings.py",
     "playbooks/parties/test_parties.py",
@@ -66,6 +78,7 @@ ON_BOTH = (
     "tocsin/api/test_campaigns_api.py",
     "tocsin/api/test_commands.py",
     "tocsin/api/test_duties_api.py",
+    "tocsin/test_keeper.py",
     "tocsin/test_owners.py",
     "tocsin/test_staff_warnings.py",
 )
@@ -86,6 +99,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     """A database that has all tables already: making them each time would take most of the time."""
     with fresh_database(getattr(request, "param", "sqlite"), tmp_path, migrated=True) as url:
         yield url
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    opened = open_engine(database_url)
+    yield opened
+    opened.dispose()
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
+
+from tests.ports import free_port
 
 
 class NoPostgres(Exception):
@@ -48,9 +49,7 @@ class PostgresServer:
             owner = pwd.getpwnam("postgres")
             os.chown(self._home, owner.pw_uid, owner.pw_gid)
             self._as_user = ["runuser", "-u", "postgres", "--"]
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self._options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._home}"
         self._options += "".join(f" -c {option}" for option in ("max_connections=200", *options))
         self.url = f"postgresql://tocsin@127.0.0.1:{port}/postgres"

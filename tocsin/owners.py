@@ -10,7 +10,7 @@ from incidents.errors import InvalidInput
 from playbooks.directory import role_of
 from projections.deadlines.deadlines import Deadline
 from projections.paging import Page
-from tocsin.settings import OwnerSettings, WarningSettings
+from tocsin.settings_warnings import OwnerSettings, WarningSettings
 
 By = Literal["assignment", "rule", "incident", "default"]
 DESK = ""

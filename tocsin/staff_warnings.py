@@ -24,7 +24,8 @@ from projections.timeline.sentences import in_language
 from tocsin.owners import Owned, Owners
 from tocsin.sending import email_channel
 from tocsin.services import Services
-from tocsin.settings import SmtpMode, WarningSettings
+from tocsin.settings import SmtpMode
+from tocsin.settings_warnings import WarningSettings
 
 
 class WarningsWorker:

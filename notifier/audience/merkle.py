@@ -1,12 +1,11 @@
 """The Merkle tree over an audience, hashed as RFC 6962 section 2.1 says. Pure, and in memory that does not grow.
 
-The root names exactly these recipients in this order, and a path of some twenty hashes shows of one recipient that
-they are among millions, without the others.
+The root names exactly these recipients in this order. A path of some twenty hashes shows of one of them, without the
+others, that they are in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 EMPTY = sha256(b"").digest()
@@ -48,30 +47,3 @@ class Tree:
         for left in reversed(self._full[:-1]):
             joined = node_hash(left, joined)
         return joined
-
-
-def root_of(leaves: Iterable[bytes]) -> bytes:
-    """The root over leaf hashes."""
-    tree = Tree()
-    for leaf in leaves:
-        tree.add(leaf)
-    return tree.root()
-
-
-def root_by_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
-    """The root that a leaf's path leads to (RFC 9162 section 2.1.3.2); None when the path has the wrong length.
-    `index` counts from 0."""
-    if not 0 <= index < size:
-        return None
-    first, second, found = index, size - 1, leaf
-    for sibling in path:
-        if second == 0:
-            return None
-        if first & 1 or first == second:
-            found = node_hash(sibling, found)
-            while not first & 1 and first:
-                first, second = first >> 1, second >> 1
-        else:
-            found = node_hash(found, sibling)
-        first, second = first >> 1, second >> 1
-    return found if second == 0 else None

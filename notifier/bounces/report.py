@@ -63,8 +63,3 @@ class MailReport:
     feedback: str | None = None
     fault: str | None = None
     """Why it could not be read whole."""
-
-    @property
-    def only_delayed(self) -> bool:
-        """Whether nothing failed yet."""
-        return bool(self.findings) and all(finding.action == "delayed" for finding in self.findings)

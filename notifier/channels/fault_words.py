@@ -34,8 +34,8 @@ def _table() -> _Table:
 
 
 def words_of_fault(code: str | None) -> FaultWords | None:
-    """What a fault means. A mail server's answer has two codes, of which the second is the more exact one; None for a
-    code that nobody explained."""
+    """What a fault means. A mail server's answer has two codes, of which the second is the more exact one; one that
+    nobody explained has a general sentence. None where there is no code."""
     if not code:
         return None
     table = _table()

@@ -26,11 +26,6 @@ class Limits(Model):
         """The limit to a country; None when there is none."""
         return self.by_country.get(country, self.by_country.get(ANYWHERE))
 
-    def rate_to(self, country: str) -> float | None:
-        """Whatever bounds messages to a country first."""
-        known = [rate for rate in (self.per_second, self.of_country(country)) if rate is not None]
-        return min(known) if known else None
-
 
 class SenderKind(Model):
     """What a kind of sender passes."""

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, Row, delete, insert, select
 
-from incidents.errors import IllegalTransition, InvalidInput, NotFound
+from incidents.errors import Conflict, IllegalTransition, InvalidInput, NotFound
 from incidents.record import Aggregate, Context, Follower, Model, Record, Recorded, retrying, stable_id
 from incidents.record.database import reading, writing
 from notifier.campaigns.campaign import Campaign, Demand
@@ -175,11 +175,20 @@ class NoticesToPublic:
         return self._view(retrying(command))
 
     def revise(
-        self, context: Context, notice_id: UUID, values: Mapping[str, Any], correction: Mapping[str, str]
+        self,
+        context: Context,
+        notice_id: UUID,
+        values: Mapping[str, Any],
+        correction: Mapping[str, str],
+        *,
+        seen: int | None = None,
     ) -> PublicNoticeView:
-        """Replace the words of the version that is prepared; with what is corrected, once one is published."""
+        """Replace the words of the version that is prepared; with what is corrected, once one is published. `seen`:
+        the version of the notice whose words these come from; Conflict where it has changed since."""
 
         def decide(notice: NoticeToPublic) -> None:
+            if seen is not None and notice.version != seen:
+                raise Conflict("Somebody changed the public notice meanwhile. Look at it again.", field="version")
             words = self._template(notice)
             words.check_values(values)
             for language in correction:

@@ -10,15 +10,13 @@ from random import Random
 from urllib.parse import parse_qs, urldefrag, urlencode
 
 import httpx
-import structlog
 from starlette.datastructures import ImmutableMultiDict
 from twilio.request_validator import RequestValidator
 
 from notifier.standins.outbox_store import OutboxStore, StoredMessage
 from notifier.standins.outcomes import DELIVERED, Receipts, SmsOutcome, outcome_named, sms_outcome
 from notifier.standins.receipt_plan import FINAL_STATES, State, callback_order, states_after
-
-log = structlog.get_logger(__name__)
+from notifier.standins.under_way import UnderWay
 
 SIGNATURE_HEADER = "X-Twilio-Signature"
 API_VERSION = "2010-04-01"
@@ -85,20 +83,15 @@ class CallbackSender:
         self._auth_token = auth_token
         self._clock = clock
         self._step_delay = step_delay
-        self._timeout = timeout
         self._slots = asyncio.Semaphore(parallel)
         self._faults = faults or CallbackFaults()
         self._random = random or Random()  # noqa: S311 - chooses faults, protects nothing
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._client: httpx.AsyncClient | None = None
+        self._under_way = UnderWay(timeout)
 
     def follow(self, message: StoredMessage) -> None:
         """Start moving an accepted message towards its final state."""
-        if message.sid in self._tasks:
-            return
-        task = asyncio.get_running_loop().create_task(self._follow(message))
-        self._tasks[message.sid] = task
-        task.add_done_callback(lambda done: self._finished(message.sid, done))
+        if not self._under_way.has(message.sid):
+            self._under_way.start(message.sid, self._follow(message))
 
     def resume(self) -> int:
         """Follow every message that is not in its final state; returns how many."""
@@ -109,35 +102,17 @@ class CallbackSender:
 
     async def cancel(self, message: StoredMessage) -> None:
         """Stop a message that was not sent yet, and tell its callback so."""
-        task = self._tasks.pop(message.sid, None)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+        await self._under_way.cancel(message.sid)
         if self._store.set_status(message.sid, "canceled", self._clock(), unless=FINAL_STATES):
-            task = asyncio.get_running_loop().create_task(self._post(message, State("canceled")))
-            self._tasks[message.sid] = task
-            task.add_done_callback(lambda done: self._finished(message.sid, done))
+            self._under_way.start(message.sid, self._post(message, State("canceled")))
 
     async def idle(self) -> None:
         """Wait until no message is under way."""
-        while self._tasks:
-            await asyncio.wait(list(self._tasks.values()))
+        await self._under_way.idle()
 
     async def stop(self) -> None:
         """Stop all work; what is unfinished can be resumed later."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
-
-    def _finished(self, sid: str, task: asyncio.Task[None]) -> None:
-        if self._tasks.get(sid) is task:
-            del self._tasks[sid]
-        if not task.cancelled() and task.exception() is not None:
-            log.error("standin.callback_failed", sid=sid, error=type(task.exception()).__name__)
+        await self._under_way.stop()
 
     async def _follow(self, message: StoredMessage) -> None:
         outcome = _outcome_of(message)
@@ -191,10 +166,8 @@ class CallbackSender:
 
     async def _try(self, url: str, body: bytes, headers: dict[str, str]) -> tuple[str, str]:
         """One post: what came of it, and the name Twilio's retry policy has for the failure, or ''."""
-        if self._client is None:
-            self._client = httpx.AsyncClient(timeout=self._timeout, trust_env=False)
         try:
-            response = await self._client.post(url, content=body, headers=headers)
+            response = await self._under_way.client.post(url, content=body, headers=headers)
         except httpx.ReadTimeout:
             return "ReadTimeout", "rt"
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -18,14 +18,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
-import structlog
 
 from notifier.standins.callback_sender import API_VERSION, SIGNATURE_HEADER, sign
 from notifier.standins.outbox_store import NewMessage, OutboxStore, StoredMessage
 from notifier.standins.outcomes import CallEnd, call_end
 from notifier.standins.twilio_messages import TwilioProblem, is_number
-
-log = structlog.get_logger(__name__)
+from notifier.standins.under_way import UnderWay
 
 MAX_TWIML = 4000
 ENDED = frozenset({"completed", "busy", "no-answer", "failed", "canceled"})
@@ -42,7 +40,6 @@ class CallRequest:
     twiml: str
     callback: str
     events: frozenset[str]
-    detects_machines: bool
 
     @property
     def campaign(self) -> str:
@@ -79,7 +76,7 @@ def read_call(form: dict[str, list[str]]) -> CallRequest:
     if len(twiml) > MAX_TWIML:
         raise TwilioProblem(400, 21219, "Twiml is longer than 4000 characters.")
     events = frozenset(form.get("StatusCallbackEvent", ["completed"]))
-    return CallRequest(to, sender, twiml, one("StatusCallback"), events, bool(one("MachineDetection")))
+    return CallRequest(to, sender, twiml, one("StatusCallback"), events)
 
 
 def new_call(wanted: CallRequest, at: datetime) -> NewMessage:
@@ -145,16 +142,12 @@ class CallFollower:
         self._auth_token = auth_token
         self._clock = clock
         self._step_delay = step_delay
-        self._timeout = timeout
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._client: httpx.AsyncClient | None = None
+        self._under_way = UnderWay(timeout)
 
     def follow(self, call: StoredMessage) -> None:
         """Start moving a call towards its end."""
-        if call.sid not in self._tasks:
-            task = asyncio.get_running_loop().create_task(self._follow(call))
-            self._tasks[call.sid] = task
-            task.add_done_callback(lambda _done: self._tasks.pop(call.sid, None))
+        if not self._under_way.has(call.sid):
+            self._under_way.start(call.sid, self._follow(call))
 
     def resume(self) -> None:
         """Follow every call that has not ended."""
@@ -163,18 +156,11 @@ class CallFollower:
 
     async def idle(self) -> None:
         """Wait until no call is under way."""
-        while self._tasks:
-            await asyncio.wait(list(self._tasks.values()))
+        await self._under_way.idle()
 
     async def stop(self) -> None:
         """Stop all work; what has not ended can be resumed later."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        await self._under_way.stop()
 
     async def _follow(self, call: StoredMessage) -> None:
         end = call_end(call.recipient)
@@ -220,13 +206,12 @@ class CallFollower:
         ]
 
     async def _post(self, url: str, form: list[tuple[str, str]]) -> str:
-        if self._client is None:
-            self._client = httpx.AsyncClient(timeout=self._timeout, trust_env=False)
         headers = {
             SIGNATURE_HEADER: sign(self._auth_token, url, form),
             "Content-Type": "application/x-www-form-urlencoded; charset=UTF-8",
         }
         try:
-            return str((await self._client.post(url, content=urlencode(form).encode(), headers=headers)).status_code)
+            answer = await self._under_way.client.post(url, content=urlencode(form).encode(), headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return type(error).__name__
+        return str(answer.status_code)

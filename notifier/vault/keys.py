@@ -6,7 +6,6 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -59,15 +58,6 @@ class MasterKeys:
 
     def _derived(self, key_id: str, purpose: str) -> bytes:
         return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"tocsin/" + purpose.encode()).derive(self.get(key_id))
-
-    @classmethod
-    def from_file(cls, path: Path) -> MasterKeys:
-        """Read a master key file; `parse` says what is in it."""
-        try:
-            text = path.read_text(encoding="ascii")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"The master key file cannot be read: {type(error).__name__}.", field="vault") from error
-        return cls.parse(text)
 
     @classmethod
     def parse(cls, text: str) -> MasterKeys:

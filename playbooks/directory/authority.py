@@ -79,9 +79,3 @@ class Authority(_Frozen):
         elif self.portal.url is None:
             missing.insert(0, "portal.url")
         return tuple(missing)
-
-    @property
-    def is_reachable(self) -> bool:
-        """Whether the entry holds an address that one can use as it stands."""
-        portal = self.portal is not None and self.portal.url is not None
-        return bool(portal or self.hotline or self.email or self.fax or self.address)

@@ -2,7 +2,7 @@
 
 from playbooks.law.calendars import Calendars, HolidayCalendars, WorkCalendar, standard_calendars
 from playbooks.law.derive import derive
-from playbooks.law.duty import Duty, DutyChanges, DutyStatus, Revision, diff
+from playbooks.law.duty import Duty, DutyStatus
 from playbooks.law.law import Law, assemble, load_law
 from playbooks.law.pack import Pack, Party, Promptness, Recipient, RecipientKind, Rule, Stage, Status
 from playbooks.law.reading import parse_pack
@@ -10,7 +10,6 @@ from playbooks.law.reading import parse_pack
 __all__ = [
     "Calendars",
     "Duty",
-    "DutyChanges",
     "DutyStatus",
     "HolidayCalendars",
     "Law",
@@ -19,14 +18,12 @@ __all__ = [
     "Promptness",
     "Recipient",
     "RecipientKind",
-    "Revision",
     "Rule",
     "Stage",
     "Status",
     "WorkCalendar",
     "assemble",
     "derive",
-    "diff",
     "load_law",
     "parse_pack",
     "standard_calendars",

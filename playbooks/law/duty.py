@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from playbooks.law.delays import DelayAuthority, DelayForm
 from playbooks.law.pack import Confidence, Effect, Evidence, Party, Promptness, Recipient, Stage
@@ -161,62 +161,6 @@ class Duty(Frozen):
 
 
 # What makes a duty another duty than before, as opposed to another explanation of the same one.
-_MATERIAL = (
-    "status",
-    "clock",
-    "strict_due",
-    "legal_end",
-    "reminder_at",
-    "delay",
-    "retention",
-    "settle_by",
-    "earliest_deadline",
-    "contents",
-    "recipient",
-    "time_zone",
-    "promptness",
-    "article",
-)
-
-
-class Revision(Frozen):
-    """A duty that changed, with the names of the fields that did."""
-
-    before: Duty
-    after: Duty
-    fields: tuple[str, ...] = Field(min_length=1)
-
-
-class DutyChanges(Frozen):
-    """The difference between the duties on record and those derived now."""
-
-    identified: tuple[Duty, ...] = ()
-    revised: tuple[Revision, ...] = ()
-    lifted: tuple[Duty, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.identified or self.revised or self.lifted)
-
-
-def diff(on_record: Iterable[Duty], derived: Iterable[Duty]) -> DutyChanges:
-    """What must be recorded so that the record says what was derived. In the order of `derived`, then of the record."""
-    before = {duty.id: duty for duty in on_record}
-    after = {duty.id: duty for duty in derived}
-    revised = []
-    for name, duty in after.items():
-        if name in before and (fields := _changed(before[name], duty)):
-            revised.append(Revision(before=before[name], after=duty, fields=fields))
-    return DutyChanges(
-        identified=tuple(duty for name, duty in after.items() if name not in before),
-        revised=tuple(revised),
-        lifted=tuple(duty for name, duty in before.items() if name not in after),
-    )
-
-
-def _changed(before: Duty, after: Duty) -> tuple[str, ...]:
-    return tuple(name for name in _MATERIAL if getattr(before, name) != getattr(after, name))
-
-
 def in_order(duties: Iterable[Duty]) -> Sequence[Duty]:
     """Possible duties first, then by the moment that alarms use; those without any last."""
     rank = {status: at for at, status in enumerate(DutyStatus)}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import free_port
+from tests.ports import free_port
 
 
 class Postgres:

@@ -10,8 +10,9 @@ import pytest
 from tests.faults.installation import Process, installation
 from tests.faults.night import Night
 from tests.faults.postgres import own_postgres
+from tests.ports import free_port
 from tests.servers import fresh_database, kafka
-from tests.world import free_port, wait_for
+from tests.world import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

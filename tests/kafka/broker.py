@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
 import socket
@@ -22,6 +21,7 @@ from typing import Protocol, Self
 from uuid import uuid4
 
 from tests.kafka.jars import NoJars, class_archive, kafka_jars
+from tests.ports import free_ports
 
 PATIENCE = 90.0
 HEAP = ("-Xms96m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
@@ -146,7 +146,7 @@ class KafkaBroker:
         self._security = security
         self._process: subprocess.Popen[bytes] | None = None
         self._name = f"tocsin-kafka-{uuid4().hex[:12]}"
-        self.port, self._controller_port, self._inside_port = _free_ports(3)
+        self.port, self._controller_port, self._inside_port = free_ports(3)
 
     @property
     def bootstrap(self) -> str:
@@ -279,18 +279,3 @@ class KafkaBroker:
             time.sleep(0.05)
         self.kill()
         raise NoKafka(f"The Kafka broker did not start: {self.log[-1500:]}")
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports nobody listens at, below those that outgoing connections get, so that a restart finds them free."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in found:
-            found.append(port)
-    return found

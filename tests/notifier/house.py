@@ -51,11 +51,17 @@ KEYS = MasterKeys("test", {"test": bytes(range(32))})
 SIMULATED = tuple(known.pattern.pattern for known in NUMBER_RANGES)
 AUTHOR, APPROVER = "user:lan", "user:minh"
 
+PATIENCE = 120.0
+"""Seconds after which a test that would hang is ended; a slow machine is no reason to end one."""
+
+ANSWERS = 60.0
+"""Seconds that a stand-in may take for an answer: it always answers, and on a slow machine late."""
+
 FAST = Timing(
-    lease=timedelta(seconds=30),
-    margin=timedelta(seconds=5),
+    lease=timedelta(minutes=10),
+    margin=timedelta(minutes=5),
     check_delays=(timedelta(milliseconds=200), timedelta(milliseconds=300)),
-    poll_delays=(timedelta(seconds=60),),
+    poll_delays=(timedelta(hours=1),),
     first_backoff=timedelta(milliseconds=50),
     most_backoff=timedelta(milliseconds=400),
     max_tries=5,
@@ -65,7 +71,8 @@ FAST = Timing(
     first_rest=timedelta(milliseconds=50),
     most_rest=timedelta(milliseconds=400),
 )
-"""Times small enough to wait for; tests wait for states, never for times."""
+"""Times small enough to wait for; tests wait for states, never for times. But leases outlast every test: on a machine
+that stands still for a while one that ran out would be taken over, and what is sure would be unclear."""
 
 POLLING = FAST.model_copy(update={"poll_delays": (timedelta(milliseconds=250),) * 12})
 """Where receipts do not come and the provider is asked."""
@@ -156,14 +163,14 @@ class House:
         done += await self.notifier.engine.run_once()
         return done + await asyncio.to_thread(self.notifier.relay.run_once)
 
-    async def until(self, reached: Callable[[], bool], seconds: float = 30.0) -> None:
+    async def until(self, reached: Callable[[], bool], seconds: float = PATIENCE) -> None:
         """Turn the loops until something is so."""
         async with asyncio.timeout(seconds):
             while not await asyncio.to_thread(reached):
                 if not await self.step():
                     await asyncio.sleep(0.01)
 
-    async def finish(self, campaign_id: UUID, seconds: float = 30.0) -> CampaignView:
+    async def finish(self, campaign_id: UUID, seconds: float = PATIENCE) -> CampaignView:
         """Turn the loops until the campaign is finished."""
         await self.until(lambda: self.notifier.campaigns.view(campaign_id).status.value == "finished", seconds)
         return self.notifier.campaigns.view(campaign_id)
@@ -225,7 +232,7 @@ async def open_house(
     batch: int = 64,
     batch_size: int = 8,
     hints: BatchHints | None = None,
-    sms_timeout: float = 5.0,
+    sms_timeout: float = ANSWERS,
     partition_from: int = 0,
     voice: bool = False,
     channel_order: ChannelOrder = ChannelOrder(),
@@ -286,7 +293,7 @@ def real_channels(
     clock: Clock,
     callbacks: CallbackUrls | None,
     *,
-    sms_timeout: float = 5.0,
+    sms_timeout: float = ANSWERS,
     voice: bool = False,
 ) -> dict[str, Channel]:
     """SMS and email to the stand-ins, and calls if wanted."""
@@ -312,8 +319,8 @@ def real_channels(
                 sender_name="Harbour Clinic",
                 security="plain",
                 connections=4,
-                timeout=5,
-                content_timeout=5,
+                timeout=ANSWERS,
+                content_timeout=ANSWERS,
             ),
             clock,
         ),

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.notifier.house import PATIENCE
+from tests.ports import free_port
+
 
 @contextmanager
 def smtp_sink(*options: str) -> Iterator[int]:
@@ -23,22 +26,30 @@ def smtp_sink(*options: str) -> Iterator[int]:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
     as_nobody = ["-u", "nobody"] if os.getuid() == 0 else []
-    process = subprocess.Popen([program, *as_nobody, *options, f"127.0.0.1:{port}", "100"], stderr=subprocess.DEVNULL)
+    process, port = _started([program, *as_nobody, *options])
     try:
-        until = time.monotonic() + 20
-        while process.poll() is None and time.monotonic() < until:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.02)
         yield port
     finally:
         process.kill()
         process.wait()
+
+
+def _started(command: list[str]) -> tuple[subprocess.Popen[bytes], int]:
+    """The program, and the port it listens at: another one where somebody took it before the program did."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        port = free_port()
+        process = subprocess.Popen([*command, f"127.0.0.1:{port}", "100"], stderr=subprocess.DEVNULL)
+        while process.poll() is None and time.monotonic() < until:
+            with socket.socket() as probe:
+                answers = probe.connect_ex(("127.0.0.1", port)) == 0
+            time.sleep(0.02)
+            if answers and process.poll() is None:
+                return process, port
+        process.kill()
+        process.wait()
+    raise AssertionError("smtp-sink does not start")
 
 
 class Script:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -15,14 +14,13 @@ from sqlalchemy import Engine, func, select
 from incidents.clock import ManualClock
 from incidents.errors import InvalidInput, TooLarge
 from incidents.record import Context
-from incidents.record.database import open_engine
 from notifier.audience import Audience, AudienceRefused, Audiences, ImportLimits, RowChecker, language_chooser
 from notifier.audience.row import COLUMNS, Person, RowFault
 from notifier.audience.tables import audience_members, audiences
 from notifier.vault import MasterKeys, Vault
 from notifier.vault.tables import vault_contacts
 from tests.conftest import ContextMaker
-from tests.notifier.house import KEYS, SIMULATED, create_tables
+from tests.notifier.house import KEYS, SIMULATED
 
 HEADER = "name,phone,email,language,country"
 CHOOSE = language_chooser(("en", "zh-Hans", "vi"), {"zh-Hant": ("zh-Hans",), "yue": ("zh-Hans",)}, "en")
@@ -52,14 +50,6 @@ class Desk:
             (contacts[m.recipient_id].name, contacts[m.recipient_id].phone, contacts[m.recipient_id].email, m.language)
             for m in members
         ]
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    opened = open_engine(database_url)
-    create_tables(opened)
-    yield opened
-    opened.dispose()
 
 
 @pytest.fixture

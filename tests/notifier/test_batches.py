@@ -5,9 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +13,7 @@ import pytest
 from sqlalchemy import Engine, select, text, update
 
 from incidents.clock import ManualClock
-from incidents.record.database import open_engine, reading, writing
+from incidents.record.database import reading, writing
 from notifier.channels.outcome import Outcome, Verdict
 from notifier.deliveries import BatchRef, counters
 from notifier.deliveries.batches import Answer, Batch, BatchBook, Change
@@ -24,19 +22,8 @@ from notifier.deliveries.moves import Moves, person_key
 from notifier.deliveries.order import ChannelOrder
 from notifier.deliveries.tables import campaign_recipients, delivery_batches, delivery_log, sendings
 from tests.notifier.batch_desk import TIMING, Desk, ended, mark, people, rules, send_all
-from tests.notifier.house import create_tables
-from tests.servers import BACKENDS, fresh_database
 
 REFUSED = Outcome(Verdict.REJECTED, code="550 5.1.1")
-
-
-@pytest.fixture(params=BACKENDS)
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    with fresh_database(request.param, tmp_path) as url:
-        opened = open_engine(url)
-        create_tables(opened)
-        yield opened
-        opened.dispose()
 
 
 def test_an_audience_is_cut_by_position_and_first_channel(engine: Engine, clock: ManualClock) -> None:

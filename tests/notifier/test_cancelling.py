@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from sqlalchemy import Engine
 
 from incidents.clock import ManualClock
-from incidents.record.database import open_engine
 from notifier.channels.outcome import Outcome, Verdict
 from notifier.deliveries import counters
 from notifier.deliveries.batches import Answer, Change
 from notifier.deliveries.cancelling import Cancelling
 from notifier.deliveries.tables import deliveries
 from tests.notifier.batch_desk import Desk, ended, mark, people
-from tests.notifier.house import create_tables
-from tests.servers import BACKENDS, fresh_database
 
 REFUSED = Outcome(Verdict.REJECTED, "550 5.1.1")
 BUSY = Outcome(Verdict.TEMPORARY, "451 4.3.0")
-
-
-@pytest.fixture(params=BACKENDS)
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    with fresh_database(request.param, tmp_path) as url:
-        opened = open_engine(url)
-        create_tables(opened)
-        yield opened
-        opened.dispose()
 
 
 def sweep(desk: Desk) -> None:

@@ -30,6 +30,8 @@ from notifier.standins.outbox_store import OutboxStore
 from notifier.standins.smtp_server import SmtpOptions, serve_smtp
 from notifier.templates import RenderedEmail
 from tests.conftest import NIGHT
+from tests.notifier.house import PATIENCE
+from tests.ports import free_port
 
 CONTENT = RenderedEmail(
     subject="海港诊所：关于您个人信息的安全事件告知",
@@ -59,8 +61,8 @@ def settings(port: int, **changes: Any) -> EmailSettings:
             "sender_name": "Harbour, Clinic 海港",
             "security": "plain",
             "connections": 2,
-            "timeout": 5.0,
-            "content_timeout": 5.0,
+            "timeout": PATIENCE,
+            "content_timeout": PATIENCE,
             **changes,
         }
     )
@@ -194,7 +196,9 @@ def test_the_phase_decides(tmp_path: Path, address: str, verdict: Verdict, marke
         assert (outcome.verdict, bool(marks)) == (verdict, marked)
         assert "example" not in (outcome.code or "")
 
-    served(tmp_path, story, SmtpOptions(slow_seconds=30), content_timeout=0.5)
+    # Only where the server is to be too slow is there little time.
+    patience = 0.5 if address.startswith("slow") else PATIENCE
+    served(tmp_path, story, SmtpOptions(slow_seconds=2 * PATIENCE), content_timeout=patience)
 
 
 def test_a_lost_claim_writes_nothing_and_the_next_message_is_fine(tmp_path: Path) -> None:
@@ -229,11 +233,7 @@ def test_nobody_listens(unused_port: int) -> None:
 
 @pytest.fixture
 def unused_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:

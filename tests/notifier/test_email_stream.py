@@ -23,7 +23,9 @@ from notifier.channels.smtp_session import Letter, SessionLimits, SmtpSession
 from notifier.channels.stream import Parcel
 from notifier.templates import RenderedEmail
 from tests.conftest import NIGHT
+from tests.notifier.house import ANSWERS, PATIENCE
 from tests.notifier.smtp_sinks import Script, smtp_sink, usually
+from tests.ports import free_port
 
 WORDS = EmailWords(
     "海港诊所：安全事件告知",
@@ -102,7 +104,7 @@ class Pile:
 
 
 def channel(port: int, **changes: Any) -> EmailChannel:
-    known: dict[str, Any] = {"security": "plain", "connections": 2, "timeout": 3.0, "content_timeout": 3.0}
+    known: dict[str, Any] = {"security": "plain", "connections": 2, "timeout": ANSWERS, "content_timeout": ANSWERS}
     settings = EmailSettings("127.0.0.1", port, "notice@harbour.example", "Harbour", **{**known, **changes})
     return EmailChannel(settings, ManualClock(NIGHT))
 
@@ -116,7 +118,7 @@ async def until(reached: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-def streamed(port: int, pile: Pile, seconds: float = 20, **changes: Any) -> Pile:
+def streamed(port: int, pile: Pile, seconds: float = PATIENCE, **changes: Any) -> Pile:
     async def live() -> None:
         async with asyncio.timeout(seconds):
             await channel(port, **changes).send_stream(pile)
@@ -137,13 +139,13 @@ def test_thousands_that_cannot_be_made_do_not_fill_the_stack() -> None:
 
     async def live() -> None:
         left, right = socket.socketpair()
-        limits = SessionLimits(timeout=5.0, content_timeout=5.0, max_idle=5.0, max_messages=10)
+        limits = SessionLimits(timeout=ANSWERS, content_timeout=ANSWERS, max_idle=ANSWERS, max_messages=10)
         transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=left)
         session = SmtpSession(transport, pile, Unmakeable(), limits, outcome_table(), pipelining=True)
         first = pile.take()
         assert first is not None
         session.start(first)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             assert await session.closed == "renewed"
         right.close()
 
@@ -169,7 +171,7 @@ def test_a_server_that_is_away_for_days_is_still_asked(monkeypatch: pytest.Monke
     serving = email_stream.EmailStream(one._settings, refuse, ManualClock(NIGHT), "harbour.example", outcome_table())
 
     async def live() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await serving.run(pile)
 
     asyncio.run(live())
@@ -178,7 +180,7 @@ def test_a_server_that_is_away_for_days_is_still_asked(monkeypatch: pytest.Monke
 
 def scripted(script: Script, story: Callable[[Script], Awaitable[Pile]]) -> Pile:
     async def live() -> Pile:
-        async with script, asyncio.timeout(20):
+        async with script, asyncio.timeout(PATIENCE):
             return await story(script)
 
     return asyncio.run(live())
@@ -229,7 +231,7 @@ def test_everybody_gets_one_mail(options: tuple[str, ...]) -> None:
 )
 def test_faults_on_the_wire(options: tuple[str, ...], pipelining: tuple[str, ...], verdict: Verdict) -> None:
     with smtp_sink(*options, *pipelining) as port:
-        pile = streamed(port, Pile([parcel(address) for address in addresses(4)]), content_timeout=0.3, timeout=0.3)
+        pile = streamed(port, Pile([parcel(address) for address in addresses(4)]))
     assert pile.verdicts() == {verdict: 4}
     assert not any("@" in (outcome.code or "") for outcome in pile.outcomes.values())
 
@@ -239,7 +241,9 @@ def test_faults_on_the_wire(options: tuple[str, ...], pipelining: tuple[str, ...
 def test_a_sink_that_never_answers(step: str, verdict: Verdict) -> None:
     # One by one only: told to be slow, this program answers commands that came later first.
     with smtp_sink("-p", "-W", f"{step}:1000") as port:
-        pile = streamed(port, Pile([parcel(address) for address in addresses(4)]), content_timeout=0.3, timeout=0.3)
+        # Little time for the step that is never answered; of the others RCPT has no time of its own.
+        little = {"content_timeout": 0.3} if step == "." else {"timeout": 2.0}
+        pile = streamed(port, Pile([parcel(address) for address in addresses(4)]), **little)
     assert pile.verdicts() == {verdict: 4}
 
 
@@ -247,7 +251,7 @@ def test_a_server_that_never_answers_the_final_dot() -> None:
     def reply(command: str, recipient: str) -> str | None:
         return None if command == "." and recipient == "p1@example.com" else usually()(command, recipient)
 
-    pile = sent(Script(reply), addresses(4), content_timeout=0.3)
+    pile = sent(Script(reply), addresses(4), content_timeout=2.0)
     verdicts = [pile.outcomes[address].verdict for address in addresses(4)]
     assert verdicts == [A, U, A, A], "it is given up after its time, and the others go on"
     assert pile.outcomes["p1@example.com"].code == "content:timeout"
@@ -273,7 +277,7 @@ def test_a_host_that_can_be_none_loses_nobody() -> None:
     pile = Pile([parcel(address) for address in addresses(3)], returns=4)
 
     async def live() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await EmailChannel(settings, ManualClock(NIGHT)).send_stream(pile)
 
     asyncio.run(live())
@@ -283,11 +287,7 @@ def test_a_host_that_can_be_none_loses_nobody() -> None:
 
 @pytest.fixture
 def unused_tcp_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def test_the_next_envelope_rides_behind_the_final_dot() -> None:
@@ -360,7 +360,7 @@ def test_stopping_in_the_middle_settles_what_was_written_and_gives_back_the_rest
 
     async def story(running: Script) -> Pile:
         pile = Pile([parcel(address) for address in addresses(3)], returns=10)
-        task = asyncio.create_task(channel(running.port, connections=1, content_timeout=60).send_stream(pile))
+        task = asyncio.create_task(channel(running.port, connections=1, content_timeout=ANSWERS).send_stream(pile))
         await until(lambda: bool(script.contents))
         pile.closed = True
         task.cancel()

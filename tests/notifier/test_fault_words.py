@@ -2,22 +2,79 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
 import pytest
 
+import notifier
+from notifier.campaigns.events import TAKEN_BACK
 from notifier.channels.fault_words import words_of_fault
-from notifier.channels.outcome import Verdict, outcome_table
+from notifier.channels.outcome import OutcomeTable, outcome_table
+from notifier.deliveries.filtering import CODE as FILTERED
+from notifier.deliveries.groups import CAMPAIGN_CANCELLED
+from notifier.deliveries.moves import SUPERSEDED
+from notifier.letters.desk import CODE as POSTED
+from notifier.suppression.book import Reason
+from notifier.vault.vault import VaultDamaged
+
+NUMBER, WORD = words_of_fault("99999"), words_of_fault("FooError")
+"""What is said of a number, and of a word, that nobody explained."""
 
 
-def test_every_code_that_holds_a_campaign_or_rests_a_provider_has_words() -> None:
-    table = outcome_table()
-    codes = {
-        *(code for code, verdict in table.twilio_code.items() if verdict is Verdict.CAMPAIGN_FAULT),
-        *(code for code, verdict in table.smtp_reply.items() if verdict is Verdict.CAMPAIGN_FAULT),
-        *(code for code, verdict in table.smtp_enhanced.items() if verdict is Verdict.CAMPAIGN_FAULT),
-        *table.throttle,
-        *table.provider,
-    }
-    assert [code for code in sorted(codes) if words_of_fault(code) is None] == []
+def codes_of(table: OutcomeTable) -> set[str]:
+    """Every code that the table names; `4xx` and the like are none."""
+    known = (
+        table.twilio_http,
+        table.twilio_code,
+        table.smtp_reply,
+        table.smtp_enhanced,
+        table.smtp_passing,
+        table.throttle,
+        table.provider,
+        table.repeat_after,
+        table.filter_alarm.codes,
+        *table.suppress.values(),
+    )
+    return {code for codes in known for code in codes if not code.endswith("xx")}
+
+
+def words_in_code() -> Iterator[str]:
+    """The words that the code itself gives a delivery as its code, or a connection as the reason of its end."""
+    last = {"given_up": 0, "_end": 0, "fail": 2, "Outcome": 1}
+    for file in Path(notifier.__path__[0]).glob("*/*.py"):
+        if file.parent.name not in {"channels", "deliveries"}:
+            continue
+        for call in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(call, ast.Call):
+                name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+                given = [word.value for word in call.keywords if word.arg == "code" and name == "Outcome"]
+                given += call.args[last[name] : last[name] + 1] if name in last else []
+                yield from (one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str))
+
+
+def test_every_code_of_the_table_has_words() -> None:
+    codes = codes_of(outcome_table())
+    assert {"30007", "5.1.1", "busy"} <= codes
+    assert [code for code in sorted(codes) if words_of_fault(code) in (None, NUMBER, WORD)] == []
+
+
+def test_every_word_of_ours_has_words_for_people() -> None:
+    found = set(words_in_code())
+    assert {"no-sid", "no-voice", "no-channel", "address", "certificate", "malformed-reply"} <= found
+    named = {TAKEN_BACK, FILTERED, CAMPAIGN_CANCELLED, SUPERSEDED, POSTED, VaultDamaged.code, *get_args(Reason)}
+    others = {"complaint", "erased", "no-contact", "unknown", "failed", "canceled", "temporary", "unanswered-403"}
+    every = found | named | others
+    assert [code for code in sorted(every) if words_of_fault(code) in (None, WORD)] == []
+
+
+def test_what_is_taken_back_is_explained_in_both_languages() -> None:
+    words = words_of_fault(TAKEN_BACK)
+    assert words is not None
+    assert "another delivery" in words.en
+    assert "另一次投递" in words.zh
 
 
 @pytest.mark.parametrize(
@@ -28,6 +85,13 @@ def test_every_code_that_holds_a_campaign_or_rests_a_provider_has_words() -> Non
         ("connect:ConnectionRefusedError", "the provider cannot be reached"),
         ("ConnectTimeout", "the provider did not answer in time"),
         ("certificate", "the mail server's certificate is not trusted"),
+        ("550 5.1.1", "there is no such mailbox"),
+        ("554 5.7.26", "the rules of the mail server refuse it"),
+        ("552 5.2.3", "the mailbox cannot take it"),
+        ("599", "it was refused"),
+        ("250 2.0.0", "the mail server took it"),
+        ("99999", "the provider gives a reason that has no words here"),
+        ("FooError", "something went wrong that has no words here; the log says where"),
     ],
 )
 def test_the_more_exact_word_wins(code: str, words: str) -> None:
@@ -37,6 +101,6 @@ def test_the_more_exact_word_wins(code: str, words: str) -> None:
     assert found.zh
 
 
-@pytest.mark.parametrize("code", [None, "", "99999"])
-def test_what_nobody_explained_has_none(code: str | None) -> None:
+@pytest.mark.parametrize("code", [None, ""])
+def test_no_code_has_no_words(code: str | None) -> None:
     assert words_of_fault(code) is None

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-import pytest
 from sqlalchemy import Engine, event, insert
 
-from incidents.record.database import open_engine, writing
+from incidents.record.database import writing
 from notifier.audience.tables import audience_members, audiences
 from notifier.history import Finder, Peopled
 from notifier.vault import MasterKeys
 from notifier.vault.tables import vault_contacts
-from tests.notifier.house import create_tables
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    opened = open_engine(f"sqlite:///{tmp_path / 'found.db'}")
-    create_tables(opened)
-    yield opened
-    opened.dispose()
 
 
 def row(table: Any, **values: Any) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def web_hook() -> Iterator[Hook]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             hook.asked.append((self.path, body))
             if hook.answer == 0:
-                hook.release.wait(20)
+                hook.release.wait(60)
                 return
             if hook.answer == 1:
                 return  # hang up without an answer

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 import structlog
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from incidents.clock import ManualClock
-from incidents.record.database import open_engine
 from notifier.channels.outcome import Outcome, Verdict
 from notifier.deliveries.journal import ENOUGH, Journal
 from notifier.deliveries.moves import Moves, person_key
-from tests.notifier.house import create_tables
-from tests.notifier.test_claims import book, mark, plan, rows
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    opened = open_engine(database_url)
-    create_tables(opened)
-    yield opened
-    opened.dispose()
+from tests.notifier.claiming import book, mark, plan, rows
 
 
 def together(journal: Journal, steps: list[Callable[[Moves], Any]], keys: list[bytes] | None = None) -> list[Any]:

@@ -17,7 +17,7 @@ import pytest
 
 from notifier.deliveries import counters
 from notifier.standins.outcomes import ordinary_numbers, simulated_number
-from tests.notifier.house import FAST, House, open_house
+from tests.notifier.house import FAST, PATIENCE, House, open_house
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,7 +112,7 @@ def run(folder: Path, story: Callable[[House, str], Awaitable[None]]) -> None:
     asyncio.run(live())
 
 
-async def finished(house: House, campaign_id: UUID, seconds: float = 60) -> None:
+async def finished(house: House, campaign_id: UUID, seconds: float = PATIENCE) -> None:
     """Poll until the other process has recorded the end."""
     deadline = time.monotonic() + seconds
     while house.notifier.campaigns.view(campaign_id).status.value != "finished":
@@ -146,7 +146,7 @@ def test_killed_at_a_chosen_step(tmp_path: Path, point: str) -> None:
         campaign_id = house.started(rows).campaign_id
         worker = Worker(house, door)
         await worker.start(die_at=point)
-        assert await worker.died(30), "the step was never reached"
+        assert await worker.died(PATIENCE), "the step was never reached"
         await worker.start()
         try:
             await finished(house, campaign_id)

@@ -21,7 +21,7 @@ from notifier.deliveries.moves import delivery_id
 from notifier.deliveries.tables import delivery_batches, early_receipts, sendings
 from notifier.receipts.twilio import ReceiptResult, TwilioReceipts
 from notifier.standins.outcomes import ordinary_numbers
-from tests.notifier.house import TOKEN, House, open_house
+from tests.notifier.house import PATIENCE, TOKEN, House, open_house
 
 pytestmark = pytest.mark.slow
 
@@ -219,7 +219,7 @@ def test_an_idle_worker_takes_no_lock(tmp_path: Path) -> None:
     async def story(house: House) -> None:
         await house.step()
         with writing(house.database):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await house.notifier.engine.run_once()
 
     run(tmp_path, story)

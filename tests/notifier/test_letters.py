@@ -18,7 +18,7 @@ from sqlalchemy import delete, insert, select
 
 from incidents.errors import Conflict, Forbidden, IllegalTransition, InvalidInput, NotFound
 from incidents.record.database import reading, writing
-from notifier.letters.desk import LetterDesk
+from notifier.letters.desk import LetterBatchView, LetterDesk
 from notifier.letters.press import NOBODY, DrillPress
 from notifier.letters.tables import letter_batches, letter_items
 from notifier.letters.typeset import Letter, printable, typeset
@@ -155,9 +155,7 @@ def test_letters_go_to_those_whom_nothing_else_reached_and_count_when_handed_ove
 @pytest.mark.slow
 def test_who_is_erased_is_in_no_file_any_more(tmp_path: Path) -> None:
     async def story(house: House) -> None:
-        desk = house.notifier.letters
-        view = await house.finish(house.started(GOOD).campaign_id)
-        batch = desk.make(house.context(), view.campaign_id)
+        desk, _, batch = await batch_made(house)
         first = desk._people(batch.batch_id)[0]
         house.notifier.vault.erase(first.recipient_id)
 
@@ -182,9 +180,7 @@ def test_who_is_erased_is_in_no_file_any_more(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_same_batch_is_the_same_file_and_people_of_one_given_up_are_in_another(tmp_path: Path) -> None:
     async def story(house: House) -> None:
-        desk = house.notifier.letters
-        campaign = (await house.finish(house.started(GOOD).campaign_id)).campaign_id
-        batch = desk.make(house.context(), campaign)
+        desk, campaign, batch = await batch_made(house)
         later = house.context(APPROVER).model_copy(update={"recorded_at": house.clock.now() + timedelta(days=40)})
         first = desk.export(house.context(APPROVER), batch.batch_id, "letters")
         assert desk.export(later, batch.batch_id, "letters").content == first.content
@@ -211,9 +207,7 @@ def test_the_same_batch_is_the_same_file_and_people_of_one_given_up_are_in_anoth
 @pytest.mark.slow
 def test_people_of_a_batch_given_up_before_it_was_known_to_free_them_are_freed(tmp_path: Path) -> None:
     async def story(house: House) -> None:
-        desk = house.notifier.letters
-        campaign = (await house.finish(house.started(GOOD).campaign_id)).campaign_id
-        batch = desk.make(house.context(), campaign)
+        desk, campaign, batch = await batch_made(house)
         await asyncio.to_thread(desk.followers()[0].drain)
         with reading(house.database) as connection:
             items = [dict(row) for row in connection.execute(select(letter_items)).mappings()]
@@ -264,6 +258,13 @@ def test_a_drills_letters_carry_no_name_and_no_address(tmp_path: Path) -> None:
         assert set(vars(DrillPress(time_zone="UTC"))) == {"_zone"}
 
     run(tmp_path, story)
+
+
+async def batch_made(house: House) -> tuple[LetterDesk, UUID, LetterBatchView]:
+    """A campaign that is over, and the batch of letters to those whom it did not reach."""
+    desk = house.notifier.letters
+    campaign = (await house.finish(house.started(GOOD).campaign_id)).campaign_id
+    return desk, campaign, desk.make(house.context(), campaign)
 
 
 async def follow(house: House, desk: LetterDesk) -> None:

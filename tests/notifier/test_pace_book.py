@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from threading import Thread
 
@@ -10,17 +9,9 @@ import pytest
 from sqlalchemy import Engine, select
 
 from incidents.clock import ManualClock
-from incidents.record.database import metadata, open_engine, reading
+from incidents.record.database import reading
 from notifier.pacing.book import Drawn, PaceBook
 from notifier.pacing.tables import pace_buckets, provider_states
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    opened = open_engine(database_url)
-    metadata.create_all(opened, tables=[pace_buckets, provider_states])
-    yield opened
-    opened.dispose()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from notifier.pacing.limits import Limits, kind_of
 from notifier.pacing.pace import Pace
 from notifier.pacing.provider import Provider, Route
 from notifier.pacing.quiet import Hours, QuietHours, zones_of
+from tests.notifier.house import PATIENCE
 from tests.notifier.test_lanes import Quiet
 
 NIGHT = QuietHours({"sms": Hours(time(21), time(8))}, "Asia/Shanghai")
@@ -39,7 +40,7 @@ def test_a_message_goes_when_its_sender_and_its_country_both_have_room() -> None
         more = asyncio.Event()
         pace.on_more(more.set)
         assert not pace.admits("CN", 2)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await pace.admitted("CN", 2)
         assert set(bank.asked) == {"p", "p:CN"}
         assert pace.admits("GB", 2), "there is no limit to that country, and the sender has two left"
@@ -71,7 +72,7 @@ def test_what_was_drawn_and_not_used_is_not_used_later() -> None:
     async def story() -> None:
         now = [0.0]
         pace = Pace("p", Limits(per_second=10), Bank(Drawn(5, 0)), uptime=lambda: now[0])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await pace.admitted("", 1)
         now[0] = 60.0
         assert not pace.admits("", 1)

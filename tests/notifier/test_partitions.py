@@ -20,6 +20,7 @@ from notifier.deliveries import partitions as module
 from notifier.deliveries.partitions import TABLES, Partitions, partition_of
 from notifier.deliveries.tables import campaign_recipients, deliveries, sendings
 from tests.notifier.house import create_tables, open_house
+from tests.rows import sending_row
 from tests.servers import fresh_database
 
 pytestmark = pytest.mark.slow
@@ -59,17 +60,7 @@ def enter(engine: Engine, clock: ManualClock, campaign_id: UUID, people: int = 3
 
 def opened(engine: Engine, clock: ManualClock, campaign_id: UUID) -> None:
     with writing(engine) as connection:
-        connection.execute(
-            insert(sendings).values(
-                campaign_id=campaign_id,
-                incident_id=uuid4(),
-                audience_id=uuid4(),
-                started_reference=f"event:{campaign_id}/5",
-                started_at=clock.now(),
-                drill=False,
-                policy="at_least_once",
-            )
-        )
+        connection.execute(insert(sendings).values(sending_row(campaign_id, clock.now())))
 
 
 def places(engine: Engine, campaign_id: UUID) -> dict[str, set[str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -17,14 +16,15 @@ from twilio.request_validator import RequestValidator
 
 from incidents.clock import ManualClock
 from incidents.errors import Forbidden, InvalidInput
-from incidents.record.database import open_engine, writing
+from incidents.record.database import writing
 from notifier.deliveries import DeliveryBook, counters
 from notifier.deliveries.moves import new_delivery
 from notifier.deliveries.tables import campaign_recipients, deliveries, delivery_log, sendings
 from notifier.receipts.callback_url import CallbackUrls
 from notifier.receipts.signature import TwilioSignatures
 from notifier.receipts.twilio import ReceiptResult, TwilioReceipts
-from tests.notifier.house import SECRET, TOKEN, create_tables
+from tests.notifier.house import SECRET, TOKEN
+from tests.rows import sending_row
 
 DATA = Path(__file__).parent / "data" / "twilio"
 PUBLIC = "https://notify.harbour.example"
@@ -43,19 +43,7 @@ class Desk:
         row = new_delivery(self.campaign, self.person, "sms", 0, clock.now())
         self.delivery: UUID = row["delivery_id"]
         with writing(engine) as connection:
-            connection.execute(
-                insert(sendings).values(
-                    campaign_id=self.campaign,
-                    incident_id=uuid4(),
-                    audience_id=uuid4(),
-                    started_reference=f"event:{self.campaign}/5",
-                    started_at=clock.now(),
-                    drill=False,
-                    policy="at_least_once",
-                    planned=True,
-                    open=1,
-                )
-            )
+            connection.execute(insert(sendings).values(sending_row(self.campaign, clock.now(), planned=True, open=1)))
             connection.execute(
                 insert(campaign_recipients).values(
                     campaign_id=self.campaign,
@@ -104,14 +92,6 @@ class Desk:
     def logged(self) -> list[str]:
         with self.engine.connect() as connection:
             return list(connection.execute(select(delivery_log.c.state).order_by(delivery_log.c.seq)).scalars())
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    opened = open_engine(database_url)
-    create_tables(opened)
-    yield opened
-    opened.dispose()
 
 
 @pytest.fixture

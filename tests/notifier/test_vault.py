@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,25 +11,15 @@ from sqlalchemy import Engine, select, update
 
 from incidents.clock import ManualClock
 from incidents.errors import InvalidInput, NotFound
-from incidents.record.database import open_engine
 from notifier.vault import Contact, ErasedContact, MasterKeys, Vault
 from notifier.vault.tables import vault_contacts
 from notifier.vault.vault import VaultDamaged
-from tests.notifier.house import create_tables
 
 ANN = Contact(name="Ann Lý", phone="+447700900123", email="ann@example.com")
 BO = Contact(name="Bo", email="bo@example.com")
 OLD, NEW = bytes(range(32)), bytes(range(1, 33))
 ON_FILES = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For tests that look into the database's files."""
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    opened = open_engine(database_url)
-    create_tables(opened)
-    yield opened
-    opened.dispose()
 
 
 @pytest.fixture
@@ -147,23 +136,17 @@ def test_contacts_and_keys_do_not_show_in_repr() -> None:
         assert secret not in shown
 
 
-def test_key_file_the_last_line_is_current(tmp_path: Path) -> None:
-    path = tmp_path / "keys"
+def test_of_the_master_keys_the_last_line_is_current() -> None:
     lines = [f"{name}:{base64.b64encode(key).decode()}" for name, key in (("a", OLD), ("b", NEW))]
-    path.write_text("# made by init\n" + "\n".join(lines) + "\n")
-    keys = MasterKeys.from_file(path)
+    keys = MasterKeys.parse("# made by init\n" + "\n".join(lines) + "\n")
     assert (keys.current, keys.get("a"), keys.get("b")) == ("b", OLD, NEW)
 
 
 @pytest.mark.parametrize("text", ["", "a:%%%", "a:YWJj", f"bad id:{base64.b64encode(OLD).decode()}"])
-def test_a_bad_key_file_is_refused_without_showing_it(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "keys"
-    path.write_text(text)
+def test_bad_master_keys_are_refused_without_showing_them(text: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        MasterKeys.from_file(path)
+        MasterKeys.parse(text)
     assert "YWJj" not in caught.value.detail
-    with pytest.raises(InvalidInput):
-        MasterKeys.from_file(tmp_path / "missing")
 
 
 def test_derived_keys_differ_by_purpose() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import email
 import email.policy
-from collections.abc import Iterator
 from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -17,7 +16,7 @@ from sqlalchemy import Engine, select
 from incidents.clock import ManualClock
 from incidents.errors import Conflict
 from incidents.record import stable_id
-from incidents.record.database import open_engine, reading
+from incidents.record.database import reading
 from notifier.channels.channel import AboutToWrite, Found, Outgoing
 from notifier.channels.email import EmailChannel, EmailSettings
 from notifier.channels.outcome import Outcome, Verdict
@@ -78,14 +77,6 @@ class Postman:
 
     async def close(self) -> None:
         return None
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    opened = open_engine(database_url)
-    staff_warnings.create(opened, checkfirst=True)
-    yield opened
-    opened.dispose()
 
 
 @pytest.fixture

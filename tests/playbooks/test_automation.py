@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import Engine
 
 from incidents.clock import ManualClock
 from incidents.facts import OrganisationProfile
 from incidents.incident.incident import Incident
 from incidents.incident.service import IncidentService
 from incidents.record import Record
-from incidents.record.database import open_engine
 from incidents.record.partitioned import Divisions, PartitionedFollower
-from incidents.record.tables import partitionings
 from playbooks.automation import Automation
 from playbooks.definitions.definition import load_library
 from playbooks.duties.on_record import WHERE_PEOPLE_LIVE
@@ -47,10 +47,7 @@ CAC, CAC_FINAL = "cn-measures-4-other-4h", "cn-measures-8-final-30d"
 GDPR, GDPR_PEOPLE = "eu-gdpr-33-1-authority", "eu-gdpr-34-individuals"
 
 
-@pytest.fixture
-def automation(record: Record, database_url: str, clock: ManualClock) -> PartitionedFollower:
-    engine = open_engine(database_url)
-    partitionings.create(engine, checkfirst=True)
+def automation_of(record: Record, clock: ManualClock) -> Automation:
     return Automation(
         record,
         law=LawBook(),
@@ -58,232 +55,176 @@ def automation(record: Record, database_url: str, clock: ManualClock) -> Partiti
         profile=PROFILE,
         playbooks=load_library(),
         clock=clock,
-    ).follower(Divisions(engine, record, clock))
+    )
+
+
+@dataclass
+class Case:
+    """One incident, what follows from it by itself, and an analyst."""
+
+    record: Record
+    automation: PartitionedFollower
+    incidents: IncidentService
+    incident_id: UUID
+    analyst: ContextMaker
+
+    def triage(self) -> None:
+        self.incidents.triage(self.incident_id, self.analyst())
+
+    def state(self, facts: dict[str, Any]) -> None:
+        """State the facts, and let everything follow from them."""
+        self.incidents.state_facts(self.incident_id, self.analyst(), facts)
+        self.automation.drain()
+
+    def register(self) -> DutyRegister:
+        return self.record.load(DutyRegister, DutyRegister.id_for(self.incident_id))
+
+    def duty(self, rule: str, incident_id: UUID | None = None) -> DutyState:
+        register = self.record.load(DutyRegister, DutyRegister.id_for(incident_id or self.incident_id))
+        (state,) = [state for state in register.duties.values() if state.duty.rule == rule]
+        return state
+
+    def run(self, plan: str = "personal-data-breach") -> Run:
+        return self.record.load(Run, Run.id_for(self.incident_id, plan))
 
 
 @pytest.fixture
-def incidents(record: Record) -> IncidentService:
-    return IncidentService(record)
+def case(record: Record, engine: Engine, clock: ManualClock, analyst: ContextMaker) -> Case:
+    automation = automation_of(record, clock).follower(Divisions(engine, record, clock))
+    incidents = IncidentService(record)
+    return Case(record, automation, incidents, incidents.report(uuid4(), analyst(), title="Bulk export").id, analyst)
 
 
-@pytest.fixture
-def incident_id(incidents: IncidentService, analyst: ContextMaker) -> UUID:
-    return incidents.report(uuid4(), analyst(), title="Bulk export").id
+def test_facts_lead_to_grade_duties_and_a_run(case: Case) -> None:
+    case.triage()
+    case.state({**BREACH, "direct_loss": {"CNY": 5_000_000}})
 
-
-def duty(record: Record, incident_id: UUID, rule: str) -> DutyState:
-    register = record.load(DutyRegister, DutyRegister.id_for(incident_id))
-    (state,) = [state for state in register.duties.values() if state.duty.rule == rule]
-    return state
-
-
-def test_facts_lead_to_grade_duties_and_a_run(
-    record: Record,
-    automation: PartitionedFollower,
-    incidents: IncidentService,
-    incident_id: UUID,
-    analyst: ContextMaker,
-) -> None:
-    incidents.triage(incident_id, analyst())
-    incidents.state_facts(incident_id, analyst(), {**BREACH, "direct_loss": {"CNY": 5_000_000}})
-    automation.drain()
-
-    assert record.load(Incident, incident_id).grades["cn-2025"].level == "relatively_major"
-    cac = duty(record, incident_id, CAC).duty
+    assert case.record.load(Incident, case.incident_id).grades["cn-2025"].level == "relatively_major"
+    cac = case.duty(CAC).duty
     assert (cac.status, cac.clock_at, cac.strict_due) == ("due", NIGHT, NIGHT + timedelta(hours=4))
-    assert duty(record, incident_id, GDPR).duty.strict_due == NIGHT + timedelta(hours=72)
-    run = record.load(Run, Run.id_for(incident_id, "personal-data-breach"))
+    assert case.duty(GDPR).duty.strict_due == NIGHT + timedelta(hours=72)
+    run = case.run()
     assert {"contain", "draft-notice", "file"} <= set(run.open_steps())
 
 
-def test_a_revised_fact_lifts_a_duty_and_brings_it_back(
-    record: Record,
-    automation: PartitionedFollower,
-    incidents: IncidentService,
-    incident_id: UUID,
-    analyst: ContextMaker,
-) -> None:
-    incidents.triage(incident_id, analyst())
-    incidents.state_facts(incident_id, analyst(), BREACH)
-    automation.drain()
-    assert duty(record, incident_id, GDPR).is_open
+def test_a_revised_fact_lifts_a_duty_and_brings_it_back(case: Case) -> None:
+    case.triage()
+    case.state(BREACH)
+    assert case.duty(GDPR).is_open
 
-    incidents.state_facts(incident_id, analyst(), {"risk_to_persons": "unlikely"})
-    automation.drain()
-    assert not duty(record, incident_id, GDPR).is_open
+    case.state({"risk_to_persons": "unlikely"})
+    assert not case.duty(GDPR).is_open
 
-    incidents.state_facts(incident_id, analyst(), {"risk_to_persons": "high"})
-    automation.drain()
-    assert duty(record, incident_id, GDPR).is_open
+    case.state({"risk_to_persons": "high"})
+    assert case.duty(GDPR).is_open
 
 
-def test_unknown_facts_make_possible_duties_that_name_them(
-    record: Record,
-    automation: PartitionedFollower,
-    incidents: IncidentService,
-    incident_id: UUID,
-    analyst: ContextMaker,
-) -> None:
-    incidents.triage(incident_id, analyst())
-    incidents.state_facts(incident_id, analyst(), {**BREACH, "risk_to_persons": "unknown"})
-    automation.drain()
+def test_unknown_facts_make_possible_duties_that_name_them(case: Case) -> None:
+    case.triage()
+    case.state({**BREACH, "risk_to_persons": "unknown"})
 
     # To the authority it is due unless risk is unlikely; to the people it is due only if risk is high.
-    assert duty(record, incident_id, GDPR).duty.status == "due"
-    to_people = duty(record, incident_id, GDPR_PEOPLE).duty
+    assert case.duty(GDPR).duty.status == "due"
+    to_people = case.duty(GDPR_PEOPLE).duty
     assert to_people.status == "possible"
     assert to_people.settle_by == ("risk_to_persons",)
 
 
-def test_while_nobody_knows_where_people_live_the_rest_of_the_world_is_one_question(
-    record: Record,
-    automation: PartitionedFollower,
-    incidents: IncidentService,
-    incident_id: UUID,
-    analyst: ContextMaker,
-) -> None:
-    incidents.triage(incident_id, analyst())
-    incidents.state_facts(incident_id, analyst(), BREACH)
-    automation.drain()
+def test_while_nobody_knows_where_people_live_the_rest_of_the_world_is_one_question(case: Case) -> None:
+    case.triage()
+    case.state(BREACH)
 
-    question = duty(record, incident_id, WHERE_PEOPLE_LIVE)
+    question = case.duty(WHERE_PEOPLE_LIVE)
     assert question.duty.status == "possible"
     assert "persons_by_country" in question.duty.settle_by
     assert "JP" in question.duty.why[0]["text"]["en"]
-    others = record.load(DutyRegister, DutyRegister.id_for(incident_id)).duties.values()
+    others = case.register().duties.values()
     assert {state.duty.jurisdiction for state in others} <= {"ZZ", "CN", "CN-HN", "EU"}
 
-    incidents.state_facts(incident_id, analyst(), {"persons_by_country": {"CN": 200, "JP": 12}})
-    automation.drain()
+    case.state({"persons_by_country": {"CN": 200, "JP": 12}})
 
-    assert not duty(record, incident_id, WHERE_PEOPLE_LIVE).is_open
-    register = record.load(DutyRegister, DutyRegister.id_for(incident_id))
+    assert not case.duty(WHERE_PEOPLE_LIVE).is_open
+    register = case.register()
     assert any(state.duty.jurisdiction == "JP" and state.is_open for state in register.duties.values())
 
 
-def test_a_stage_that_waits_starts_with_the_event_it_counts_from(
-    record: Record,
-    automation: PartitionedFollower,
-    incidents: IncidentService,
-    incident_id: UUID,
-    analyst: ContextMaker,
-    clock: ManualClock,
-) -> None:
-    incidents.triage(incident_id, analyst())
-    incidents.state_facts(incident_id, analyst(), {**BREACH, "direct_loss": {"CNY": 5_000_000}})
-    automation.drain()
-    cac = duty(record, incident_id, CAC)
-    DutyService(record).fulfil(incident_id, cac.duty.duty_id, analyst())
-    automation.drain()
-    assert duty(record, incident_id, CAC_FINAL).duty.status == "waiting_for_clock"
+def test_a_stage_that_waits_starts_with_the_event_it_counts_from(case: Case, clock: ManualClock) -> None:
+    case.triage()
+    case.state({**BREACH, "direct_loss": {"CNY": 5_000_000}})
+    cac = case.duty(CAC)
+    DutyService(case.record).fulfil(case.incident_id, cac.duty.duty_id, case.analyst())
+    case.automation.drain()
+    assert case.duty(CAC_FINAL).duty.status == "waiting_for_clock"
 
     clock.advance(timedelta(days=2))
-    incidents.move(incident_id, analyst(), "close", comment="Handled; systems were replaced.")
-    automation.drain()
+    case.incidents.move(case.incident_id, case.analyst(), "close", comment="Handled; systems were replaced.")
+    case.automation.drain()
 
-    final = duty(record, incident_id, CAC_FINAL).duty
+    final = case.duty(CAC_FINAL).duty
     assert final.status == "due"
     assert final.clock_at == NIGHT + timedelta(days=2)
 
 
-def test_a_persons_grade_moves_the_duties(
-    record: Record,
-    automation: PartitionedFollower,
-    incidents: IncidentService,
-    incident_id: UUID,
-    analyst: ContextMaker,
-) -> None:
-    incidents.triage(incident_id, analyst())
-    incidents.state_facts(incident_id, analyst(), BREACH)
-    automation.drain()
+def test_a_persons_grade_moves_the_duties(case: Case) -> None:
+    case.triage()
+    case.state(BREACH)
 
-    incidents.override_grade(
-        incident_id, analyst(), scheme="cn-2025", level="relatively_major", reason="Threat that no number shows."
+    case.incidents.override_grade(
+        case.incident_id,
+        case.analyst(),
+        scheme="cn-2025",
+        level="relatively_major",
+        reason="Threat that no number shows.",
     )
-    automation.drain()
+    case.automation.drain()
 
-    assert duty(record, incident_id, CAC).duty.status == "due"
+    assert case.duty(CAC).duty.status == "due"
 
 
-def test_running_twice_over_the_same_events_records_nothing_new(
-    record: Record,
-    automation: PartitionedFollower,
-    incidents: IncidentService,
-    incident_id: UUID,
-    analyst: ContextMaker,
-) -> None:
-    incidents.triage(incident_id, analyst())
-    incidents.state_facts(incident_id, analyst(), BREACH)
-    automation.drain()
-    head = record.head()
+def test_running_twice_over_the_same_events_records_nothing_new(case: Case) -> None:
+    case.triage()
+    case.state(BREACH)
+    head = case.record.head()
 
-    again = Automation(
-        record,
-        law=LawBook(),
-        calendar=standard_calendars(),
-        profile=PROFILE,
-        playbooks=load_library(),
-        clock=ManualClock(NIGHT),
-    )
-    for recorded in record.read(0, 1000):
+    again = automation_of(case.record, ManualClock(NIGHT))
+    for recorded in case.record.read(0, 1000):
         if recorded.event.kind in {"incident.facts-stated", "incident.triaged", "run.step-completed"}:
             assert list(again(recorded)) == []
-    assert record.head() == head
+    assert case.record.head() == head
 
 
-def test_a_merged_incident_hands_over_what_it_knows_and_owes(
-    record: Record,
-    automation: PartitionedFollower,
-    incidents: IncidentService,
-    incident_id: UUID,
-    analyst: ContextMaker,
-) -> None:
-    incidents.triage(incident_id, analyst(happened_at=NIGHT - timedelta(hours=5)))
-    incidents.state_facts(incident_id, analyst(), BREACH)
-    whole = incidents.report(uuid4(), analyst(), title="The larger theft").id
-    incidents.triage(whole, analyst())
-    automation.drain()
+def test_a_merged_incident_hands_over_what_it_knows_and_owes(case: Case) -> None:
+    case.incidents.triage(case.incident_id, case.analyst(happened_at=NIGHT - timedelta(hours=5)))
+    case.incidents.state_facts(case.incident_id, case.analyst(), BREACH)
+    whole = case.incidents.report(uuid4(), case.analyst(), title="The larger theft").id
+    case.incidents.triage(whole, case.analyst())
+    case.automation.drain()
 
-    incidents.merge(incident_id, analyst(), whole, reason="One attacker.")
-    automation.drain()
+    case.incidents.merge(case.incident_id, case.analyst(), whole, reason="One attacker.")
+    case.automation.drain()
 
-    register = record.load(DutyRegister, DutyRegister.id_for(incident_id))
+    register = case.register()
     assert not register.open_duties()
-    assert record.load(Run, Run.id_for(incident_id, "personal-data-breach")).finished == "merged"
+    assert case.run().finished == "merged"
     # The clock of the whole started when anybody knew of the part.
-    assert duty(record, whole, GDPR).duty.clock_at == NIGHT - timedelta(hours=5)
-    assert record.load(Run, Run.id_for(whole, "personal-data-breach")).finished is None
+    assert case.duty(GDPR, whole).duty.clock_at == NIGHT - timedelta(hours=5)
+    assert case.record.load(Run, Run.id_for(whole, "personal-data-breach")).finished is None
 
 
-def test_a_frozen_plan_that_asks_for_a_fact_that_is_gone_holds_up_no_duty(
-    record: Record,
-    automation: PartitionedFollower,
-    incidents: IncidentService,
-    incident_id: UUID,
-    analyst: ContextMaker,
-    clock: ManualClock,
-) -> None:
+def test_a_frozen_plan_that_asks_for_a_fact_that_is_gone_holds_up_no_duty(case: Case) -> None:
     plan = load_library()["personal-data-breach"]
     contain = plan.step("contain").model_copy(update={"when": "facts.weather == 'bad'"})
     old = plan.model_copy(update={"steps": tuple(contain if s.id == "contain" else s for s in plan.steps)})
-    record.commit(Run.start(incident_id, old, analyst()))
-    incidents.triage(incident_id, analyst())
-    incidents.state_facts(incident_id, analyst(), BREACH)
-    automation.drain()
+    case.record.commit(Run.start(case.incident_id, old, case.analyst()))
+    case.triage()
+    case.state(BREACH)
 
-    assert duty(record, incident_id, GDPR).is_open
-    assert "contain" not in record.load(Run, Run.id_for(incident_id, plan.id)).open_steps()
+    assert case.duty(GDPR).is_open
+    assert "contain" not in case.run(plan.id).open_steps()
 
 
-def test_an_incident_of_no_data_starts_no_breach_run(
-    record: Record,
-    automation: PartitionedFollower,
-    incidents: IncidentService,
-    incident_id: UUID,
-    analyst: ContextMaker,
-) -> None:
-    incidents.triage(incident_id, analyst())
-    incidents.state_facts(incident_id, analyst(), {"event_kinds": ["system_failure"]})
-    automation.drain()
+def test_an_incident_of_no_data_starts_no_breach_run(case: Case) -> None:
+    case.triage()
+    case.state({"event_kinds": ["system_failure"]})
 
-    assert record.find(Run, Run.id_for(incident_id, "personal-data-breach")) is None
+    assert case.record.find(Run, Run.id_for(case.incident_id, "personal-data-breach")) is None

@@ -1,4 +1,8 @@
-"""A process that folds, for tests that kill it: `python -m tests.projections.folding_process URL BATCH [rebuild]`."""
+"""A process that folds, for tests that kill it: `python -m tests.projections.folding_process URL BATCH [rebuild]`.
+
+It says on standard output that it comes to a step, and takes it once it was given a line on standard input: so it never
+comes to its end before somebody kills it, however slow the other is.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +17,24 @@ from projections.runner import Runner
 from tocsin.services import registry as every_event
 
 
+def step(*_at: object) -> None:
+    """Say so, and wait to be allowed to."""
+    print("step", flush=True)
+    sys.stdin.readline()
+
+
 def main(url: str, batch: str, what: str = "drain") -> None:
-    """Fold to the end, with a line on standard output before each step."""
+    """Fold to the end."""
     registry = every_event()
     clock = ManualClock(datetime(2026, 11, 20, tzinfo=UTC))
     with open_record(url, registry) as record:
         runner = Runner(record, open_engine(url), all_projections(), clock, batch=int(batch))
         if what == "rebuild":
-            runner.rebuild(progress=lambda *_: print("step", flush=True))
+            runner.rebuild(progress=step)
             return
-        print("step", flush=True)
+        step()
         while runner.run_once():
-            print("step", flush=True)
+            step()
 
 
 if __name__ == "__main__":

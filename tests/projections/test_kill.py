@@ -23,16 +23,20 @@ ROOT = Path(__file__).resolve().parents[2]
 def fold_and_kill(url: str, chance: random.Random, what: str) -> bool:
     """Start a folding process and kill it at a random moment after some steps. Returns whether it was killed."""
     command = [sys.executable, "-m", "tests.projections.folding_process", url, "11", what]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
     assert process.stdout is not None
     try:
         for _ in range(chance.randint(1, 4)):
             if not process.stdout.readline():
                 break
+            process.stdin.write("go on\n")
+            process.stdin.flush()
         time.sleep(chance.random() * 0.02)  # not to wait for anything: to hit another instruction every time
         process.send_signal(signal.SIGKILL)
     finally:
         process.stdout.close()
+        process.stdin.close()
         process.wait()
     return process.returncode == -signal.SIGKILL
 

@@ -20,6 +20,7 @@ from projections.severity_board.board import board
 from tests.projections.conftest import Installation
 from tests.projections.notes import Notes, counts, positions_seen, runner_of, write_notes
 from tests.projections.stories import Teller, whole_story
+from tests.world import PATIENCE
 
 
 def test_a_fold_that_fails_changes_nothing_and_stops_nobody_else(installation: Installation, notes: Notes) -> None:
@@ -117,11 +118,11 @@ def test_a_commit_of_this_process_wakes_the_follower(installation: Installation,
     try:
         for text in ("a", "b", "c"):
             (position,) = write_notes(installation.record, installation.clock, [text])
-            assert runner.wait_for(position, timeout=30)
+            assert runner.wait_for(position, timeout=PATIENCE)
     finally:
         stop.set()
         runner.wake()
-        thread.join(timeout=30)
+        thread.join(timeout=PATIENCE)
     assert not thread.is_alive()
     assert counts(installation.engine) == {"all": 3}
 
@@ -141,13 +142,13 @@ def test_a_follower_outlives_failures(installation: Installation, notes: Notes) 
         while runner.failures < 2:
             stop.wait(0.01)
         notes.refuse = None
-        assert runner.wait_for(position, timeout=30)
+        assert runner.wait_for(position, timeout=PATIENCE)
         while runner.failures:
             stop.wait(0.01)
     finally:
         stop.set()
         runner.wake()
-        thread.join(timeout=30)
+        thread.join(timeout=PATIENCE)
 
 
 def test_concurrent_writers_and_a_follower_lose_no_event(installation: Installation, notes: Notes) -> None:

@@ -18,22 +18,11 @@ from playbooks.duties.events import DutyMissed, DutyWarned
 from playbooks.runs.events import TimerFired
 from playbooks.runs.run import Run
 from tests.conftest import NIGHT, ContextMaker
+from tests.tocsin.breach import CSV, FACTS
 from tocsin.alarms import Alarms, AlarmsFailed
 from tocsin.background import Background
 from tocsin.bridges import campaign_of_step
 from tocsin.services import Services
-
-FACTS = {
-    "event_kinds": ["personal_data_breach"],
-    "data_classes": ["personal", "health"],
-    "data_events": ["leaked"],
-    "persons_affected": 2,
-    "persons_by_country": {"DE": 2},
-    "countries": ["DE"],
-    "risk_to_persons": "high",
-    "direct_loss": {"CNY": 0},
-}
-CSV = b"name,phone,email,language,country\nAnna Weber,,anna@example.org,en,DE\nBen Novak,,ben@example.org,en,DE\n"
 
 
 @pytest.fixture

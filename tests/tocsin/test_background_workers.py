@@ -15,24 +15,13 @@ from incidents.errors import FieldFault
 from incidents.record.database import writing
 from notifier.deliveries.tables import sendings
 from tests.conftest import NIGHT, ContextMaker
+from tests.world import PATIENCE, wait_for
 from tocsin.access.answers import Answer
 from tocsin.background import Background
 from tocsin.observability.metrics import Metrics
 from tocsin.roles import EVERYTHING, Role
 from tocsin.services import Services
 from tocsin.workers import AsyncWorker, Paced, RepeatingWorker, Workers
-
-FACTS = {
-    "event_kinds": ["personal_data_breach"],
-    "data_classes": ["personal", "health"],
-    "data_events": ["leaked"],
-    "persons_affected": 2,
-    "persons_by_country": {"DE": 2},
-    "countries": ["DE"],
-    "risk_to_persons": "high",
-    "direct_loss": {"CNY": 0},
-}
-CSV = b"name,phone,email,language,country\nAnna Weber,,anna@example.org,en,DE\nBen Novak,,ben@example.org,en,DE\n"
 
 
 class Telling:
@@ -67,9 +56,9 @@ def test_a_worker_survives_a_failure_and_is_counted(services: Services, monkeypa
     metrics = Metrics()
     workers = Workers([RepeatingWorker("shaky", work, metrics, poll_seconds=0.01)], services.record)
     workers.start()
-    assert succeeded.wait(20)
+    assert succeeded.wait(PATIENCE)
     assert workers.dead() == []
-    assert workers.stop()
+    assert workers.stop(PATIENCE)
 
     assert metrics.worker_faults.labels("shaky")._value.get() == 2
 
@@ -87,10 +76,10 @@ def test_a_worker_that_fails_again_and_again_is_named(services: Services, monkey
 
     workers = Workers([RepeatingWorker("stuck", work, Metrics())], services.record)
     workers.start()
-    assert enough.wait(20)
+    assert enough.wait(PATIENCE)
 
     assert workers.failing() == ["stuck"]
-    assert workers.stop()
+    assert workers.stop(PATIENCE)
 
 
 def test_projections_that_fail_again_and_again_are_named(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +105,7 @@ def test_a_worker_that_says_why_it_fails_is_quoted(services: Services) -> None:
     assert door.fault() is None
     assert door.notes() == [FieldFault("event-relay", said)]
     for background in (relay, door):
-        assert background.workers.stop()
+        assert background.workers.stop(PATIENCE)
 
 
 def test_who_sends_is_fit_without_hints_and_says_so(services: Services) -> None:
@@ -126,7 +115,7 @@ def test_who_sends_is_fit_without_hints_and_says_so(services: Services) -> None:
 
     assert background.fault() is None
     assert [note.field for note in background.notes()] == ["delivery-hints"]
-    assert background.workers.stop()
+    assert background.workers.stop(PATIENCE)
 
 
 def test_asynchronous_work_runs_on_the_fast_loop(services: Services) -> None:
@@ -143,8 +132,8 @@ def test_asynchronous_work_runs_on_the_fast_loop(services: Services) -> None:
 
     workers = Workers([AsyncWorker("a", work, services.metrics, begin=nothing, close=nothing)], services.record)
     workers.start()
-    assert done.wait(10)
-    assert workers.stop()
+    assert done.wait(PATIENCE)
+    assert workers.stop(PATIENCE)
     assert seen[0] == "uvloop"
 
 
@@ -193,7 +182,7 @@ def test_old_answers_are_forgotten_while_the_service_runs(services: Services, cl
     finally:
         stop.set()
         worker.wake()
-        thread.join(20)
+        thread.join(PATIENCE)
 
     assert services.answers.recall("key", "new", b"digest") is not None
 
@@ -210,9 +199,8 @@ def test_a_commit_wakes_the_workers(services: Services, analyst: ContextMaker) -
 
     workers = Workers([RepeatingWorker("sleepy", work, Metrics(), poll_seconds=3600)], services.record)
     workers.start()
-    while not turns:
-        pass
+    wait_for(lambda: turns or None, "the first turn")
     services.incidents.report(uuid4(), analyst(), title="Wake up")
 
-    assert woken.wait(20)
-    assert workers.stop()
+    assert woken.wait(PATIENCE)
+    assert workers.stop(PATIENCE)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from incidents.record.database import writing
 from notifier.deliveries.tables import campaign_recipients, sendings
+from tests.rows import sending_row
 from tests.tocsin.test_cli_vault import installed  # noqa: F401 - the fixture
 from tests.tocsin.test_settings import elsewhere  # noqa: F401 - the fixture it stands on
 from tocsin.cli.main import app
@@ -34,18 +35,7 @@ def campaign(installed: Path) -> UUID:  # noqa: F811
     made = uuid4()
     with open_services(load_settings()) as services, writing(services.engine) as connection:
         connection.execute(
-            insert(sendings).values(
-                campaign_id=made,
-                incident_id=uuid4(),
-                audience_id=uuid4(),
-                started_reference=f"event:{made}/5",
-                started_at=NIGHT,
-                drill=False,
-                policy="at_least_once",
-                planned=True,
-                accepted=1,
-                finished_at=NIGHT,
-            )
+            insert(sendings).values(sending_row(made, NIGHT, planned=True, accepted=1, finished_at=NIGHT))
         )
         connection.execute(
             insert(campaign_recipients).values(

@@ -21,7 +21,8 @@ from incidents.record.database import writing
 from notifier.deliveries import DeliveryEngine
 from notifier.deliveries.tables import sendings
 from tests.conftest import ContextMaker
-from tests.world import wait_for
+from tests.rows import sending_row
+from tests.world import PATIENCE, wait_for
 from tocsin import background as working
 from tocsin.background import Background
 from tocsin.head_watch import HeadWatch
@@ -30,6 +31,7 @@ from tocsin.sender import LOOK_SECONDS, Sender
 from tocsin.services import Services, registry
 
 SECONDS = 4.0
+TIMES = 5
 MOST_A_SECOND = 20
 """Of a process that does everything."""
 
@@ -62,14 +64,15 @@ def test_an_idle_process_asks_little(services: Services, monkeypatch: pytest.Mon
     background.start()
     try:
         wait_for(lambda: background.is_settled() or None, "it to be settled")
-        threading.Event().wait(1)  # whatever the start has caused
-        with counted(services, monkeypatch) as asked:
-            threading.Event().wait(SECONDS)
+        for _ in range(TIMES):
+            with counted(services, monkeypatch) as asked:
+                threading.Event().wait(SECONDS)
+            if asked.total() < MOST_A_SECOND * SECONDS:
+                break  # idle; before that, on a slow machine, the start may still have had consequences
     finally:
-        assert background.stop(20)
+        assert background.stop(PATIENCE)
 
-    total = sum(asked.values())
-    assert total < MOST_A_SECOND * SECONDS, asked.most_common(20)
+    assert asked.total() < MOST_A_SECOND * SECONDS, asked.most_common(20)
 
 
 @pytest.mark.slow
@@ -86,7 +89,7 @@ def test_what_another_process_records_is_followed_though_nobody_wakes_the_follow
             head = other.head()
         wait_for(lambda: services.projections.wait_for(head, timeout=0) or None, "the read models")
     finally:
-        assert background.stop(20)
+        assert background.stop(PATIENCE)
 
 
 def test_who_follows_is_woken_once_for_what_was_recorded_meanwhile(record: Record, analyst: ContextMaker) -> None:
@@ -138,17 +141,7 @@ def test_who_sends_works_while_somebody_is_left_and_looks_now_and_then(services:
     engine.in_flight = 0
     campaign = uuid4()
     with writing(services.engine) as connection:
-        connection.execute(
-            insert(sendings).values(
-                campaign_id=campaign,
-                incident_id=uuid4(),
-                audience_id=uuid4(),
-                started_reference="reference",
-                started_at=clock.now(),
-                drill=False,
-                policy="at_least_once",
-            )
-        )
+        connection.execute(insert(sendings).values(sending_row(campaign, clock.now())))
     assert turns() == turns() == ["run"], "somebody is left"
     services.sending_hold.hold("restored")
     assert turns() == ["rest"]

@@ -19,6 +19,7 @@ from kafka.errors import KafkaTimeoutError
 
 from incidents.errors import InvalidInput
 from tests.servers import Security, kafka, own_kafka
+from tests.world import PATIENCE
 from tocsin.kafka import Kafka, KafkaError, Topics
 from tocsin.settings import Settings, faults, load_settings
 from tocsin.settings_kafka import KafkaSettings
@@ -211,9 +212,9 @@ def passes_a_message(client: Kafka) -> bool:
     producer, consumer = client.producer(), client.consumer("check", metadata_max_age_ms=500)
     try:
         client.make_topic("check", partitions=1)
-        producer.send("check", b"here").get(20)
+        producer.send("check", b"here").get(PATIENCE)
         consumer.subscribe(["check"])
-        records = consumer.poll(timeout_ms=20_000)
+        records = consumer.poll(timeout_ms=int(1000 * PATIENCE))
         return [record.value for batch in records.values() for record in batch] == [b"here"]
     finally:
         producer.close(5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,20 +11,10 @@ from sqlalchemy import Engine, update
 from incidents.record.database import open_engine, writing
 from incidents.record.leases import Leases, Row
 from incidents.record.tables import leases as table
-from tests.servers import BACKENDS, fresh_database
 from tocsin.keeper import Keeper, share
 
 WORK = [f"playbooks/work-{n}" for n in range(7)]
 LONG = timedelta(minutes=5)
-
-
-@pytest.fixture(params=BACKENDS)
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    with fresh_database(request.param, tmp_path) as url:
-        engine = open_engine(url)
-        table.create(engine)
-        yield engine
-        engine.dispose()
 
 
 class Uptime:

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from incidents.errors import InvalidInput
 from tocsin.owners import Owned, Owners
-from tocsin.settings import Settings, WarningSettings, faults
+from tocsin.settings import Settings, faults
+from tocsin.settings_warnings import WarningSettings
 
 
 def owners(**tables: dict[str, Any]) -> Owners:

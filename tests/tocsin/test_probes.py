@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from incidents.errors import FieldFault, InvalidInput
 from incidents.record.database import open_engine
+from tests.world import PATIENCE
 from tocsin.cli.main import app
 from tocsin.migrations.run import head as newest
 from tocsin.migrations.run import upgrade
@@ -29,25 +31,26 @@ def test_it_lives_and_says_why_it_is_not_ready() -> None:
     notes: list[FieldFault] = []
     sockets = listening("127.0.0.1", 0)
     base = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+    get, post = partial(httpx.get, timeout=PATIENCE), partial(httpx.post, timeout=PATIENCE)
 
     with ProbeServer(create_probes(lambda: faults, lambda: b"measured 1\n", notes=lambda: notes), sockets):
-        assert httpx.get(f"{base}/healthz").status_code == 200
-        assert httpx.get(f"{base}/readyz").json() == {"status": "ready"}
-        assert httpx.get(f"{base}/metrics").text == "measured 1\n"
+        assert get(f"{base}/healthz").status_code == 200
+        assert get(f"{base}/readyz").json() == {"status": "ready"}
+        assert get(f"{base}/metrics").text == "measured 1\n"
         notes.append(FieldFault("event-relay", "Kafka is away"))
-        noted = httpx.get(f"{base}/readyz")
+        noted = get(f"{base}/readyz")
         faults.append(FieldFault("workers", "sender fails"))
-        answer = httpx.get(f"{base}/readyz")
+        answer = get(f"{base}/readyz")
 
     assert noted.status_code == 200
     assert noted.json() == {"status": "ready", "notes": [{"part": "event-relay", "reason": "Kafka is away"}]}
     assert answer.status_code == 503
     assert answer.json()["reasons"] == [{"part": "workers", "reason": "sender fails"}]
     with ProbeServer(create_probes(list, lambda: b""), sockets):
-        assert httpx.get(f"{base}/readyz").status_code == 200, "the sockets stay the caller's"
-        assert httpx.post(f"{base}/v1/alerts/ocsf", json={}).status_code == 404
+        assert get(f"{base}/readyz").status_code == 200, "the sockets stay the caller's"
+        assert post(f"{base}/v1/alerts/ocsf", json={}).status_code == 404
     with ProbeServer(create_probes(list, lambda: b"", before_the_door=True), sockets):
-        answer = httpx.post(f"{base}/v1/alerts/ocsf", json={})
+        answer = post(f"{base}/v1/alerts/ocsf", json={})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "5"), "to be sent again, not given up"
     for one in sockets:
         one.close()

@@ -19,11 +19,12 @@ from playbooks.duties.register import MISSED
 from tests.conftest import NIGHT, ContextMaker
 from tests.tocsin.conftest import PROFILE
 from tests.tocsin.test_background import FACTS, incident_id, settle  # noqa: F401 - the fixtures
-from tests.world import wait_for
+from tests.world import PATIENCE, wait_for
 from tocsin.alarms import Alarms
 from tocsin.background import Background
 from tocsin.services import Services
-from tocsin.settings import Settings, WarningSettings
+from tocsin.settings import Settings
+from tocsin.settings_warnings import WarningSettings
 from tocsin.staff_warnings import WarningsWorker
 from tocsin.wiring import open_services
 
@@ -190,7 +191,7 @@ def test_the_running_service_mails_its_people(
                 wanted = {"desk@lantern.example", "dpo@lantern.example"}
                 wait_for(lambda: {m.recipient for m in store.messages(limit=1000)} >= wanted or None, "the mails")
             finally:
-                assert background.workers.stop()
+                assert background.workers.stop(PATIENCE)
         portal.call(server.close)
     mails = [(message.recipient, message.message_id) for message in store.messages(limit=1000)]
     store.close()

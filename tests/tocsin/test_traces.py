@@ -22,11 +22,13 @@ from incidents.reference import reference_of
 from incidents.tracing import INCIDENT, beginning_of, link_to, say, span, traceparent_of
 from notifier.campaigns.campaign import Campaign, CampaignStatus
 from notifier.channels.drill import DrillChannel
+from notifier.deliveries import counters
 from playbooks.runs.run import Run
 from tests.conftest import ContextMaker
 from tests.tocsin.conftest import PROFILE, Client, Door
 from tests.tocsin.spans import Spans, recorded_spans
 from tests.tocsin.test_background import FACTS, words
+from tests.world import wait_for
 from tocsin import sending
 from tocsin.api.app import create_app
 from tocsin.bridges import campaign_of_step
@@ -72,17 +74,22 @@ def night(
         facts = door.post(f"/v1/incidents/{incident_id}/facts", {"facts": FACTS, "source": "query log"})
         assert facts.status_code == 200, facts.text
         door.settle()
-        _approve(door, incident_id, analyst, ContextMaker(clock, "user:qiang"))
+        campaign_id = _approve(door, incident_id, analyst, ContextMaker(clock, "user:qiang"))
         door.settle()
         engine = services.notifier.engine
-        for _ in range(10):
+
+        def told() -> bool | None:
             portal.call(engine.run_once)
+            found = counters(services.engine, campaign_id) or {}
+            return True if sum(found.values()) - found.get("open", 0) == len(PEOPLE) else None
+
+        wait_for(told, "everybody to be told")
         portal.call(engine.close)
         door.client.close()
     return spans, incident_id
 
 
-def _approve(door: Door, incident_id: UUID, author: ContextMaker, second: ContextMaker) -> None:
+def _approve(door: Door, incident_id: UUID, author: ContextMaker, second: ContextMaker) -> UUID:
     services = door.services
     run_id = Run.id_for(incident_id, "personal-data-breach")
     campaign_id = campaign_of_step(services.record, run_id, "draft-notice")
@@ -99,6 +106,7 @@ def _approve(door: Door, incident_id: UUID, author: ContextMaker, second: Contex
     )
     door.settle()
     assert services.record.load(Campaign, campaign_id).status is CampaignStatus.STARTED
+    return campaign_id
 
 
 def test_one_trace_reaches_from_the_alert_to_the_deliveries(night: tuple[Spans, UUID]) -> None:

@@ -25,7 +25,8 @@ from tocsin.alarms import Alarms
 from tocsin.background import Background, automation_of
 from tocsin.cli.main import app
 from tocsin.services import Services
-from tocsin.settings import Settings, WatchdogSettings
+from tocsin.settings import Settings
+from tocsin.settings_warnings import WatchdogSettings
 from tocsin.watchdog import Watchdog
 from tocsin.wiring import open_services
 

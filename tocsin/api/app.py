@@ -65,6 +65,37 @@ _FORM_BYTES = 65_536
 _SHORT_FORM_BYTES = 4_096
 
 
+_ROUTES = (
+    alerts,
+    incidents,
+    incident_views,
+    assets,
+    duties,
+    delays,
+    filings,
+    simulation,
+    runs,
+    campaigns,
+    trials,
+    sending,
+    genuine,
+    public_notices,
+    letters,
+    audiences,
+    parties,
+    boards,
+    receipts,
+    recipients,
+    history,
+    suppressions,
+    keys,
+    schemas,
+    events,
+    health,
+)
+"""In the order of the API's description."""
+
+
 def create_app(
     services: Services,
     *,
@@ -105,34 +136,7 @@ def create_app(
     add_error_handlers(app)
     app.include_router(suppressions.questions)
     app.include_router(letters.files)
-    for module in (
-        alerts,
-        incidents,
-        incident_views,
-        assets,
-        duties,
-        delays,
-        filings,
-        simulation,
-        runs,
-        campaigns,
-        trials,
-        sending,
-        genuine,
-        public_notices,
-        letters,
-        audiences,
-        parties,
-        boards,
-        receipts,
-        recipients,
-        history,
-        suppressions,
-        keys,
-        schemas,
-        events,
-        health,
-    ):
+    for module in _ROUTES:
         app.include_router(module.router)
     for router in (create_console(pages), public_router(services), *extra_routers):
         app.include_router(router)

@@ -9,12 +9,12 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
-from incidents.errors import TocsinError
 from incidents.privacy import refuse_contacts
+from incidents.record import Context
 from tocsin.access.roles import Permission
-from tocsin.api.paths import incident_named
-from tocsin.console.campaign_page import BASE, CampaignConsole, campaign_of
-from tocsin.console.duty_forms import Once, back_to, command_of
+from tocsin.console.campaign_page import BASE, CampaignConsole
+from tocsin.console.duty_forms import Once
+from tocsin.services import Services
 
 Digest = Annotated[str, Form(max_length=200)]
 Reason = Annotated[str, Form(max_length=4_000)]
@@ -28,13 +28,13 @@ class ApprovalForms:
 
     def ask(self, request: Request, name: str, campaign: UUID, once: Once) -> Response:
         """Ask a second person to approve exactly this text and this audience."""
-        services, context = command_of(request, Permission.PREPARE_NOTICES, once, "ask", str(campaign))
-        campaign_of(services, incident_named(services, name), campaign)
-        try:
-            services.campaigns.request_approval(context, campaign)
-        except TocsinError as error:
-            return self._console.again(request, name, campaign, error)
-        return back_to(request, name, f"/campaigns/{campaign}")
+        return self._console.carry_out(
+            request,
+            name,
+            campaign,
+            (Permission.PREPARE_NOTICES, once, "ask"),
+            lambda services, context: services.campaigns.request_approval(context, campaign),
+        )
 
     def approve(
         self,
@@ -47,9 +47,8 @@ class ApprovalForms:
         override_reason: Reason = "",
     ) -> Response:
         """Approve the text that was on the page, for the audience that it named."""
-        services, context = command_of(request, Permission.APPROVE, once, "approve", str(campaign))
-        campaign_of(services, incident_named(services, name), campaign)
-        try:
+
+        def give(services: Services, context: Context) -> None:
             refuse_contacts(override_reason, "override_reason")
             services.campaigns.approve(
                 context,
@@ -58,19 +57,18 @@ class ApprovalForms:
                 audience_digest=audience_digest,
                 override_reason=override_reason.strip() or None,
             )
-        except TocsinError as error:
-            return self._console.again(request, name, campaign, error)
-        return back_to(request, name, f"/campaigns/{campaign}")
+
+        return self._console.carry_out(request, name, campaign, (Permission.APPROVE, once, "approve"), give)
 
     def reject(self, request: Request, name: str, campaign: UUID, once: Once, reason: Reason = "") -> Response:
         """Say no, with a reason the author can work with. An approval can be taken back until the start."""
-        services, context = command_of(request, Permission.APPROVE, once, "reject", str(campaign))
-        campaign_of(services, incident_named(services, name), campaign)
-        try:
-            services.campaigns.reject(context, campaign, reason=reason)
-        except TocsinError as error:
-            return self._console.again(request, name, campaign, error)
-        return back_to(request, name, f"/campaigns/{campaign}")
+        return self._console.carry_out(
+            request,
+            name,
+            campaign,
+            (Permission.APPROVE, once, "reject"),
+            lambda services, context: services.campaigns.reject(context, campaign, reason=reason),
+        )
 
 
 def add_approval_forms(router: APIRouter, console: CampaignConsole, dependencies: Sequence[Any]) -> None:

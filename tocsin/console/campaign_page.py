@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from incidents.errors import Forbidden, IllegalTransition, InvalidInput, NotAuthenticated, NotFound, TocsinError
 from incidents.incident.incident import Incident
+from incidents.record import Context
 from incidents.reference import reference_of
 from notifier.campaigns.campaign import BEGUN, CampaignStatus
 from notifier.campaigns.forecast import Forecast
@@ -33,7 +34,7 @@ from tocsin.api.routes.history import MEDIA
 from tocsin.api.routes.trials import mail_trial
 from tocsin.api.scopes import door_of
 from tocsin.console.duties_named import duties_behind
-from tocsin.console.duty_forms import Line, Once, command_of
+from tocsin.console.duty_forms import Line, Once, back_to, command_of
 from tocsin.console.form_answers import attached, said_of, status_of
 from tocsin.console.pages import Pages
 from tocsin.console.viewers import Viewer, viewer_of
@@ -213,13 +214,34 @@ class CampaignConsole:
         form: Annotated[Literal["ndjson", "csv"], Form()] = "ndjson",
     ) -> Response:
         """What became of everybody, as a file. That it was asked for is on record before its first line."""
-        services, context = command_of(request, Permission.READ_HISTORY, once, "history-file", str(campaign))
+
+        def export(services: Services, context: Context) -> Response:
+            pieces = services.history.export(context, campaign, form, reason)
+            return StreamingResponse(pieces, media_type=MEDIA[form], headers=attached(f"campaign-{campaign}.{form}"))
+
+        return self.carry_out(request, name, campaign, (Permission.READ_HISTORY, once, "history-file"), export)
+
+    def carry_out(
+        self,
+        request: Request,
+        name: str,
+        campaign: UUID,
+        command: tuple[Permission, UUID, str],
+        act: Callable[[Services, Context], object],
+        *,
+        about: UUID | None = None,
+        part: str = "",
+    ) -> Response:
+        """What a form of this page asks for: the answer that `act` gives, or back to a `part` of the page. `command`
+        names the permission that it needs, the form's `once` and what it does, `about` what it does it to, if not to
+        the campaign. Whatever is refused is said on the page."""
+        services, context = command_of(request, *command, str(about or campaign))
         campaign_of(services, incident_named(services, name), campaign)
         try:
-            pieces = services.history.export(context, campaign, form, reason)
+            answer = act(services, context)
         except TocsinError as error:
             return self.again(request, name, campaign, error)
-        return StreamingResponse(pieces, media_type=MEDIA[form], headers=attached(f"campaign-{campaign}.{form}"))
+        return answer if isinstance(answer, Response) else back_to(request, name, f"/campaigns/{campaign}{part}")
 
     def page(
         self, request: Request, name: str, campaign: UUID, viewer: Viewer, *, status: int = 200, **came: Any

@@ -9,15 +9,18 @@ from uuid import UUID
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
-from incidents.errors import NotFound, TocsinError
+from incidents.errors import NotFound
 from incidents.privacy import refuse_contacts
+from incidents.record import Context
 from notifier.letters.events import Part, Stated
 from tocsin.access.roles import Permission
-from tocsin.api.paths import incident_named
-from tocsin.console.campaign_page import BASE, CampaignConsole, campaign_of
-from tocsin.console.duty_forms import Once, back_to, command_of
+from tocsin.console.campaign_page import BASE, CampaignConsole
+from tocsin.console.duty_forms import Once
 from tocsin.console.form_answers import attached
 from tocsin.services import Services
+
+LETTERS = "#h-letters"
+"""Where on the page they are."""
 
 
 class LetterForms:
@@ -28,23 +31,25 @@ class LetterForms:
 
     def make(self, request: Request, name: str, campaign: UUID, once: Once) -> Response:
         """Put together those who could not be reached otherwise."""
-        services, context = command_of(request, Permission.PREPARE_NOTICES, once, "letters", str(campaign))
-        campaign_of(services, incident_named(services, name), campaign)
-        try:
-            services.notifier.letters.make(context, campaign)
-        except TocsinError as error:
-            return self._console.again(request, name, campaign, error)
-        return back_to(request, name, f"/campaigns/{campaign}#h-letters")
+        return self._console.carry_out(
+            request,
+            name,
+            campaign,
+            (Permission.PREPARE_NOTICES, once, "letters"),
+            lambda services, context: services.notifier.letters.make(context, campaign),
+            part=LETTERS,
+        )
 
     def export(self, request: Request, name: str, campaign: UUID, batch: UUID, part: Part, once: Once) -> Response:
         """The pages or the addresses, to be saved. That they were given out is on record."""
-        services, context = command_of(request, Permission.READ_HISTORY, once, "letters-export", str(batch))
-        _must_belong(services, name, campaign, batch)
-        try:
+
+        def give_out(services: Services, context: Context) -> Response:
+            _must_belong(services, campaign, batch)
             found = services.notifier.letters.export(context, batch, part)
-        except TocsinError as error:
-            return self._console.again(request, name, campaign, error)
-        return Response(found.content, media_type=found.media, headers=attached(found.name))
+            return Response(found.content, media_type=found.media, headers=attached(found.name))
+
+        command = (Permission.READ_HISTORY, once, "letters-export")
+        return self._console.carry_out(request, name, campaign, command, give_out, about=batch)
 
     def say(
         self,
@@ -57,18 +62,17 @@ class LetterForms:
         reference: Annotated[str, Form(max_length=200)] = "",
     ) -> Response:
         """How far the letters are, by the word of whoever says so."""
-        services, context = command_of(request, Permission.PREPARE_NOTICES, once, f"letters-{state}", str(batch))
-        _must_belong(services, name, campaign, batch)
-        try:
+
+        def enter(services: Services, context: Context) -> None:
+            _must_belong(services, campaign, batch)
             refuse_contacts(reference, "reference")
             services.notifier.letters.say(context, batch, state, reference.strip())
-        except TocsinError as error:
-            return self._console.again(request, name, campaign, error)
-        return back_to(request, name, f"/campaigns/{campaign}#h-letters")
+
+        command = (Permission.PREPARE_NOTICES, once, f"letters-{state}")
+        return self._console.carry_out(request, name, campaign, command, enter, about=batch, part=LETTERS)
 
 
-def _must_belong(services: Services, name: str, campaign: UUID, batch: UUID) -> None:
-    campaign_of(services, incident_named(services, name), campaign)
+def _must_belong(services: Services, campaign: UUID, batch: UUID) -> None:
     if services.notifier.letters.view(batch).campaign_id != campaign:
         raise NotFound("That campaign has no such letters.", field="batch")
 

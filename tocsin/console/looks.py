@@ -160,8 +160,8 @@ class Looks:
             found = None
         return by_language(found.text, self.language, criterion) if found else criterion
 
-    def fault(self, code: str) -> FaultWords | None:
-        """What a provider's code means; None where nobody explained it."""
+    def fault(self, code: str | None) -> FaultWords | None:
+        """What a provider's code means, or a word of ours in its place; None where there is none."""
         return words_of_fault(code)
 
     def fact_label(self, name: str) -> str:

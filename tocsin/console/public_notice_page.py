@@ -15,6 +15,7 @@ from incidents.errors import Forbidden, InvalidInput, NotFound, TocsinError
 from incidents.record import Context
 from incidents.reference import reference_of
 from notifier.public_notice.events import SaidInPublic
+from notifier.public_notice.notice import NoticeStatus
 from notifier.public_notice.service import NoticesToPublic, PublicNoticeView
 from projections.deadlines.deadlines import Deadline
 from tocsin.access.keys import Principal
@@ -24,19 +25,30 @@ from tocsin.api.problems import ProblemRaised
 from tocsin.api.scopes import door_of
 from tocsin.console.duties_named import duties_behind
 from tocsin.console.form_answers import said_of, status_of
+from tocsin.console.notice_words import (
+    WordField,
+    WordValue,
+    correction_typed,
+    corrections_shown,
+    values_shown,
+    values_typed,
+)
 from tocsin.console.pages import Pages
 from tocsin.console.viewers import Viewer, viewer_of
 from tocsin.services import Services
 
 PATH = "/public-notices"
-MAX_FIELDS = 10
+MAX_FIELDS = 200
 _NEEDED = {
     "draft": Permission.PREPARE_NOTICES,
+    "revise": Permission.PREPARE_NOTICES,
     "ask": Permission.PREPARE_NOTICES,
     "publish": Permission.APPROVE,
     "reject": Permission.APPROVE,
     "dismiss": Permission.DECIDE_DUTIES,
 }
+_CHANGEABLE = frozenset({NoticeStatus.DRAFT, NoticeStatus.REJECTED, NoticeStatus.PUBLISHED})
+"""In which its words may be changed here. One that waits for approval is rejected first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +60,13 @@ class PublicNoticePage:
     words: Mapping[str, SaidInPublic]
     duties: tuple[Deadline, ...]
     """That name what it does not tell; none where it tells all."""
+    values: tuple[WordValue, ...]
+    """What may be changed by whoever reads the page, for the version that is prepared; none where nothing may."""
+    corrections: tuple[WordField, ...]
     may: frozenset[str]
     refused: str | None
+    changing: bool
+    """Whether the form with the words was refused: it is shown as it was filled in."""
     token: str
     """Names the next command, so that a form sent twice has one effect."""
 
@@ -72,7 +89,7 @@ class PublicNoticeConsole:
         return await self._act(request, None)
 
     async def act(self, request: Request, notice: UUID) -> Response:
-        """Take a suggestion up or dismiss it, ask for approval, publish or reject."""
+        """Take a suggestion up or dismiss it, change the words, ask for approval, publish or reject."""
         return await self._act(request, notice)
 
     async def _act(self, request: Request, notice: UUID | None) -> Response:
@@ -81,7 +98,7 @@ class PublicNoticeConsole:
             raise ProblemRaised("forbidden", "This form was sent by another site.")
         if viewer is None or viewer.principal is None:
             return RedirectResponse("/login", 303)
-        async with request.form(max_files=0, max_fields=MAX_FIELDS, max_part_size=8 * 1024) as form:
+        async with request.form(max_files=0, max_fields=MAX_FIELDS, max_part_size=64 * 1024) as form:
             return await run_in_threadpool(self._done, request, notice, viewer, viewer.principal, form)
 
     def _done(
@@ -99,26 +116,42 @@ class PublicNoticeConsole:
             principal.actor, services.clock, command_id=command_id_of(principal, token and f"console {token}")
         )
         try:
-            found = _do(notices_of(services), notice, what, context, form)
+            found = _begin(services, context, form) if notice is None else _do(services, notice, what, context, form)
         except TocsinError as error:
             if notice is None:
                 raise
-            return self._page(request, notice, viewer, refused=said_of(error), status=status_of(error))
+            typed = _typed(form) if what == "revise" else {}
+            return self._page(request, notice, viewer, refused=said_of(error), typed=typed, status=status_of(error))
         return RedirectResponse(f"{PATH}/{found.notice_id}", 303)
 
     def _page(
-        self, request: Request, notice: UUID, viewer: Viewer, *, refused: str | None = None, status: int = 200
+        self,
+        request: Request,
+        notice: UUID,
+        viewer: Viewer,
+        *,
+        refused: str | None = None,
+        typed: Mapping[str, str] = {},
+        status: int = 200,
     ) -> Response:
         services, who = door_of(request.scope).services, viewer.principal
         notices = notices_of(services)
         view = notices.view(notice)
+        may = frozenset(what for what, needed in _NEEDED.items() if who is not None and who.may(needed))
+        changes = "revise" in may and view.status in _CHANGEABLE
+        manifest = services.templates.get(view.template).manifest if changes else None
         page = PublicNoticePage(
             reference=reference_of(view.incident_id),
             notice=view,
             words=notices.preview(notice),
             duties=duties_behind(services, view.incident_id, view.missing_items, view.untold_duties),
-            may=frozenset(what for what, needed in _NEEDED.items() if who is not None and who.may(needed)),
+            values=values_shown(manifest, view.values, viewer.language, typed) if manifest else (),
+            corrections=corrections_shown(manifest, view.values, view.correction, viewer.language, typed)
+            if manifest and view.versions
+            else (),
+            may=may,
             refused=refused,
+            changing=bool(typed),
             token=str(uuid4()),
         )
         return self._pages.render(request, "public_notice.html", viewer=viewer, status=status, page=page)
@@ -131,15 +164,21 @@ def notices_of(services: Services) -> NoticesToPublic:
     return services.notifier.to_public
 
 
-def _do(notices: NoticesToPublic, notice: UUID | None, what: str, context: Context, form: FormData) -> PublicNoticeView:
-    reason = str(form.get("reason", ""))[:2_000]
-    if notice is None:
-        incident_id, campaign_id = _id(form, "incident"), _id(form, "campaign")
-        return notices.draft(context, incident_id=incident_id, campaign_id=campaign_id)
+def _begin(services: Services, context: Context, form: FormData) -> PublicNoticeView:
+    incident_id, campaign_id = _id(form, "incident"), _id(form, "campaign")
+    return notices_of(services).draft(context, incident_id=incident_id, campaign_id=campaign_id)
+
+
+def _do(services: Services, notice: UUID, what: str, context: Context, form: FormData) -> PublicNoticeView:
+    notices, reason = notices_of(services), str(form.get("reason", ""))[:2_000]
     match what:
         case "draft":
             view = notices.view(notice)
             return notices.draft(context, incident_id=view.incident_id, notice_id=notice)
+        case "revise":
+            view, typed = notices.view(notice), _typed(form)
+            values = values_typed(services.templates.get(view.template).manifest, view.values, typed)
+            return notices.revise(context, notice, values, correction_typed(typed), seen=_version(form))
         case "ask":
             return notices.request_approval(context, notice)
         case "publish":
@@ -155,6 +194,18 @@ def _id(form: FormData, name: str) -> UUID:
         return UUID(str(form.get(name, "")))
     except ValueError:
         raise InvalidInput("That names nothing here.", field=name) from None
+
+
+def _typed(form: FormData) -> dict[str, str]:
+    """What was typed into the fields for the words."""
+    return {key: text for key, text in form.items() if "." in key and isinstance(text, str)}
+
+
+def _version(form: FormData) -> int:
+    try:
+        return int(str(form.get("version", "")))
+    except ValueError:
+        raise InvalidInput("The form does not say what it comes from. Load the page again.", field="version") from None
 
 
 def add_public_notice_console(router: APIRouter, pages: Pages) -> None:

@@ -8,43 +8,33 @@ answer is the same whether the link is one of ours or not.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Request
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from notifier.public.code import MAX_TYPED, tidy_code
 from notifier.public.notices import PUBLIC_PATH, PublicNotice
 from notifier.public_notice.boards import PUBLIC_NOTICE_PATH
-from tocsin.api.scopes import client_of
 from tocsin.public_pages import words
-from tocsin.public_pages.common import SHARED, day_of, name_of, style_and_policy
+from tocsin.public_pages.common import PRIVATE, SHARED, ReadByEverybody, day_of
 from tocsin.public_pages.limits import Throttle
 from tocsin.public_pages.public_notices import PublicNoticePages, add_public_notice_pages
 from tocsin.services import Services
 
-PRIVATE = "private, no-store"
 _LANG = Annotated[str, Form(max_length=20)]
 
 
-class PublicPages:
-    """The handlers. Synchronous: they read the database."""
+class PublicPages(ReadByEverybody):
+    """The handlers."""
 
-    def __init__(self, services: Services, throttle: Throttle) -> None:
-        self._services = services
-        self._throttle = throttle
-        self._templates = Environment(
-            loader=PackageLoader("tocsin.public_pages", "."), autoescape=True, undefined=StrictUndefined
-        )
-        self._style, self._policy = style_and_policy()
-        words.table()  # a broken table stops the start, not a reader
+    template = "page.html"
+    headers: ClassVar[Mapping[str, str]] = {"X-Robots-Tag": "noindex"}
 
     def ask(self, request: Request) -> Response:
         """Where a code is typed."""
-        return self._busy(request) or self._page(request, "ask")
+        return self.busy(request) or self.page(request, "ask")
 
     def typed(
         self, request: Request, code: Annotated[str, Form(max_length=MAX_TYPED * 4)] = "", lang: _LANG = ""
@@ -52,7 +42,7 @@ class PublicPages:
         """A code that was typed: to its page. What cannot be one is not put into an address."""
         tidied = tidy_code(code)
         if tidied is None:
-            return self._busy(request) or self._page(request, "unknown", status=404, cache=PRIVATE, lang=lang)
+            return self.busy(request) or self.page(request, "unknown", status=404, cache=PRIVATE, lang=lang)
         return RedirectResponse(f"{PUBLIC_PATH}/{tidied}{_query(lang=lang)}", 303)
 
     def show(self, request: Request, code: str) -> Response:
@@ -67,7 +57,7 @@ class PublicPages:
 
     def confirm(self, request: Request, code: str, token: str, lang: _LANG = "") -> Response:
         """The button was pressed. To the page of the code, whatever came of it."""
-        refused = self._busy(request)
+        refused = self.busy(request)
         if refused is not None:
             return refused
         acknowledging = self._services.notifier.acknowledging
@@ -82,7 +72,7 @@ class PublicPages:
     def _answer(
         self, request: Request, code: str, *, cache: str, confirm: bool = False, thanks: bool = False
     ) -> Response:
-        refused = self._busy(request)
+        refused = self.busy(request)
         if refused is not None:
             return refused
         public = self._services.notifier.public
@@ -94,8 +84,9 @@ class PublicPages:
             return RedirectResponse(target, 303)
         # A notice without words in any language could not be sent; were there one, it would not be shown.
         if notice is None or not notice.words:
-            return self._page(request, "unknown", status=404, cache=cache)
-        return self._page(request, "genuine", cache=cache, notice=notice, confirm=confirm, thanks=thanks)
+            return self.page(request, "unknown", status=404, cache=cache)
+        available = tuple(notice.words)
+        return self.page(request, "genuine", available, cache=cache, notice=notice, confirm=confirm, thanks=thanks)
 
     def _published(self, notice: PublicNotice) -> list[str]:
         """Paths of the public notices about the same incident."""
@@ -104,52 +95,14 @@ class PublicPages:
             return []
         return [f"{PUBLIC_NOTICE_PATH}/{one.code}" for one in to_public.board.beside(notice.campaign_id)]
 
-    def _busy(self, request: Request) -> Response | None:
-        wait = self._throttle.wait_seconds(client_of(request.scope))
-        if not wait:
-            return None
-        answer = self._page(request, "busy", status=429, cache=PRIVATE)
-        answer.headers["Retry-After"] = str(wait)
-        return answer
-
-    def _page(
-        self,
-        request: Request,
-        state: str,
-        *,
-        status: int = 200,
-        cache: str = SHARED,
-        lang: str = "",
-        notice: PublicNotice | None = None,
-        confirm: bool = False,
-        thanks: bool = False,
-    ) -> Response:
-        available = tuple(notice.words) if notice is not None else words.LANGUAGES
-        asked = lang or request.query_params.get("lang")
-        chosen = words.choose(asked, request.headers.get("accept-language", ""), available)
-        profile = self._services.profile
-        values: dict[str, Any] = {"confirm": confirm, "thanks": thanks, "notice": notice}
+    def shown(self, language: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Of a notice its words, when it was sent first, and what is public about the same incident."""
+        notice: PublicNotice | None = given.get("notice")
+        values = {"confirm": False, "thanks": False, "notice": None, **given}
         if notice is not None:
-            values |= {"said": notice.words[chosen], "sent": day_of(notice.first_sent_at, profile, chosen)}
-            values["published"] = self._published(notice)
-        text = self._templates.get_template("page.html").render(
-            w=words.Words(chosen),
-            state=state,
-            language=chosen if chosen in words.LANGUAGES else "en",
-            chosen=chosen,
-            choices=[(tag, words.NAMES.get(tag, tag)) for tag in available],
-            organisation=name_of(profile, chosen),
-            style=Markup(self._style),  # noqa: S704 - our own file, as the policy's hash holds
-            **values,
-        )
-        headers: Mapping[str, str] = {
-            "Content-Security-Policy": self._policy,
-            "Cache-Control": cache,
-            "Content-Language": chosen,
-            "Vary": "Accept-Language",
-            "X-Robots-Tag": "noindex",
-        }
-        return HTMLResponse(text, status, dict(headers))
+            values |= {"said": notice.words[language], "published": self._published(notice)}
+            values["sent"] = day_of(notice.first_sent_at, self._services.profile, language)
+        return values
 
 
 def public_router(services: Services) -> APIRouter:

@@ -3,23 +3,18 @@ correction is a new version, and every version keeps its address."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from hashlib import sha256
 from typing import Annotated, Any
 from xml.etree import ElementTree
 
 from fastapi import APIRouter, Path, Request
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from notifier.public_notice.boards import PUBLIC_NOTICE_PATH, PublicBoard, PublishedNotice, PublishedVersion
-from tocsin.api.scopes import client_of
 from tocsin.public_pages import words
-from tocsin.public_pages.common import SHARED, day_of, name_of, style_and_policy
-from tocsin.public_pages.limits import Throttle
-from tocsin.services import Services
+from tocsin.public_pages.common import SHARED, ReadByEverybody, choose, day_of, headers_in, name_of
 
 ATOM = "http://www.w3.org/2005/Atom"
 XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -27,21 +22,15 @@ FEED, DATA = f"{PUBLIC_NOTICE_PATH}/feed.atom", f"{PUBLIC_NOTICE_PATH}/notices.j
 Number = Annotated[int, Path(ge=1, le=100_000)]
 
 
-class PublicNoticePages:
-    """The handlers. Synchronous: they read the database."""
+class PublicNoticePages(ReadByEverybody):
+    """The handlers."""
 
-    def __init__(self, services: Services, throttle: Throttle) -> None:
-        self._services = services
-        self._throttle = throttle
-        self._templates = Environment(
-            loader=PackageLoader("tocsin.public_pages", "."), autoescape=True, undefined=StrictUndefined
-        )
-        self._style, self._policy = style_and_policy()
+    template = "public_notice.html"
 
     def listed(self, request: Request) -> Response:
         """All public notices, the one that changed last on top."""
-        refused = self._busy(request)
-        return refused or self._page(request, "notices", words.LANGUAGES, listed=self._newest())
+        refused = self.busy(request)
+        return refused or self.page(request, "notices", listed=self._newest())
 
     def show(self, request: Request, code: str) -> Response:
         """A public notice as it is now."""
@@ -53,17 +42,17 @@ class PublicNoticePages:
 
     def feed(self, request: Request) -> Response:
         """The Atom feed, in the reader's language."""
-        refused = self._busy(request)
+        refused = self.busy(request)
         if refused is not None:
             return refused
-        asked, accepted = request.query_params.get("lang"), request.headers.get("accept-language", "")
-        language = words.choose(asked, accepted, words.LANGUAGES)
+        language = choose(request, words.LANGUAGES)
         content = _feed(self._board, self._newest(), name_of(self._services.profile, language), language, self._now)
-        return _unless_known(request, Response(content, media_type="application/atom+xml", headers=_headers(language)))
+        feed = Response(content, media_type="application/atom+xml", headers=headers_in(language))
+        return _unless_known(request, feed)
 
     def data(self, request: Request) -> Response:
         """Everything that is published, with its history, for programs."""
-        refused = self._busy(request)
+        refused = self.busy(request)
         if refused is not None:
             return refused
         board, profile = self._board, self._services.profile
@@ -91,51 +80,28 @@ class PublicNoticePages:
         return self._board.newest()
 
     def _version(self, request: Request, code: str, number: int | None) -> Response:
-        refused = self._busy(request)
+        refused = self.busy(request)
         if refused is not None:
             return refused
         notice = self._board.find(code)
         version = _chosen(notice, number)
         if notice is None or version is None:
-            return self._page(request, "notice_unknown", words.LANGUAGES, status=404)
+            return self.page(request, "notice_unknown", status=404)
         if code != notice.code:
             tail = f"/{number}" if number is not None else ""
             return RedirectResponse(f"{PUBLIC_NOTICE_PATH}/{notice.code}{tail}", 303)
         state = "notice" if version is notice.latest else "notice_replaced"
-        return self._page(request, state, tuple(version.words), notice=notice, version=version)
+        return self.page(request, state, tuple(version.words), notice=notice, version=version)
 
-    def _busy(self, request: Request) -> Response | None:
-        wait = self._throttle.wait_seconds(client_of(request.scope))
-        if not wait:
-            return None
-        answer = self._page(request, "busy", words.LANGUAGES, status=429)
-        answer.headers["Retry-After"] = str(wait)
-        answer.headers["Cache-Control"] = "private, no-store"
-        return answer
-
-    def _page(
-        self, request: Request, state: str, available: Sequence[str], *, status: int = 200, **shown: Any
-    ) -> Response:
+    def shown(self, language: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The notice or the list, and where they are."""
         profile = self._services.profile
-        asked, accepted = request.query_params.get("lang"), request.headers.get("accept-language", "")
-        chosen = words.choose(asked, accepted, available)
-        text = self._templates.get_template("public_notice.html").render(
-            w=words.Words(chosen),
-            state=state,
-            language=chosen if chosen in words.LANGUAGES else "en",
-            chosen=chosen,
-            choices=[(tag, words.NAMES.get(tag, tag)) for tag in available],
-            organisation=name_of(profile, chosen),
-            style=Markup(self._style),  # noqa: S704 - our own file, as the policy's hash holds
-            day=lambda instant: day_of(instant, profile, chosen),
-            said=lambda version: _said(version, chosen),
-            feed=FEED,
-            data=DATA,
-            path=PUBLIC_NOTICE_PATH,
-            **{"notice": None, "version": None, "listed": (), **shown},
-        )
-        policy = {"Content-Security-Policy": self._policy}
-        return HTMLResponse(text, status, {**_headers(chosen), **policy})
+        ways = {"feed": FEED, "data": DATA, "path": PUBLIC_NOTICE_PATH}
+        looks = {
+            "day": lambda instant: day_of(instant, profile, language),
+            "said": lambda version: _said(version, language),
+        }
+        return {"notice": None, "version": None, "listed": (), **ways, **looks, **given}
 
 
 def add_public_notice_pages(router: APIRouter, pages: PublicNoticePages) -> None:
@@ -146,10 +112,6 @@ def add_public_notice_pages(router: APIRouter, pages: PublicNoticePages) -> None
     router.add_api_route(DATA, pages.data, methods=reading)
     router.add_api_route(f"{PUBLIC_NOTICE_PATH}/{{code}}", pages.show, methods=reading)
     router.add_api_route(f"{PUBLIC_NOTICE_PATH}/{{code}}/{{number}}", pages.show_version, methods=reading)
-
-
-def _headers(language: str) -> dict[str, str]:
-    return {"Cache-Control": SHARED, "Content-Language": language, "Vary": "Accept-Language"}
 
 
 def _unless_known(request: Request, answer: Response) -> Response:

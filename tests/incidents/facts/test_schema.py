@@ -10,18 +10,15 @@ import pytest
 from hypothesis import given
 
 from incidents.errors import InvalidInput
-from incidents.facts import Facts, facts_page, json_schema, organisation_json_schema, vocabulary
-from incidents.facts.organisation import OrganisationProfile
+from incidents.facts import Facts, facts_page, json_schema, vocabulary
 from tests.incidents.facts.test_facts import DOCUMENTS, GOOD
-from tests.incidents.facts.test_organisation import TOML
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_schemas_are_schemas() -> None:
+def test_the_schema_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(json_schema())
-    jsonschema.Draft202012Validator.check_schema(organisation_json_schema())
 
 
 def test_every_fact_is_described() -> None:
@@ -57,11 +54,6 @@ def test_what_the_schema_refuses_the_code_refuses(document: dict[str, Any]) -> N
 def test_unknown_fits_everywhere() -> None:
     VALIDATOR.validate({spec.name: "unknown" for spec in vocabulary()})
     VALIDATOR.validate(GOOD)
-
-
-def test_the_profile_fits_its_schema() -> None:
-    profile = OrganisationProfile.from_toml(TOML)
-    jsonschema.Draft202012Validator(organisation_json_schema()).validate(profile.model_dump(mode="json"))
 
 
 def test_the_page_is_current() -> None:

@@ -19,6 +19,7 @@ from notifier.standins.bounces import bounce_message
 from notifier.suppression import SuppressionBook, SuppressionKey
 from notifier.suppression.learning import Learner
 from notifier.vault import Contact, MasterKeys, Vault
+from tests.rows import sending_row
 
 MAILBOX = "b@bounces.harbour.example"
 SECRET = b"bounce-secret-for-tests"
@@ -41,18 +42,7 @@ class Desk:
         (self.person,) = self.vault.add([Contact(name="Lan Anh", phone="+447700900123", email=ADDRESS)])
         with writing(engine) as connection:
             connection.execute(
-                insert(sendings).values(
-                    campaign_id=self.campaign,
-                    incident_id=uuid4(),
-                    audience_id=uuid4(),
-                    started_reference=f"event:{self.campaign}/5",
-                    started_at=clock.now(),
-                    drill=False,
-                    policy="at_least_once",
-                    planned=True,
-                    open=0,
-                    accepted=1,
-                )
+                insert(sendings).values(sending_row(self.campaign, clock.now(), planned=True, open=0, accepted=1))
             )
         self.delivery: UUID = new_delivery(self.campaign, self.person, "email", 0, clock.now())["delivery_id"]
 

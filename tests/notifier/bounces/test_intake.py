@@ -18,6 +18,7 @@ from notifier.bounces.mailbox import BounceMailbox, MailboxFault, MailboxSetting
 from notifier.bounces.smtp_intake import BounceIntake, IntakeLimits
 from tests.notifier.bounces.desk import Desk
 from tests.notifier.bounces.imap_server import ImapServer, Mailbox
+from tests.notifier.house import PATIENCE
 from tests.notifier.test_email_channel import certificate
 
 pytestmark = pytest.mark.slow
@@ -31,7 +32,7 @@ def mailbox(port: int, trusted: Path | None, **changes: Any) -> MailboxSettings:
         "port": port,
         "username": "b",
         "password": "a secret",
-        "timeout": 5.0,
+        "timeout": PATIENCE,
         "context": None if trusted is None else ssl.create_default_context(cafile=str(trusted)),
         **changes,
     }
@@ -134,7 +135,7 @@ def listening(
             monotonic=lambda: 0.0,
         )
         await intake.start()
-        client = aiosmtplib.SMTP(hostname="127.0.0.1", port=intake.port, timeout=10, start_tls=False)
+        client = aiosmtplib.SMTP(hostname="127.0.0.1", port=intake.port, timeout=PATIENCE, start_tls=False)
         try:
             await client.connect()
             await client.ehlo()

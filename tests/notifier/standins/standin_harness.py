@@ -21,6 +21,7 @@ from notifier.channels.twilio_http import PooledTwilioHttpClient
 from notifier.standins.dropping_http import HttpStandin
 from notifier.standins.outbox_store import OutboxStore
 from notifier.standins.runner import Standins, StandinSettings
+from tests.notifier.house import PATIENCE
 
 ACCOUNT = "AC" + "a1" * 16
 TOKEN = "token-of-the-stand-in"
@@ -83,14 +84,14 @@ class World:
 
 @asynccontextmanager
 async def world(
-    store: OutboxStore | None = None, *, client_timeout: float = 10.0, **settings: Any
+    store: OutboxStore | None = None, *, client_timeout: float = PATIENCE, **settings: Any
 ) -> AsyncIterator[World]:
     """Stand-ins on free ports with no delays, a receiver, and the real SDK pointed at them."""
     receiver, clock, own = Receiver(), Clock(), store or OutboxStore()
     sink = HttpStandin(Starlette(routes=[Route("/receipts", receiver.receive, methods=["POST"])]), "127.0.0.1", 0)
     await sink.start()
     receiver.base = f"http://127.0.0.1:{sink.port}"
-    wanted = {"account_sid": ACCOUNT, "auth_token": TOKEN, "step_delay": 0.0, "slow_seconds": 60.0} | settings
+    wanted = {"account_sid": ACCOUNT, "auth_token": TOKEN, "step_delay": 0.0, "slow_seconds": 2 * PATIENCE} | settings
     standins = Standins(own, StandinSettings(**wanted), clock=clock)
     await standins.start()
     http = PooledTwilioHttpClient(standins.twilio_url, timeout=client_timeout)
@@ -108,6 +109,6 @@ def run(coroutine: Any) -> Any:
     """Run one test's story in a loop of its own, with a limit that only a hang can reach."""
 
     async def limited() -> Any:
-        return await asyncio.wait_for(coroutine, 60)
+        return await asyncio.wait_for(coroutine, PATIENCE)
 
     return asyncio.run(limited())

@@ -21,6 +21,7 @@ from notifier.channels.twilio_http import PooledTwilioHttpClient
 from notifier.standins.outbox_store import OutboxStore
 from notifier.standins.outcomes import ordinary_numbers
 from notifier.standins.runner import Standins
+from tests.notifier.house import PATIENCE
 from tests.notifier.standins.standin_harness import ACCOUNT, TOKEN, run
 
 ROOT = Path(__file__).parents[3]
@@ -40,7 +41,7 @@ class Process:
 
     def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
-        code = self.process.wait(30)
+        code = self.process.wait(PATIENCE)
         assert self.process.stdout is not None
         self.process.stdout.close()
         return code
@@ -80,9 +81,9 @@ def test_kill_9_right_after_the_answers_loses_nothing_and_the_next_process_finis
     assert store.counts() == told
     process = Process(file)
     try:
-        counts = httpx.get(process.addresses["outbox_url"] + "/counts.json").json()["counts"]
+        counts = httpx.get(process.addresses["outbox_url"] + "/counts.json", timeout=PATIENCE).json()["counts"]
         assert counts == told
-        limit = time.monotonic() + 30
+        limit = time.monotonic() + PATIENCE
         while store.unfinished("sms") and time.monotonic() < limit:
             time.sleep(0.02)
         assert {m.sid: m.status for m in store.messages(channel="sms", limit=100)} == dict.fromkeys(sids, "delivered")
@@ -102,7 +103,7 @@ def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     try:
         taken = first.addresses["smtp_port"]
         command = [sys.executable, "-m", "notifier.standins", "--port=0", f"--smtp-port={taken}"]
-        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert second.returncode == 1
         assert "Cannot listen" in second.stderr
         assert "Traceback" not in second.stderr
@@ -124,12 +125,12 @@ def test_they_run_in_a_thread_beside_another_loop() -> None:
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(PATIENCE)
         run(send_mail({"smtp_host": found["host"], "smtp_port": found["port"]}, ["an@x.example"]))
         assert store.counts() == {"an@x.example": 1}
-        assert httpx.get(f"{found['url']}/outbox").status_code == 200
+        assert httpx.get(f"{found['url']}/outbox", timeout=PATIENCE).status_code == 200
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(PATIENCE)
     assert not thread.is_alive()
     store.close()

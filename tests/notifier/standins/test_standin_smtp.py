@@ -23,6 +23,7 @@ from notifier.standins.bounces import smtp_bounce_sink
 from notifier.standins.email_content import read_email, summary_of
 from notifier.standins.outbox_store import OutboxStore
 from notifier.standins.smtp_server import SmtpOptions, SmtpStandin, serve_smtp
+from tests.notifier.house import PATIENCE
 from tests.notifier.standins.standin_harness import NOON, Clock, run
 
 SENDER = "b+token@notices.example"
@@ -44,9 +45,9 @@ def mail(to: str, text: str = "Xin chào, 你好") -> EmailMessage:
 async def server(
     store: OutboxStore, sink: Any = None, **options: Any
 ) -> AsyncIterator[tuple[SmtpStandin, aiosmtplib.SMTP]]:
-    wanted = {"bounce_delay": 0.0, "slow_seconds": 60.0} | options
+    wanted = {"bounce_delay": 0.0, "slow_seconds": 2 * PATIENCE} | options
     running = await serve_smtp("127.0.0.1", 0, store, clock=Clock(), options=SmtpOptions(**wanted), bounce_sink=sink)
-    client = aiosmtplib.SMTP(hostname="127.0.0.1", port=running.port, start_tls=False, timeout=10)
+    client = aiosmtplib.SMTP(hostname="127.0.0.1", port=running.port, start_tls=False, timeout=PATIENCE)
     try:
         await client.connect()
         yield running, client
@@ -199,7 +200,7 @@ def test_cut_connections_keep_the_mail_or_not(store: OutboxStore, address: str, 
 def test_a_slow_reply_times_out_and_the_mail_is_kept(store: OutboxStore) -> None:
     async def story() -> None:
         async with server(store) as (_, client):
-            client.timeout = 0.3
+            client.timeout = 2
             with pytest.raises(aiosmtplib.SMTPReadTimeoutError):
                 await client.sendmail(SENDER, ["slow@example.org"], mail("slow@example.org").as_bytes())
             assert store.counts() == {"slow@example.org": 1}
@@ -359,7 +360,7 @@ def test_starttls_and_login_inside_it(store: OutboxStore, tmp_path: Path) -> Non
             assert caught.value.code == 530
             trusting = ssl.create_default_context(cafile=str(pem))
             client = aiosmtplib.SMTP(
-                hostname="127.0.0.1", port=running.port, start_tls=False, timeout=10, tls_context=trusting
+                hostname="127.0.0.1", port=running.port, start_tls=False, timeout=PATIENCE, tls_context=trusting
             )
             await client.connect()
             await client.starttls(server_hostname="localhost")

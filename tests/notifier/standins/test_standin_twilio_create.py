@@ -209,7 +209,7 @@ def test_a_cut_connection_is_ambiguous_whether_kept_or_not(name: str, kept: int)
 
 def test_a_slow_answer_times_out_ambiguous_and_is_kept() -> None:
     async def story() -> None:
-        async with world(client_timeout=0.3) as there:
+        async with world(client_timeout=2) as there:
             with pytest.raises(TwilioTransportError) as caught:
                 await there.send(simulated_number("slow"))
             assert caught.value.phase is SendPhase.AMBIGUOUS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
@@ -17,21 +16,11 @@ from notifier.suppression import SuppressionBook, SuppressionKey, normalised
 from notifier.suppression.tables import suppressions
 from notifier.vault import MasterKeys
 from tests.notifier.house import create_tables
-from tests.servers import BACKENDS, fresh_database
 
 OLD = MasterKeys("old", {"old": bytes(range(32))})
 BOTH = MasterKeys("new", {"old": bytes(range(32)), "new": bytes(range(1, 33))})
 NEW = MasterKeys("new", {"new": bytes(range(1, 33))})
 MAIL, PHONE = "Lan.Anh@mail.example", "+447700900123"
-
-
-@pytest.fixture(params=BACKENDS)
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    with fresh_database(request.param, tmp_path) as address:
-        opened = open_engine(address)
-        create_tables(opened)
-        yield opened
-        opened.dispose()
 
 
 def book(engine: Engine, clock: ManualClock, keys: MasterKeys = OLD) -> SuppressionBook:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -49,16 +50,30 @@ def asked(now: datetime = NIGHT, **changes: Any) -> DelayRequest:
     return DelayRequest(**(fields | changes))
 
 
-@pytest.fixture
-def automation(record: Record, clock: ManualClock) -> Automation:
-    return Automation(
-        record,
-        law=LawBook(),
-        calendar=standard_calendars(),
-        profile=PROFILE,
-        playbooks={},
-        clock=clock,
-    )
+@dataclass
+class Case:
+    """One incident that people must be told of, and what is derived and recorded for it."""
+
+    record: Record
+    automation: Automation
+    duties: DutyService
+    incident: UUID
+    analyst: ContextMaker
+
+    def ask(self, request: DelayRequest) -> None:
+        """Record that somebody asks to wait, and let follow what follows from it."""
+        self.duties.request_delay(self.incident, self.analyst(), request)
+        self.follow()
+
+    def follow(self, incident: UUID | None = None) -> None:
+        self.record.commit(*self.automation.look_again(incident or self.incident, self.analyst()))
+
+    def watch(self) -> None:
+        self.duties.watch(self.incident, self.analyst())
+
+    def duty(self, rule: str, incident: UUID | None = None) -> DutyState:
+        register = self.record.load(DutyRegister, DutyRegister.id_for(incident or self.incident))
+        return next(state for state in register.duties.values() if state.duty.rule == rule)
 
 
 @pytest.fixture
@@ -67,205 +82,165 @@ def duties(record: Record) -> DutyService:
 
 
 @pytest.fixture
-def breach(record: Record, automation: Automation, analyst: ContextMaker) -> UUID:
+def case(record: Record, duties: DutyService, analyst: ContextMaker, clock: ManualClock) -> Case:
+    automation = Automation(
+        record,
+        law=LawBook(),
+        calendar=standard_calendars(),
+        profile=PROFILE,
+        playbooks={},
+        clock=clock,
+    )
     incidents = IncidentService(record)
     incident = incidents.report(uuid4(), analyst(), title="Backup tapes stolen").id
     incidents.triage(incident, analyst())
     incidents.state_facts(incident, analyst(), BREACH)
-    follow(record, automation, incident, analyst)
-    return incident
+    made = Case(record, automation, duties, incident, analyst)
+    made.follow()
+    return made
 
 
-def follow(record: Record, automation: Automation, incident: UUID, maker: ContextMaker) -> None:
-    record.commit(*automation.look_again(incident, maker()))
-
-
-def of(record: Record, incident: UUID, rule: str) -> DutyState:
-    register = record.load(DutyRegister, DutyRegister.id_for(incident))
-    return next(state for state in register.duties.values() if state.duty.rule == rule)
-
-
-def test_a_request_pauses_what_the_law_lets_wait_and_nothing_else(
-    record: Record, automation: Automation, duties: DutyService, breach: UUID, analyst: ContextMaker
-) -> None:
-    before = of(record, breach, PEOPLE).duty.strict_due
+def test_a_request_pauses_what_the_law_lets_wait_and_nothing_else(case: Case) -> None:
+    before = case.duty(PEOPLE).duty.strict_due
     assert before is not None
 
-    duties.request_delay(breach, analyst(), asked())
-    follow(record, automation, breach, analyst)
+    case.ask(asked())
 
-    paused = of(record, breach, PEOPLE).duty
+    paused = case.duty(PEOPLE).duty
     assert (paused.status, paused.strict_due) == ("paused", None)
     assert paused.delay is not None
     assert (paused.delay.until, paused.delay.resumes_due) == (NIGHT + timedelta(days=90), NIGHT + timedelta(days=90))
-    assert of(record, breach, RECORDS).duty.status == "due"
+    assert case.duty(RECORDS).duty.status == "due"
 
 
-def test_the_waiting_ends_by_itself_and_the_deadline_is_back(
-    record: Record,
-    automation: Automation,
-    duties: DutyService,
-    breach: UUID,
-    analyst: ContextMaker,
-    clock: ManualClock,
-) -> None:
-    duties.request_delay(breach, analyst(), asked())
-    follow(record, automation, breach, analyst)
+def test_the_waiting_ends_by_itself_and_the_deadline_is_back(case: Case, clock: ManualClock) -> None:
+    case.ask(asked())
     clock.move_to(NIGHT + timedelta(days=89))
-    duties.watch(breach, analyst())
-    assert of(record, breach, PEOPLE).warned == 100, "that the waiting ends soon is called out"
-    assert not of(record, breach, PEOPLE).missed
+    case.watch()
+    assert case.duty(PEOPLE).warned == 100, "that the waiting ends soon is called out"
+    assert not case.duty(PEOPLE).missed
 
     clock.move_to(NIGHT + timedelta(days=90))
     for _ in range(2):
-        duties.watch(breach, analyst())
-    resumed = [event for event in record.stream(DutyRegister.id_for(breach)) if isinstance(event, DutyResumed)]
+        case.watch()
+    resumed = [
+        event for event in case.record.stream(DutyRegister.id_for(case.incident)) if isinstance(event, DutyResumed)
+    ]
     assert len({event.duty_id for event in resumed}) == len(resumed), "said once"
-    follow(record, automation, breach, analyst)
+    case.follow()
 
-    state = of(record, breach, PEOPLE)
+    state = case.duty(PEOPLE)
     assert (state.duty.status, state.duty.strict_due) == ("due", NIGHT + timedelta(days=90))
     assert state.warned == 0, "the new window warns anew"
     clock.advance(timedelta(seconds=1))
-    duties.watch(breach, analyst())
-    assert of(record, breach, PEOPLE).missed
+    case.watch()
+    assert case.duty(PEOPLE).missed
 
 
-def test_ending_a_request_starts_the_clocks_again(
-    record: Record,
-    automation: Automation,
-    duties: DutyService,
-    breach: UUID,
-    analyst: ContextMaker,
-    clock: ManualClock,
-) -> None:
-    due = of(record, breach, PEOPLE).duty.strict_due
-    duties.request_delay(breach, analyst(), asked())
-    follow(record, automation, breach, analyst)
+def test_ending_a_request_starts_the_clocks_again(case: Case, clock: ManualClock) -> None:
+    due = case.duty(PEOPLE).duty.strict_due
+    case.ask(asked())
     clock.advance(timedelta(days=2))
-    duties.end_delay(breach, "letter-1", analyst(), reason="The arrests were made.")
-    follow(record, automation, breach, analyst)
+    case.duties.end_delay(case.incident, "letter-1", case.analyst(), reason="The arrests were made.")
+    case.follow()
 
-    state = of(record, breach, PEOPLE)
+    state = case.duty(PEOPLE)
     assert (state.duty.status, state.duty.strict_due) == ("due", due)
     with pytest.raises(IllegalTransition, match="ended at"):
-        duties.end_delay(breach, "letter-1", analyst(), reason="Again.")
+        case.duties.end_delay(case.incident, "letter-1", case.analyst(), reason="Again.")
 
 
 def test_a_request_recorded_after_a_missed_deadline_changes_nothing_that_was_judged(
-    record: Record,
-    automation: Automation,
-    duties: DutyService,
-    breach: UUID,
-    analyst: ContextMaker,
-    clock: ManualClock,
+    case: Case, clock: ManualClock
 ) -> None:
-    due = of(record, breach, PEOPLE).duty.strict_due
+    due = case.duty(PEOPLE).duty.strict_due
     clock.move_to(NIGHT + timedelta(days=61))
-    duties.watch(breach, analyst())
-    assert of(record, breach, PEOPLE).missed
+    case.watch()
+    assert case.duty(PEOPLE).missed
 
-    duties.request_delay(breach, analyst(), asked(NIGHT + timedelta(days=1)))
-    follow(record, automation, breach, analyst)
+    case.ask(asked(NIGHT + timedelta(days=1)))
 
-    state = of(record, breach, PEOPLE)
+    state = case.duty(PEOPLE)
     assert (state.duty.status, state.duty.strict_due, state.missed) == ("due", due, True)
 
 
-def test_a_waiver_of_a_duty_outlives_its_waiting(
-    record: Record,
-    automation: Automation,
-    duties: DutyService,
-    breach: UUID,
-    analyst: ContextMaker,
-    clock: ManualClock,
-) -> None:
-    duties.waive(breach, of(record, breach, PEOPLE).duty.duty_id, analyst(), reason="The tapes were blank.")
-    duties.request_delay(breach, analyst(), asked())
-    follow(record, automation, breach, analyst)
+def test_a_waiver_of_a_duty_outlives_its_waiting(case: Case, clock: ManualClock) -> None:
+    case.duties.waive(case.incident, case.duty(PEOPLE).duty.duty_id, case.analyst(), reason="The tapes were blank.")
+    case.ask(asked())
     clock.move_to(NIGHT + timedelta(days=91))
-    follow(record, automation, breach, analyst)
-    assert of(record, breach, PEOPLE).waived
+    case.follow()
+    assert case.duty(PEOPLE).waived
 
 
-def test_the_request_goes_with_an_incident_into_the_one_it_becomes_part_of(
-    record: Record, automation: Automation, duties: DutyService, breach: UUID, analyst: ContextMaker
-) -> None:
-    incidents = IncidentService(record)
-    duties.request_delay(breach, analyst(), asked())
-    whole = incidents.report(uuid4(), analyst(), title="The larger theft").id
-    incidents.triage(whole, analyst())
-    incidents.merge(breach, analyst(), whole)
-    follow(record, automation, whole, analyst)
-    assert of(record, whole, PEOPLE).duty.status == "paused"
+def test_the_request_goes_with_an_incident_into_the_one_it_becomes_part_of(case: Case) -> None:
+    incidents = IncidentService(case.record)
+    case.duties.request_delay(case.incident, case.analyst(), asked())
+    whole = incidents.report(uuid4(), case.analyst(), title="The larger theft").id
+    incidents.triage(whole, case.analyst())
+    incidents.merge(case.incident, case.analyst(), whole)
+    case.follow(whole)
+    assert case.duty(PEOPLE, whole).duty.status == "paused"
 
 
-def test_a_request_goes_through_two_merges_and_can_be_ended_from_the_whole(
-    record: Record, automation: Automation, duties: DutyService, breach: UUID, analyst: ContextMaker, clock: ManualClock
-) -> None:
-    incidents = IncidentService(record)
-    duties.request_delay(breach, analyst(), asked())
-    parts = [breach]
+def test_a_request_goes_through_two_merges_and_can_be_ended_from_the_whole(case: Case, clock: ManualClock) -> None:
+    incidents = IncidentService(case.record)
+    case.duties.request_delay(case.incident, case.analyst(), asked())
+    parts = [case.incident]
     for title in ("The larger theft", "The whole campaign"):
-        whole = incidents.report(uuid4(), analyst(), title=title).id
-        incidents.triage(whole, analyst())
-        incidents.merge(parts[-1], analyst(), whole)
+        whole = incidents.report(uuid4(), case.analyst(), title=title).id
+        incidents.triage(whole, case.analyst())
+        incidents.merge(parts[-1], case.analyst(), whole)
         parts.append(whole)
-    follow(record, automation, whole, analyst)
-    assert of(record, whole, PEOPLE).duty.status == "paused"
-    assert [request.id for request in duties.delays(whole)] == ["letter-1"]
+    case.follow(whole)
+    assert case.duty(PEOPLE, whole).duty.status == "paused"
+    assert [request.id for request in case.duties.delays(whole)] == ["letter-1"]
 
     with pytest.raises(IllegalTransition, match="merged into INC-"):
-        duties.request_delay(breach, analyst(), asked(id="letter-2"))
+        case.duties.request_delay(case.incident, case.analyst(), asked(id="letter-2"))
     clock.move_to(NIGHT + timedelta(days=2))
-    duties.end_delay(whole, "letter-1", analyst(), reason="The suspect was arrested.")
-    follow(record, automation, breach, analyst)  # the event is of the part: its incident is looked at
-    assert of(record, whole, PEOPLE).duty.status == "due"
+    case.duties.end_delay(whole, "letter-1", case.analyst(), reason="The suspect was arrested.")
+    case.follow()  # the event is of the part: its incident is looked at
+    assert case.duty(PEOPLE, whole).duty.status == "due"
 
 
-def test_a_clock_that_is_behind_does_not_lose_a_request(
-    record: Record, automation: Automation, duties: DutyService, breach: UUID, analyst: ContextMaker
-) -> None:
-    duties.request_delay(breach, analyst(), asked())
+def test_a_clock_that_is_behind_does_not_lose_a_request(case: Case) -> None:
+    case.duties.request_delay(case.incident, case.analyst(), asked())
     behind = Context(actor="system:automation", cause=f"timer:{uuid4()}", recorded_at=NIGHT - timedelta(seconds=5))
-    record.commit(*automation.look_again(breach, behind))
-    assert of(record, breach, PEOPLE).duty.status == "paused"
+    case.record.commit(*case.automation.look_again(case.incident, behind))
+    assert case.duty(PEOPLE).duty.status == "paused"
 
 
 def test_a_request_or_a_fact_recorded_after_the_deadline_does_not_hide_that_it_was_missed(
-    record: Record, automation: Automation, duties: DutyService, breach: UUID, analyst: ContextMaker, clock: ManualClock
+    case: Case, clock: ManualClock
 ) -> None:
-    due = of(record, breach, PEOPLE).duty.strict_due
+    due = case.duty(PEOPLE).duty.strict_due
     assert due is not None
     clock.move_to(due + timedelta(seconds=2))  # before the watch over clocks looked
-    duties.request_delay(breach, analyst(), asked(due - timedelta(days=1)))
-    follow(record, automation, breach, analyst)
-    state = of(record, breach, PEOPLE)
+    case.ask(asked(due - timedelta(days=1)))
+    state = case.duty(PEOPLE)
     assert (state.missed, state.duty.status, state.duty.strict_due) == (True, "due", due)
 
 
 def test_a_fact_on_record_in_time_counts_though_it_was_looked_at_after_the_deadline(
-    record: Record, automation: Automation, breach: UUID, analyst: ContextMaker, clock: ManualClock
+    case: Case, clock: ManualClock
 ) -> None:
-    due = of(record, breach, PEOPLE).duty.strict_due
+    due = case.duty(PEOPLE).duty.strict_due
     assert due is not None
     clock.move_to(due - timedelta(hours=1))
-    IncidentService(record).state_facts(breach, analyst(), {"data_events": ["unavailable"]})
+    IncidentService(case.record).state_facts(case.incident, case.analyst(), {"data_events": ["unavailable"]})
     clock.move_to(due + timedelta(hours=1))  # the service stood still meanwhile
-    follow(record, automation, breach, analyst)
-    state = of(record, breach, PEOPLE)
+    case.follow()
+    state = case.duty(PEOPLE)
     assert (state.missed, state.lifted) == (False, True)
 
 
-def test_a_fact_learned_after_the_deadline_lifts_the_duty_and_leaves_it_missed(
-    record: Record, automation: Automation, breach: UUID, analyst: ContextMaker, clock: ManualClock
-) -> None:
-    due = of(record, breach, PEOPLE).duty.strict_due
+def test_a_fact_learned_after_the_deadline_lifts_the_duty_and_leaves_it_missed(case: Case, clock: ManualClock) -> None:
+    due = case.duty(PEOPLE).duty.strict_due
     assert due is not None
     clock.move_to(due + timedelta(seconds=2))
-    IncidentService(record).state_facts(breach, analyst(), {"data_events": ["unavailable"]})
-    follow(record, automation, breach, analyst)
-    state = of(record, breach, PEOPLE)
+    IncidentService(case.record).state_facts(case.incident, case.analyst(), {"data_events": ["unavailable"]})
+    case.follow()
+    state = case.duty(PEOPLE)
     assert (state.missed, state.lifted) == (True, True)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +13,7 @@ from sqlalchemy import Engine, select, update
 from incidents.clock import ManualClock
 from incidents.errors import Conflict, IllegalTransition, InvalidInput, NotFound
 from incidents.record import Record
-from incidents.record.database import open_engine, reading, writing
+from incidents.record.database import reading, writing
 from playbooks.parties.contacts import ContactDamaged, ContactPoint, PartyContacts
 from playbooks.parties.events import Direction, PartyDescription
 from playbooks.parties.party import Party
@@ -36,14 +35,6 @@ class TwoKeys:
 
     def get(self, key_id: str) -> bytes:
         return self._keys[key_id]
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    opened = open_engine(database_url)
-    party_contacts.create(opened, checkfirst=True)
-    yield opened
-    opened.dispose()
 
 
 @pytest.fixture

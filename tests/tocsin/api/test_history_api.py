@@ -40,7 +40,7 @@ def told(door: Door, campaign: str) -> tuple[str, UUID]:
     return campaign, found[0].recipient_id
 
 
-def moved(door: Door, campaign: str, person: UUID, *states: str) -> None:
+def moved(door: Door, campaign: str, person: UUID, *states: str, code: str | None = None) -> None:
     clock: Any = door.services.clock
     teller, stream = Teller(door.services.record, clock), stable_id("deliveries", campaign)
     head = next(iter(door.services.record.events.get(stream, desc=True, limit=1)), None)
@@ -53,6 +53,7 @@ def moved(door: Door, campaign: str, person: UUID, *states: str) -> None:
             state=state,
             at=clock.now(),
             provider_id="SM1",
+            code=code,
             language="zh-Hans",
         )
         for state in states

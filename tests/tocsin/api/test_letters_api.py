@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from incidents.record.database import reading, writing
 from notifier.campaigns.campaign import Campaign
 from notifier.deliveries.tables import campaign_recipients, sendings
+from tests.rows import sending_row
 from tests.tocsin.api.test_campaigns_api import put_csv, values
 from tests.tocsin.conftest import Door, problem
 from tocsin.access.tables import remembered_answers
@@ -39,14 +40,9 @@ def campaign(door: Door) -> UUID:
     with writing(services.engine) as connection:
         connection.execute(
             insert(sendings).values(
-                campaign_id=found,
-                incident_id=known.incident_id,
-                audience_id=known.audience_id,
-                started_reference="x",
-                started_at=services.clock.now(),
-                drill=False,
-                policy="at_least_once",
-                failed=1,
+                sending_row(
+                    found, services.clock.now(), incident_id=known.incident_id, audience_id=known.audience_id, failed=1
+                )
             )
         )
         connection.execute(

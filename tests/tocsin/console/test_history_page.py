@@ -6,8 +6,10 @@ import json
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from tests.tocsin.api.test_campaigns_api import campaign, incident
-from tests.tocsin.api.test_history_api import WHY, looks, told
+from tests.tocsin.api.test_history_api import WHY, looks, moved, told
 from tests.tocsin.conftest import Door
 from tests.tocsin.console.test_console_pages import Page
 from tests.tocsin.console.test_filing_page import ANYBODY, logged_in
@@ -39,6 +41,23 @@ def test_what_became_of_a_person_is_a_page_that_does_not_repeat_the_address(
     assert "已送达" in send(door, {"known": PHONE}, "privacy", lang="zh").text
     assert [(look.by, look.reason, look.actor) for look in looks(door)] == [("address", WHY, "user:privacy")] * 2
     assert "13800138000" not in json.dumps(logs, default=str).replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "english", "chinese"),
+    [
+        ("other-delivery", "belongs to another delivery", "属于另一次投递"),
+        ("30003", "the telephone cannot be reached (30003)", "手机无法接通（30003）"),
+        ("61234", "a reason that has no words here (61234)", "在此没有说明（61234）"),
+    ],
+)
+def test_why_is_said_in_words_with_the_code_behind(
+    door: Door, told: tuple[str, UUID], code: str, english: str, chinese: str
+) -> None:
+    moved(door, *told, "claimed", code=code)
+    door.settle()
+    assert english in send(door, {"known": PHONE}, "privacy").text
+    assert chinese in send(door, {"known": PHONE}, "privacy", lang="zh").text
 
 
 def test_the_same_as_a_file_is_a_look_of_its_own(door: Door, told: tuple[str, UUID]) -> None:

@@ -15,6 +15,7 @@ from notifier.deliveries.moves import new_delivery
 from notifier.deliveries.notices import Notice, Notices
 from notifier.deliveries.tables import deliveries, sendings
 from notifier.vault import Contact
+from tests.rows import sending_row
 from tests.tocsin.conftest import Door
 from tests.tocsin.console.test_console_pages import HTML, Page
 from tests.tocsin.console.test_filing_page import logged_in
@@ -68,17 +69,7 @@ def token(door: Door, monkeypatch: pytest.MonkeyPatch) -> str:
     campaign = uuid4()
     row = new_delivery(campaign, person, "email", 0, services.clock.now())
     with writing(services.engine) as connection:
-        connection.execute(
-            insert(sendings).values(
-                campaign_id=campaign,
-                incident_id=uuid4(),
-                audience_id=uuid4(),
-                started_reference="event:x/1",
-                started_at=services.clock.now(),
-                drill=False,
-                policy="at_least_once",
-            )
-        )
+        connection.execute(insert(sendings).values(sending_row(campaign, services.clock.now())))
         connection.execute(insert(deliveries).values(**row))
     _approved(monkeypatch, duties=())
     urls = UnsubscribeUrls("https://x.example", services.vault.keys.derive(PURPOSE))

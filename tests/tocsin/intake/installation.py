@@ -76,9 +76,9 @@ class Installation:
                 for value in values
             ]
             for one in sent:
-                one.get(timeout=20)
+                one.get(timeout=PATIENCE)
         finally:
-            producer.close(timeout=10)
+            producer.close(timeout=PATIENCE)
 
     def events(self) -> list[Any]:
         return [recorded.event for recorded in self.record.read(0, 1_000_000)]

@@ -19,7 +19,7 @@ from projections.coverage.coverage import campaign_coverage
 from projections.coverage.fold import Coverage
 from projections.coverage.tables import NAME
 from projections.runner import Runner
-from tests.notifier.house import House, open_house
+from tests.notifier.house import PATIENCE, House, open_house
 from tests.notifier.test_kill import Worker
 from tests.servers import BACKENDS, fresh_database
 from tests.tocsin.test_settings import elsewhere  # noqa: F401 - the fixture
@@ -49,7 +49,7 @@ async def _live(folder: Path, url: str) -> None:
         campaign_id = (await asyncio.to_thread(house.started, PEOPLE)).campaign_id
         worker = Worker(house, house.notifier.receipts._callbacks.public_url, "old")  # type: ignore[union-attr]
         await worker.start(die_at="settled:5")
-        assert await worker.died(60)
+        assert await worker.died(PATIENCE)
         runner = Runner(house.record, house.database, [Coverage()], house.clock)
         await asyncio.to_thread(runner.drain)
 
@@ -91,7 +91,7 @@ def _told(house: House, campaign_id: UUID) -> int:
 
 
 async def _finished(house: House, campaign_id: UUID) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + PATIENCE
     while house.notifier.campaigns.view(campaign_id).status.value != "finished":
         assert time.monotonic() < deadline, counters(house.database, campaign_id)
         await asyncio.sleep(0.1)

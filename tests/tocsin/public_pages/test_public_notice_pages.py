@@ -15,25 +15,18 @@ from incidents.record import Context
 from incidents.record.database import writing
 from notifier.campaigns.campaign import Campaign
 from notifier.deliveries.tables import sendings
-from tests.tocsin.api.test_campaigns_api import GOOD, put_csv, values
-from tests.tocsin.api.test_duties_api import FACTS
+from tests.rows import sending_row
+from tests.tocsin.api.test_campaigns_api import GOOD, incident, put_csv, values
 from tests.tocsin.conftest import Door, problem
 from tests.tocsin.console.test_console_pages import HTML, Page
 from tests.tocsin.console.test_filing_page import logged_in
 from tocsin.cli import public_notices as cli
 from tocsin.cli.main import app as commands
 
+__all__ = ["incident"]
 pytestmark = pytest.mark.slow
 
 ATOM = "{http://www.w3.org/2005/Atom}"
-
-
-@pytest.fixture
-def incident(door: Door) -> str:
-    reported = door.report("Customer table copied", facts=FACTS)["id"]
-    door.post(f"/v1/incidents/{reported}/transitions", {"transition": "triage"})
-    door.settle()
-    return str(reported)
 
 
 def get(door: Door, path: str, language: str = "en") -> Response:
@@ -139,13 +132,9 @@ def test_the_genuine_page_and_the_public_notice_lead_to_each_other(door: Door, i
     with writing(services.engine) as connection:
         connection.execute(
             insert(sendings).values(
-                campaign_id=campaign,
-                incident_id=known.incident_id,
-                audience_id=known.audience_id,
-                started_reference="x",
-                started_at=services.clock.now(),
-                drill=False,
-                policy="at_least_once",
+                sending_row(
+                    campaign, services.clock.now(), incident_id=known.incident_id, audience_id=known.audience_id
+                )
             )
         )
     genuine = f"/n/{public.check_of(campaign).code}"

@@ -21,8 +21,8 @@ from incidents.record.database import reading, writing
 from notifier.campaigns.campaign import Campaign
 from notifier.deliveries.moves import new_delivery
 from notifier.deliveries.tables import campaign_recipients, deliveries, sendings
-from tests.tocsin.api.test_campaigns_api import GOOD, put_csv, values
-from tests.tocsin.api.test_duties_api import FACTS
+from tests.rows import sending_row
+from tests.tocsin.api.test_campaigns_api import GOOD, incident, put_csv, values
 from tests.tocsin.conftest import PROFILE, Client, Door, problem
 from tests.tocsin.console.test_console_pages import HTML, Page
 from tocsin.api.app import create_app
@@ -32,16 +32,9 @@ from tocsin.public_pages import words
 from tocsin.settings import Settings
 from tocsin.wiring import open_services
 
+__all__ = ["incident"]
 REFERENCE = "01234-ABCDE"
 UNKNOWN = "0000000-0000000"  # well formed: its check is right
-
-
-@pytest.fixture
-def incident(door: Door) -> str:
-    reported = door.report("Customer table copied", facts=FACTS)["id"]
-    door.post(f"/v1/incidents/{reported}/transitions", {"transition": "triage"})
-    door.settle()
-    return str(reported)
 
 
 @pytest.fixture
@@ -64,16 +57,15 @@ def sent(door: Door, draft: UUID) -> UUID:
     with writing(services.engine) as connection:
         connection.execute(
             insert(sendings).values(
-                campaign_id=draft,
-                incident_id=campaign.incident_id,
-                audience_id=campaign.audience_id,
-                started_reference="x",
-                started_at=now,
-                drill=False,
-                policy="at_least_once",
-                planned_to=1,
-                planned=True,
-                accepted=1,
+                sending_row(
+                    draft,
+                    now,
+                    incident_id=campaign.incident_id,
+                    audience_id=campaign.audience_id,
+                    planned_to=1,
+                    planned=True,
+                    accepted=1,
+                )
             )
         )
         connection.execute(

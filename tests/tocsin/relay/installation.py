@@ -30,7 +30,7 @@ from playbooks.duties.events import DutyLifted
 from tests.conftest import NIGHT
 from tests.nursery import start
 from tests.projections.stories import Teller, many_stories
-from tests.world import wait_for
+from tests.world import PATIENCE, wait_for
 from tocsin.event_relay import RelayWorker, build_relay, open_event_relay
 from tocsin.migrations.run import upgrade
 from tocsin.observability.metrics import Metrics
@@ -174,7 +174,7 @@ def running(worker: RelayWorker) -> Iterator[RelayWorker]:
     finally:
         stop.set()
         worker.wake()
-        thread.join(30)
+        thread.join(PATIENCE)
         assert not thread.is_alive(), "the relay does not stop"
 
 
