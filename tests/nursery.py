@@ -33,7 +33,6 @@ LOADED = ("tests.faults.one_process", "tocsin.demo", "notifier.standins.runner")
 PATIENCE = 240.0
 """How long a machine with much else to do may take to load all that."""
 _LARGEST = 1 << 20
-_PIPE = subprocess.PIPE
 
 
 @dataclass(eq=False)
@@ -41,6 +40,7 @@ class Child:
     """A process that was started; as much of `subprocess.Popen` as tests use."""
 
     arguments: Sequence[str]
+    stdin: IO[str] | None = None
     stdout: IO[str] | None = None
     pid: int = 0
     returncode: int | None = None
@@ -125,26 +125,31 @@ def _nursery() -> Nursery:
 def start(
     module: str,
     *arguments: str,
+    stdin: int = subprocess.DEVNULL,
     stdout: int | IO[Any] = subprocess.DEVNULL,
     stderr: IO[Any] | None = None,
     variables: dict[str, str] | None = None,
 ) -> Child:
-    """Run `python -m module argument...`. `stdout` may be PIPE, to be read as text; `variables` go into its
+    """Run `python -m module argument...`. `stdin` and `stdout` may be PIPE, for text; `variables` go into its
     environment, beside those that there are."""
     with ExitStack() as opened:
-        nothing = opened.enter_context(Path(os.devnull).open("r+b"))
-        pipe: IO[str] | None = None
-        output: int
-        if stdout == _PIPE:
-            reading, output = os.pipe()
-            pipe = os.fdopen(reading)
-            opened.callback(os.close, output)
-        else:
-            output = nothing.fileno() if isinstance(stdout, int) else stdout.fileno()
-        error = sys.__stderr__.fileno() if stderr is None and sys.__stderr__ else nothing.fileno()
-        files = [nothing.fileno(), output, error if stderr is None else stderr.fileno()]
+        nothing = opened.enter_context(Path(os.devnull).open("r+b")).fileno()
+        to_child = from_child = None
+        given = taken = nothing
+        if stdin == subprocess.PIPE:
+            given, writing = os.pipe()
+            opened.callback(os.close, given)
+            to_child = os.fdopen(writing, "w")
+        if stdout == subprocess.PIPE:
+            reading, taken = os.pipe()
+            opened.callback(os.close, taken)
+            from_child = os.fdopen(reading)
+        elif not isinstance(stdout, int):
+            taken = stdout.fileno()
+        ours = sys.__stderr__ if stderr is None else stderr
+        files = [given, taken, nothing if ours is None else ours.fileno()]
         child = _nursery().start(module, arguments, files, {**os.environ, **(variables or {})})
-        child.stdout = pipe
+        child.stdin, child.stdout = to_child, from_child
         return child
 
 

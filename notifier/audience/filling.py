@@ -22,7 +22,7 @@ from incidents.record.bulk import BulkInsert
 from incidents.record.database import writing
 from notifier.audience.folding import Fold, Folding, Member
 from notifier.audience.frozen import Freezer
-from notifier.audience.ids import ascending_ids
+from notifier.audience.ids import ids_side_by_side
 from notifier.audience.reach import Group, as_kept, read_kept
 from notifier.audience.records import Record
 from notifier.audience.row import Person, RowChecker, RowFault
@@ -225,7 +225,7 @@ class Filling:
         tally = self._tally
         folding = Folding(self._folding_key, self._job.audience_id, tally.recipients)
         marks = folding.prepare([person for _, person in people], connection)
-        ids = ascending_ids(len(people), self._clock.now())
+        ids = iter(ids_side_by_side(len(people), self._clock.now()))
         for (row, person), of_person in zip(people, marks, strict=True):
             found = folding.take(row, person, of_person)
             if isinstance(found, Fold):

@@ -1,25 +1,32 @@
-"""Ids of recipients: random, and ascending in the order of the file.
+"""Ids of recipients: random, and side by side for people who were imported together.
 
-Millions of ids in no order at all are written and read all over the database; ascending ones lie side by side, as do
-the contacts of the people of one batch. What is random in them is enough that nobody guesses one.
+Millions of ids in no order at all are written and read all over the database; those of one block lie together, as do
+the contacts and the attempts of its people. Within a block they are given out in random order: who has the file and
+sees the record must not be able to tell by the ids who is who. And nobody guesses one.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
-_COUNTS = 1 << 12
+MOST = 1 << 12
 _RANDOM_BYTES = 8
 
 
-def ascending_ids(count: int, now: datetime) -> Iterator[UUID]:
-    """So many new ids of the instant `now` (UUID version 7, RFC 9562 section 5.7, ordered by a counter, section 6.2
-    method 1), each greater than the one before; behind 4,096 of them those of the next millisecond."""
-    instant, random = int(now.timestamp() * 1000), os.urandom(count * _RANDOM_BYTES)
-    for number in range(count):
-        milliseconds, counter = instant + number // _COUNTS, number % _COUNTS
-        tail = int.from_bytes(random[number * _RANDOM_BYTES : (number + 1) * _RANDOM_BYTES]) >> 2
-        yield UUID(int=(milliseconds << 80) | (7 << 76) | (counter << 64) | (2 << 62) | tail)
+def ids_side_by_side(count: int, now: datetime) -> list[UUID]:
+    """New ids of the instant `now` (UUID version 7, RFC 9562 section 5.7, told apart by a counter and 62 random bits),
+    at most 4,096, in random order."""
+    if count > MOST:
+        raise ValueError(f"{count} ids at once; there are {MOST} counts")
+    instant = int(now.timestamp() * 1000)
+    random, chance = (os.urandom(count * _RANDOM_BYTES) for _ in range(2))
+    parts = [slice(number * _RANDOM_BYTES, (number + 1) * _RANDOM_BYTES) for number in range(count)]
+    begin, marks = instant << 80 | 7 << 76, 2 << 62
+    ids = [
+        UUID(int=begin | counter << 64 | marks | int.from_bytes(random[part]) >> 2)
+        for counter, part in enumerate(parts)
+    ]
+    shuffled = sorted(range(count), key=[chance[part] for part in parts].__getitem__)
+    return [ids[place] for place in shuffled]

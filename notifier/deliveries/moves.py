@@ -22,7 +22,7 @@ from notifier.deliveries.tables import campaign_recipients, deliveries, delivery
 SUPERSEDED = "superseded"
 """Code of an attempt called off because its person turned out to be told already."""
 TEXTS = "sms"
-_ASCENDING = 7
+_SIDE_BY_SIDE = 7
 _SECOND_HALF = (1 << 64) - 1
 _MARKS_OF_VERSION_5 = 5 << 76 | 2 << 62
 _WITHOUT_MARKS = ~(15 << 76 | 3 << 62)
@@ -56,10 +56,10 @@ def message_keys(campaign_id: UUID) -> Callable[[UUID], UUID]:
 
 
 def _beside(recipient_id: UUID, hashed: UUID) -> UUID:
-    """The id of an attempt (UUID version 8, RFC 9562 section 5.8): where recipients' ids ascend it begins as the
-    recipient's does, so that the rows of a batch lie together. Recipients from before that have ids in no order, and
+    """The id of an attempt (UUID version 8, RFC 9562 section 5.8): where recipients' ids lie side by side it begins as
+    the recipient's does, so that the attempts of a batch do too. Recipients from before that have ids in no order, and
     the ids of their attempts are hashes."""
-    if recipient_id.version != _ASCENDING:
+    if recipient_id.version != _SIDE_BY_SIDE:
         return hashed
     beginning = recipient_id.int >> 64 & ~0xF000 | 0x8000
     return UUID(int=beginning << 64 | hashed.int & _SECOND_HALF)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -76,7 +77,9 @@ class Vault:
                 self.put(contacts, own)
             return
         now = self._clock.now()
-        sealed = ((rid, now, self._seal(rid, contact)) for rid, contact in contacts.items())
+        # In the order that the database keeps them in, so that those of one import are added side by side.
+        ids = sorted(contacts, key=attrgetter("int"))
+        sealed = ((rid, now, self._seal(rid, contacts[rid])) for rid in ids)
         _INSERT(connection, [(rid, at, *(found[name] for name in _SEALED)) for rid, at, found in sealed])
 
     def replace(self, recipient_id: UUID, contact: Contact, connection: Connection) -> None:

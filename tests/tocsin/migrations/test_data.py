@@ -13,7 +13,7 @@ from tocsin.services import registry
 
 pytestmark = pytest.mark.slow
 
-A_FEW = 8
+A_FEW = 4
 
 
 def go(engine: Engine, target: str, *, back: bool = False) -> None:
