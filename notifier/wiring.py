@@ -1,4 +1,20 @@
-"""The notifier put together: one call at the front door gives every part that talks to the outside or runs a loop."""
+"""The notifier put together: one call at the front door gives every part that talks to the outside or runs a loop.
+
+What `build_notifier` is given:
+
+- `worker` names this process among those running at the same time on one database. A process that comes back under the
+  name of its former life takes up its work at once; under another name, when the leases have run out.
+- `batch` is how many single deliveries are worked on at once, `batch_size` how many positions of an audience make a
+  batch of first attempts. `hints` may announce batches to workers.
+- `channels`: a channel may have several providers, each with limits of its own.
+- `public_url` is where pages of notices are reached.
+- `extra_numbers` are patterns of E.164 numbers accepted beyond the real ones: the simulated ranges, where channels are
+  simulated, and nothing elsewhere.
+- `deadline` tells by when the law wants the people told whom these duties of an incident are owed to; `quiet` the hours
+  in which nobody is disturbed.
+- Campaigns of `partition_from` recipients and more get partitions of their own on PostgreSQL (0: none); `keep_rows` and
+  `export_first` as in `DeliveryRows`.
+"""
 
 from __future__ import annotations
 
@@ -132,123 +148,278 @@ def build_notifier(
     keep_rows: timedelta | None = None,
     export_first: bool = True,
 ) -> Notifier:
-    """Wire the notifier.
-
-    `worker` names this process among those running at the same time on one database. A process that comes back under
-    the name of its former life takes up its work at once; under another name, when the leases have run out. `batch` is
-    how many single deliveries are worked on at once, `batch_size` how many positions of an audience make a batch of
-    first attempts. `hints` may announce batches to workers. `public_url` is where pages of notices are reached.
-    `extra_numbers` are patterns of E.164 numbers accepted beyond the real ones: the simulated ranges, where
-    channels are simulated, and nothing elsewhere. The tables must exist. Campaigns of `partition_from` recipients and
-    more get partitions of their own on PostgreSQL (0: none); `keep_rows` and `export_first` as in `DeliveryRows`.
-    A channel may have several providers, each with limits of its own. `deadline` tells by when the law wants the people
-    told whom these duties of an incident are owed to; `quiet` the hours in which nobody is disturbed.
-    """
-    vault = Vault(engine, keys, clock)
-    templates = Templates(template_root)
-    manifest = templates.get(DEFAULT_TEMPLATE).manifest
-    choose = language_chooser(manifest.languages, manifest.fallbacks, default_language or manifest.default_language)
-    audiences = Audiences(
-        engine, vault, clock, RowChecker(choose, extra_numbers=extra_numbers), limits or ImportLimits()
-    )
+    """Wire the notifier, by what the top of this file tells of each argument. The tables must exist."""
+    base = _Base(engine, record, clock, keys, Vault(engine, keys, clock), Templates(template_root))
+    people = _people(base, default_language, extra_numbers, limits)
+    texts = _texts(base, people, public_url, unsubscribe)
+    order = channel_order if isinstance(channel_order, ChannelOrder) else ChannelOrder.plain(channel_order)
+    rules = _Rules(order, quiet, _deadline_of(deadline), Partitions(engine, threshold=partition_from))
     book = DeliveryBook(engine, clock, worker=worker, timing=timing)
-    suppressions = SuppressionBook(engine, SuppressionKey(engine, keys), clock)
-    learner = Learner(suppressions, vault)
+    routes = _Routes(channels, drill_channels, rng, batch)
+    sending = _sending(base, people, texts, rules, routes, book, batch_size, hints)
+    return _together(
+        base,
+        people,
+        sending,
+        campaigns=_campaigns(base, people, texts, rules, sending.control, demand, tariff),
+        rows=DeliveryRows(engine, record, clock, rules.partitions, keep=keep_rows, export_first=export_first),
+        answers=_answers(base, people, texts, book, callbacks, twilio_tokens, return_paths, unsubscribe),
+        public=texts.public,
+        letters=_letters(base, texts, book, time_zone, letter_sender, letter_fonts),
+        to_public=_to_public(base, public_url, public_demand),
+        hints=hints,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What nearly every part stands on."""
+
+    engine: Engine
+    record: Record
+    clock: Clock
+    keys: MasterKeys
+    vault: Vault
+    templates: Templates
+
+
+@dataclass(frozen=True, slots=True)
+class _People:
+    """Who may be written to, and who may not."""
+
+    audiences: Audiences
+    suppressions: SuppressionBook
+    learner: Learner
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """What people are told."""
+
+    public: PublicNotices | None
+    notices: Notices
+    letters: Letters
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """By which channels, at which hours and by when people are told, and where the rows of it lie."""
+
+    order: ChannelOrder
+    quiet: QuietHours
+    deadline_of: Callable[[Campaign], datetime | None]
+    partitions: Partitions
+
+
+@dataclass(frozen=True, slots=True)
+class _Routes:
+    """How messages leave this process."""
+
+    channels: Mapping[str, Channel | Sequence[Provider]]
+    drill_channels: Mapping[str, Channel]
+    rng: random.Random
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """What plans, sends and calls off."""
+
+    book: DeliveryBook
+    planner: Planner
+    control: SendingControl
+    engine: DeliveryEngine
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What comes back from providers, mail servers and people."""
+
+    receipts: TwilioReceipts | None
+    inbound: TwilioInbound | None
+    bounces: BounceDesk | None
+    unsubscribing: Unsubscribing | None
+    acknowledging: Acknowledging | None
+
+
+def _people(base: _Base, default_language: str, extra_numbers: Sequence[str], limits: ImportLimits | None) -> _People:
+    manifest = base.templates.get(DEFAULT_TEMPLATE).manifest
+    choose = language_chooser(manifest.languages, manifest.fallbacks, default_language or manifest.default_language)
+    checker = RowChecker(choose, extra_numbers=extra_numbers)
+    suppressions = SuppressionBook(base.engine, SuppressionKey(base.engine, base.keys), base.clock)
+    return _People(
+        audiences=Audiences(base.engine, base.vault, base.clock, checker, limits or ImportLimits()),
+        suppressions=suppressions,
+        learner=Learner(suppressions, base.vault),
+    )
+
+
+def _texts(base: _Base, people: _People, public_url: str | None, unsubscribe: UnsubscribeUrls | None) -> _Texts:
     public = (
-        PublicNotices(engine, clock, key=keys.derive(NOTICE_CODE), public_url=public_url)
+        PublicNotices(base.engine, base.clock, key=base.keys.derive(NOTICE_CODE), public_url=public_url)
         if public_url is not None
         else None
     )
-    notices = Notices(record, templates, public)
-    reference_key = keys.derive("notice-reference")
-    batches = BatchBook(book, audiences, reference_key=reference_key, hints=hints, quiet=quiet)
-    partitions = Partitions(engine, threshold=partition_from)
+    notices = Notices(base.record, base.templates, public)
+    return _Texts(public, notices, Letters(notices, base.vault, people.suppressions, unsubscribe))
 
-    order = channel_order if isinstance(channel_order, ChannelOrder) else ChannelOrder.plain(channel_order)
 
-    def deadline_of(campaign: Campaign) -> datetime | None:
-        return None if campaign.drill else deadline(campaign.incident_id, campaign.duties)
+def _deadline_of(
+    deadline: Callable[[UUID, Sequence[str]], datetime | None],
+) -> Callable[[Campaign], datetime | None]:
+    """By when a campaign has to be out; the law asks nothing of drills."""
+    return lambda campaign: None if campaign.drill else deadline(campaign.incident_id, campaign.duties)
 
+
+def _sending(
+    base: _Base,
+    people: _People,
+    texts: _Texts,
+    rules: _Rules,
+    routes: _Routes,
+    book: DeliveryBook,
+    batch_size: int,
+    hints: BatchHints | None,
+) -> _Sending:
+    engine, record, clock = base.engine, base.record, base.clock
     planner = Planner(
         engine,
         record,
-        audiences,
+        people.audiences,
         clock,
-        channel_order=order,
+        channel_order=rules.order,
         batch_size=batch_size,
         hints=hints,
-        partitions=partitions,
-        quiet=quiet,
-        deadline=deadline_of,
+        partitions=rules.partitions,
+        quiet=rules.quiet,
+        deadline=rules.deadline_of,
     )
+    reference_key = base.keys.derive("notice-reference")
     cancelling = Cancelling(book)
-    control = SendingControl(engine, clock, cancelling)
-    letters = Letters(notices, vault, suppressions, unsubscribe)
+    delivery_engine = DeliveryEngine(
+        book,
+        BatchBook(book, people.audiences, reference_key=reference_key, hints=hints, quiet=rules.quiet),
+        planner,
+        texts.letters,
+        Finisher(engine, record, clock),
+        clock,
+        channels=routes.channels,
+        drill_channels=routes.drill_channels,
+        rng=routes.rng,
+        batch=routes.batch,
+        pace=PaceBook(engine, clock),
+        quiet=rules.quiet,
+        cancelling=cancelling,
+        measuring=Measuring(engine, record, clock, book.timing, rules.deadline_of),
+    )
+    return _Sending(book, planner, SendingControl(engine, clock, cancelling), delivery_engine)
+
+
+def _campaigns(
+    base: _Base,
+    people: _People,
+    texts: _Texts,
+    rules: _Rules,
+    control: SendingControl,
+    demand: Callable[[UUID], Demand],
+    tariff: Tariff,
+) -> CampaignService:
+    return CampaignService(
+        base.record,
+        people.audiences,
+        base.templates,
+        demand,
+        texts.public.check_of if texts.public is not None else lambda _campaign_id: None,
+        tariff,
+        control.apply,
+        rules.deadline_of,
+        rules.order,
+    )
+
+
+def _answers(
+    base: _Base,
+    people: _People,
+    texts: _Texts,
+    book: DeliveryBook,
+    callbacks: CallbackUrls | None,
+    tokens: Sequence[str],
+    return_paths: ReturnPaths | None,
+    unsubscribe: UnsubscribeUrls | None,
+) -> _Answers:
+    twilio = callbacks if tokens else None
+    return _Answers(
+        receipts=TwilioReceipts(book, twilio, tokens) if twilio is not None else None,
+        inbound=TwilioInbound(people.suppressions, twilio.public_url, tokens) if twilio is not None else None,
+        bounces=BounceDesk(book, return_paths, people.learner) if return_paths is not None else None,
+        unsubscribing=Unsubscribing(base.engine, texts.notices, people.learner, unsubscribe)
+        if unsubscribe is not None
+        else None,
+        acknowledging=Acknowledging(book, texts.public) if texts.public is not None else None,
+    )
+
+
+def _letters(
+    base: _Base, texts: _Texts, book: DeliveryBook, time_zone: str, sender: str, fonts: Path | None
+) -> LetterDesk:
+    return LetterDesk(
+        base.engine,
+        base.record,
+        book,
+        texts.notices,
+        press=LetterPress(texts.letters, time_zone=time_zone),
+        drill_press=DrillPress(time_zone=time_zone),
+        sender=lambda: sender,
+        fonts=fonts,
+    )
+
+
+def _to_public(base: _Base, public_url: str | None, demand: Callable[[UUID], Demand]) -> NoticesToPublic | None:
+    if public_url is None:
+        return None
+    return NoticesToPublic(
+        base.engine,
+        base.record,
+        base.templates,
+        key=base.keys.derive(NOTICE_CODE),
+        board=PublicBoard(base.engine, public_url=public_url),
+        drill_board=DrillBoard(),
+        demand=demand,
+    )
+
+
+def _together(
+    base: _Base,
+    people: _People,
+    sending: _Sending,
+    *,
+    campaigns: CampaignService,
+    rows: DeliveryRows,
+    answers: _Answers,
+    public: PublicNotices | None,
+    letters: LetterDesk,
+    to_public: NoticesToPublic | None,
+    hints: BatchHints | None,
+) -> Notifier:
     return Notifier(
-        vault=vault,
-        audiences=audiences,
-        templates=templates,
-        campaigns=CampaignService(
-            record,
-            audiences,
-            templates,
-            demand,
-            public.check_of if public is not None else lambda _campaign_id: None,
-            tariff,
-            control.apply,
-            deadline_of,
-            order,
-        ),
-        book=book,
-        engine=DeliveryEngine(
-            book,
-            batches,
-            planner,
-            letters,
-            Finisher(engine, record, clock),
-            clock,
-            channels=channels,
-            drill_channels=drill_channels,
-            rng=rng,
-            batch=batch,
-            pace=PaceBook(engine, clock),
-            quiet=quiet,
-            cancelling=cancelling,
-            measuring=Measuring(engine, record, clock, book.timing, deadline_of),
-        ),
-        relay=DeliveryRelay(engine, record, clock),
-        rows=DeliveryRows(engine, record, clock, partitions, keep=keep_rows, export_first=export_first),
-        follower=sending_follower(record, planner, control),
-        receipts=TwilioReceipts(book, callbacks, twilio_tokens) if callbacks is not None and twilio_tokens else None,
-        inbound=TwilioInbound(suppressions, callbacks.public_url, twilio_tokens)
-        if callbacks is not None and twilio_tokens
-        else None,
-        suppressions=suppressions,
-        suppression_follower=suppression_follower(record, engine, learner),
-        bounces=BounceDesk(book, return_paths, learner) if return_paths is not None else None,
-        unsubscribing=Unsubscribing(engine, notices, learner, unsubscribe) if unsubscribe is not None else None,
+        vault=base.vault,
+        audiences=people.audiences,
+        templates=base.templates,
+        campaigns=campaigns,
+        book=sending.book,
+        engine=sending.engine,
+        relay=DeliveryRelay(base.engine, base.record, base.clock),
+        rows=rows,
+        follower=sending_follower(base.record, sending.planner, sending.control),
+        receipts=answers.receipts,
+        inbound=answers.inbound,
+        suppressions=people.suppressions,
+        suppression_follower=suppression_follower(base.record, base.engine, people.learner),
+        bounces=answers.bounces,
+        unsubscribing=answers.unsubscribing,
         public=public,
-        acknowledging=Acknowledging(book, public) if public is not None else None,
-        letters=LetterDesk(
-            engine,
-            record,
-            book,
-            notices,
-            press=LetterPress(letters, time_zone=time_zone),
-            drill_press=DrillPress(time_zone=time_zone),
-            sender=lambda: letter_sender,
-            fonts=letter_fonts,
-        ),
-        to_public=NoticesToPublic(
-            engine,
-            record,
-            templates,
-            key=keys.derive(NOTICE_CODE),
-            board=PublicBoard(engine, public_url=public_url),
-            drill_board=DrillBoard(),
-            demand=public_demand,
-        )
-        if public_url is not None
-        else None,
+        acknowledging=answers.acknowledging,
+        letters=letters,
+        to_public=to_public,
         hints=hints,
     )

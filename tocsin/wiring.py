@@ -21,8 +21,9 @@ from incidents.incident.service import IncidentService
 from incidents.record import Record, open_record
 from incidents.record.database import open_engine, time_of
 from notifier.deliveries import Timing
+from notifier.wiring import Notifier
 from playbooks.definitions.definition import load_library
-from playbooks.directory import load_directory
+from playbooks.directory import Directory, load_directory
 from playbooks.duties.service import DutyService
 from playbooks.filings.service import FilingService
 from playbooks.law.book import LawBook
@@ -78,19 +79,7 @@ def open_services(
         stack.enter_context(record)
         profile = profile or read_profile(settings.organisation_file)
         duties = DutyService(record)
-        notifier = open_notifier(
-            settings,
-            worker=worker,
-            engine=engine,
-            record=record,
-            clock=clock,
-            profile=profile,
-            timing=timing,
-            simulated_numbers=simulated_numbers,
-            demand=partial(demand_of, duties),
-            deadline=partial(deadline_of, duties),
-            public_demand=partial(public_demand_of, duties),
-        )
+        notifier = _open_notifier(settings, worker, engine, record, clock, profile, duties, timing, simulated_numbers)
         parties = PartyService(record, PartyContacts(engine, settings.master_keys(), clock))
         directory = load_directory(*([settings.directory] if settings.directory else ()))
         playbooks = load_library([settings.playbooks_folder] if settings.playbooks_folder else ())
@@ -110,14 +99,7 @@ def open_services(
             directory=directory,
             duties=duties,
             parties=parties,
-            filings=FilingService(
-                record,
-                parties=parties,
-                parties_of=partial(parties_with, engine),
-                profile=profile,
-                directory=directory,
-                clock=clock,
-            ),
+            filings=_open_filings(record, engine, clock, profile, parties, directory),
             runs=RunService(record, playbooks),
             intake=_open_intake(settings, record, engine, clock),
             notifier=notifier,
@@ -126,6 +108,51 @@ def open_services(
             law_book=LawBook(*([settings.law_folder] if settings.law_folder else ())),
             calendars=standard_calendars(),
         )
+
+
+def _open_notifier(
+    settings: Settings,
+    worker: str,
+    engine: Engine,
+    record: Record,
+    clock: Clock,
+    profile: OrganisationProfile,
+    duties: DutyService,
+    timing: Timing | None,
+    simulated_numbers: tuple[str, ...],
+) -> Notifier:
+    """The notifier, which asks the duties of an incident what the law demands of its campaigns and notices."""
+    return open_notifier(
+        settings,
+        worker=worker,
+        engine=engine,
+        record=record,
+        clock=clock,
+        profile=profile,
+        timing=timing,
+        simulated_numbers=simulated_numbers,
+        demand=partial(demand_of, duties),
+        deadline=partial(deadline_of, duties),
+        public_demand=partial(public_demand_of, duties),
+    )
+
+
+def _open_filings(
+    record: Record,
+    engine: Engine,
+    clock: Clock,
+    profile: OrganisationProfile,
+    parties: PartyService,
+    directory: Directory,
+) -> FilingService:
+    return FilingService(
+        record,
+        parties=parties,
+        parties_of=partial(parties_with, engine),
+        profile=profile,
+        directory=directory,
+        clock=clock,
+    )
 
 
 def _open_database(

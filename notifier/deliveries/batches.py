@@ -145,6 +145,7 @@ class BatchBook:
         entered twice.
         """
         answers: dict[int, Answer] = {}
+        done: list[Batch] = []
         asked = self._uptime()
         with self._book.transaction() as moves:
             campaigns = {change.batch.campaign_id for change in changes}
@@ -153,8 +154,10 @@ class BatchBook:
             late: list[Late] = []
             for change in sorted(changes, key=lambda one: (one.batch.campaign_id.bytes, one.batch.ref.number)):
                 missing = self._without_entered(moves, change) if again else change
-                answers[id(change)] = self._change(moves, missing, resting, late)
+                answers[id(change)] = self._change(moves, missing, resting, late, done)
             self._enter_late(moves, late)
+        for batch in done:
+            batch.done = True
         for change in changes:
             if answers[id(change)] is Answer.LOST:
                 continue
@@ -222,7 +225,7 @@ class BatchBook:
             if member.position <= to and (zone is None or member.country == zone) and ways.lane(member) == channel
         ]
 
-    def _change(self, moves: Moves, change: Change, resting: set[UUID], late: list[Late]) -> Answer:
+    def _change(self, moves: Moves, change: Change, resting: set[UUID], late: list[Late], done: list[Batch]) -> Answer:
         batch = change.batch
         faults = [ending.ours for _, ending in change.endings if ending.ours is not None]
         rests = batch.campaign_id in resting or bool(faults)
@@ -244,6 +247,7 @@ class BatchBook:
             self._book.hold(moves, batch.campaign_id, faults[0])
         if held.settled == held.recipients:
             self._let_go(moves, batch, "done")
+            done.append(batch)
         elif change.release is not None:
             self._let_go(moves, batch, "ready", change.release)
         return Answer.RESTS if rests else Answer.DONE

@@ -50,6 +50,8 @@ class Batch:
     order: ChannelOrder = field(repr=False)
     zone: str | None = None
     """The country of its people; None: it is not cut by country."""
+    done: bool = False
+    """Everybody of it is settled."""
 
     @property
     def campaign_id(self) -> UUID:

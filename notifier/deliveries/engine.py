@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -95,6 +96,8 @@ class DeliveryEngine:
         self._singles = Singles(
             book, self._journal, letters, clock, routes=self._routes, quiet=quiet, rng=rng, spans=self._spans
         )
+        for route in self._all(drill=False):
+            route.on_change(partial(self._health, route))
         self._lanes = [lane for drill, group in self._routes.items() for lane in self._lanes_of(drill, group)]
         self._entered = 0
         self._said: set[asyncio.Task[None]] = set()
@@ -222,7 +225,6 @@ class DeliveryEngine:
                 routes=routes,
                 others=others,
                 is_temporary=self._book.is_temporary,
-                health=lambda route, change: None if drill else self._health(route, change),
                 spans=self._spans,
             )
 

@@ -188,23 +188,10 @@ def rows_of(
         ending = _called_off(came) if step.call_off else came
         if step.call_off:
             rows.called_off.append((seat.recipient_id, seat.delivery_id, channel))
-        rows.persons.append(
-            (
-                campaign_id,
-                seat.recipient_id,
-                seat.position,
-                seat.language,
-                ",".join(seat.channels),
-                seat.reference,
-                step.outcome,
-            )
-        )
+        rows.persons.append(_person_row(campaign_id, seat, step.outcome))
         rows.outcomes.append(step.outcome)
-        rows.attempts.append(
-            _attempt_row(
-                campaign_id, seat, channel, ending, (ending.tried_at or claimed_at) if ending.written else None, now
-            )
-        )
+        written_at = (ending.tried_at or claimed_at) if ending.written else None
+        rows.attempts.append(_attempt_row(campaign_id, seat, channel, ending, written_at, now))
         if step.channel is not None:
             due_at = now + timing.first_backoff if step.delayed else now
             again = seat._replace(delivery_id=next_id(seat.recipient_id, step.channel, step.repeat))
@@ -218,6 +205,11 @@ def rows_of(
             ids = (seat.recipient_id.hex, seat.delivery_id.hex)
             rows.moves.append([*ids, seat.language, began, settled, ending.code, ending.provider_id])
     return rows
+
+
+def _person_row(campaign_id: UUID, seat: Seat, outcome: str) -> tuple[Any, ...]:
+    channels = ",".join(seat.channels)
+    return campaign_id, seat.recipient_id, seat.position, seat.language, channels, seat.reference, outcome
 
 
 def _attempt_row(

@@ -37,7 +37,6 @@ from notifier.deliveries.shelf import Shelf
 from notifier.deliveries.sids import UNMARKED
 from notifier.deliveries.strand import Strand
 from notifier.deliveries.traces import DeliverySpans
-from notifier.pacing.breaker import Change as Health
 from notifier.pacing.provider import Route, Routes
 
 log = structlog.get_logger(__name__)
@@ -55,6 +54,18 @@ MOST_STRANDS = 8
 """Campaigns that a lane works on at once."""
 
 
+def _widths(routes: Collection[Route]) -> tuple[int, int]:
+    """The narrowest and the widest window of messages without an entered outcome."""
+    narrowest = 2 * sum(route.channel.concurrency for route in routes) or 500
+    windows = [route.channel.window for route in routes if isinstance(route.channel, StreamingChannel)]
+    return narrowest, max(8 * narrowest, *windows, 0)
+
+
+def _by_country(routes: Collection[Route]) -> bool:
+    """Whether any provider has limits by country now."""
+    return any(route.pace.by_country for route in routes)
+
+
 class Lane:
     """One channel of one kind (real or drill) on one worker."""
 
@@ -70,12 +81,10 @@ class Lane:
         routes: Routes | None,
         others: Collection[str] | None = None,
         is_temporary: Callable[[str | None], bool],
-        health: Callable[[Route, Health], None] = lambda _route, _change: None,
         spans: DeliverySpans | None = None,
         uptime: Callable[[], float] = uptime,
     ) -> None:
-        """Without `routes` nobody is reached: people go on to their next channel. `health` hears of providers that
-        begin to rest, or work again."""
+        """Without `routes` nobody is reached: people go on to their next channel."""
         self._batches = batches
         self._clock = clock
         self._rng = rng
@@ -83,21 +92,12 @@ class Lane:
         self._unmarked = name in UNMARKED
         self._routes = routes
         self._is_temporary = is_temporary
-        self._health = health
         self._spans = spans or DeliverySpans()
         self._uptime = uptime
         self._claim = partial(batches.claim, drill=drill, channel=name, others=others)
         all_routes = routes.all if routes is not None else ()
-        self._maker = Maker(
-            letters,
-            clock,
-            reaches=routes is not None,
-            by_country=lambda: any(route.pace.by_country for route in all_routes),
-        )
-        at_once = sum(route.channel.concurrency for route in all_routes)
-        windows = [route.channel.window for route in all_routes if isinstance(route.channel, StreamingChannel)]
-        self._narrowest = 2 * at_once or 500
-        self._widest = max(8 * self._narrowest, *windows, 0)
+        self._maker = Maker(letters, clock, reaches=routes is not None, by_country=partial(_by_country, all_routes))
+        self._narrowest, self._widest = _widths(all_routes)
         self._width = 2 * self._narrowest
         self._starved = False
         self._parked: list[Callable[[], None]] = []
@@ -369,7 +369,7 @@ class Lane:
         if self.stops(group.open):
             self.withdraw(group.open)
         if self._routes is not None and not self._senders:
-            streams = [RouteStream(self, route, self._routes, self._health, self._uptime) for route in self._routes.all]
+            streams = [RouteStream(self, route, self._routes, self._uptime) for route in self._routes.all]
             self._senders = [asyncio.create_task(stream.run()) for stream in streams]
         self.wake_parked()
 
@@ -475,8 +475,8 @@ class Lane:
         if answer is Answer.LOST:
             one.lost = True
             self.withdraw(one)
-        elif not one.release and one.is_over:
-            one.left = True  # everybody of it is settled
+        elif one.batch.done or (not one.release and one.is_over):
+            one.left = True  # everybody of it is settled: there is nothing to give back
         elif answer is Answer.RESTS and not one.release:
             self.halt({one.batch.campaign_id})
         if any(other.mark is not None for other in self._open):

@@ -28,7 +28,7 @@ class RestingProvider(Model):
     until: Instant
     code: str | None
     meaning: FaultWords | None
-    """The code in words; None where nobody explained it."""
+    """The code in words; None where there is no code."""
 
 
 class Progress(Model):
@@ -49,7 +49,7 @@ class Progress(Model):
     held_code: str | None
     """The fault that it rests for: one of the account, the sender or the notice, not of the people."""
     held_meaning: FaultWords | None
-    """The code in words; None where nobody explained it."""
+    """The code in words; None where there is no code."""
     resting: tuple[RestingProvider, ...]
     per_hour: float | None
     """First attempts an hour, as measured lately; None before the first measurement."""

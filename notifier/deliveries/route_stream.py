@@ -47,16 +47,15 @@ class RouteStream:
         lane: Serves,
         route: Route,
         routes: Routes,
-        changed: Callable[[Route, Change], None],
         now: Callable[[], float],
     ) -> None:
         self._lane = lane
         self._route = route
         self._routes = routes
-        self._changed = changed
         self._now = now
         self._free = route.pace.is_free
         route.pace.on_more(lane.wake_parked)
+        route.on_change(self._changed)
 
     async def run(self) -> None:
         """Send until the lane is closed."""
@@ -100,11 +99,11 @@ class RouteStream:
         if failure is None:
             self._route.breaker.untried()
         else:
-            self._learn(failure)
+            self._route.heard(failure, alone=self._routes.alone)
         self._lane.give_back(parcel, counted=counted)
 
     def settle(self, parcel: Parcel, outcome: Outcome) -> None:
-        self._learn(outcome)
+        self._route.heard(outcome, alone=self._routes.alone)
         not_taken = outcome.verdict in {Verdict.TEMPORARY, Verdict.CAMPAIGN_FAULT}
         if not_taken and self._route.is_at_fault(outcome) and self._routes.other_than(self._route):
             # Surely not taken here, and no fault of the message: somebody else may carry it.
@@ -120,12 +119,9 @@ class RouteStream:
     def still_ours(self, parcel: Parcel) -> bool:
         return self._lane.still_ours(parcel)
 
-    def _learn(self, outcome: Outcome) -> None:
-        change = self._route.heard(outcome, alone=self._routes.alone)
-        if change is Change.NOTHING:
-            return
+    def _changed(self, change: Change) -> None:
+        """The provider rests or works again, whoever noticed."""
         if change is Change.RESTS:
             rest = max(self._route.breaker.rests_until - self._now(), 0.0)
             asyncio.get_running_loop().call_later(rest + 0.001, self._lane.wake_parked)
-        self._changed(self._route, change)
         self._lane.wake_parked()

@@ -47,10 +47,21 @@ class Route:
         self.breaker = Breaker(rests, uptime=uptime)
         self.slots = asyncio.Semaphore(provider.channel.concurrency)
         self._table = table
+        self._listeners: list[Callable[[Change], None]] = []
 
-    def heard(self, outcome: Outcome, *, alone: bool) -> Change:
+    def on_change(self, listener: Callable[[Change], None]) -> None:
+        """Call this when the provider begins to rest, and when it works again."""
+        self._listeners.append(listener)
+
+    def heard(self, outcome: Outcome, *, alone: bool) -> None:
         """Learn from what came of a message. `alone`: there is no other provider, so that a fault of the account
         stops the campaign instead."""
+        change = self._judged(outcome, alone=alone)
+        if change is not Change.NOTHING:
+            for listener in self._listeners:
+                listener(change)
+
+    def _judged(self, outcome: Outcome, *, alone: bool) -> Change:
         code = outcome.code
         match outcome.verdict:
             case Verdict.ACCEPTED | Verdict.REJECTED:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
+import structlog
+
 from incidents.errors import IllegalTransition, NotFound
 from incidents.incident.incident import Incident
 from incidents.privacy import refuse_contacts
 from incidents.record import Context, Record, retrying
 from playbooks.definitions.definition import Playbook
+from playbooks.definitions.stored import UnreadablePlan, read_stored
+from playbooks.runs.events import RunStarted
 from playbooks.runs.run import Run
+
+log = structlog.get_logger(__name__)
 
 
 class RunService:
@@ -60,6 +66,19 @@ class RunService:
     def fire(self, run_id: UUID, step: str, context: Context) -> Run:
         """The time of a step's timer came."""
         return self._change(run_id, context, lambda run: run.fire(step, context))
+
+    def step_titles(self, run_id: UUID) -> Mapping[str, Mapping[str, str]]:
+        """What the steps of a run are called, by step and language tag, as in the plan that it froze; empty where
+        there is no such run or its plan cannot be read."""
+        started = next(self._record.stream(run_id), None)
+        if not isinstance(started, RunStarted):
+            return {}
+        try:
+            plan = read_stored(started.definition)
+        except UnreadablePlan as reason:
+            log.warning("plan-unreadable", run=str(run_id), reason=reason.detail)
+            return {}
+        return {step.id: step.title for step in plan.steps}
 
     def _change(self, run_id: UUID, context: Context, decide: Callable[[Run], None]) -> Run:
         def command() -> Run:

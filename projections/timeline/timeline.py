@@ -14,11 +14,14 @@ from sqlalchemy import Engine, select
 from incidents.record.database import reading
 from projections.paging import Page, ReadModel, check_limit, decode_cursor, encode_cursor, read_integer
 from projections.positions import live_generation
-from projections.timeline.sentences import sentence
+from projections.timeline.sentences import in_language, sentence
 from projections.timeline.tables import NAME, timeline_entries
 
 _ITEMS = ("items", "missing", "not_yet_known")
 """Parameters of filings that hold ids of items."""
+
+StepTitles = Mapping[UUID, Mapping[str, Mapping[str, str]]]
+"""What steps are called: by run, step and language tag."""
 
 
 class TimelineEntry(ReadModel):
@@ -44,6 +47,12 @@ class TimelineEntry(ReadModel):
             return str(duty_id)
         return str(self.parameters.get("step", "")).partition(":")[2] or None
 
+    @property
+    def step(self) -> str | None:
+        """The id in the playbook of the step of a run that it is about, without the duty."""
+        step = self.parameters.get("step") if self.kind.startswith("run.") else None
+        return str(step).partition(":")[0] if step else None
+
     def words(
         self,
         language: str,
@@ -51,14 +60,19 @@ class TimelineEntry(ReadModel):
         *,
         duties: Mapping[str, str] = MappingProxyType({}),
         items: Mapping[str, str] = MappingProxyType({}),
+        steps: StepTitles = MappingProxyType({}),
     ) -> str:
         """The entry as a sentence, in English or Simplified Chinese. Plain text: escape it where it is shown.
 
-        `duties` and `items` are names of duties, and of items of filings, by id; they stand in place of the ids.
+        `duties` and `items` are names of duties, and of items of filings, by id; they stand in place of the ids, as do
+        the titles of `steps`. What has no name is called by its id.
         """
         parameters = self.parameters
         if self.duty is not None and (name := duties.get(self.duty)) is not None:
             parameters = {**parameters, "duty_id" if "duty_id" in parameters else "step": name}
+        elif self.step is not None and (titles := steps.get(self.originator_id, {}).get(self.step)):
+            about = f" ({self.duty})" if self.duty is not None else ""
+            parameters = {**parameters, "step": f"“{in_language(titles, language)}”{about}"}
         if self.kind.startswith("filing."):
             said = {name: [items.get(one, one) for one in parameters.get(name) or ()] for name in _ITEMS}
             parameters = {**parameters, **said}

@@ -220,6 +220,29 @@ def receipts_app(house: House) -> FastAPI:
 
 
 @asynccontextmanager
+async def _empty_house(
+    folder: Path, url: str | None, settings: StandinSettings, most_messages: int
+) -> AsyncIterator[tuple[House, CallbackUrls]]:
+    """Database, record, stand-ins and the door for receipts, with the addresses of the door; no notifier yet."""
+    address = url or database_address(folder)
+    database = open_engine(address)
+    create_tables(database)
+    store = OutboxStore(folder / "outbox.sqlite", max_messages=most_messages)
+    standins = Standins(store, settings)
+    with open_record(address, Registry([*EVENTS, *ROWS_EVENTS, *LETTER_EVENTS])) as record:
+        async with standins:
+            house = House(database, record, SystemClock(), None, standins)  # type: ignore[arg-type]
+            door = HttpStandin(receipts_app(house), "127.0.0.1", 0)
+            await door.start()
+            try:
+                yield house, CallbackUrls(f"http://127.0.0.1:{door.port}", SECRET)
+            finally:
+                await door.stop()
+    store.close()
+    database.dispose()
+
+
+@asynccontextmanager
 async def open_house(
     folder: Path,
     *,
@@ -242,50 +265,36 @@ async def open_house(
     **wiring: Any,
 ) -> AsyncIterator[House]:
     """Open everything; `channels` replaces the real ones, `wiring` goes to `build_notifier` as it is."""
-    clock = SystemClock()
-    address = url or database_address(folder)
-    database = open_engine(address)
-    create_tables(database)
-    store = OutboxStore(folder / "outbox.sqlite", max_messages=most_messages)
-    settings = standin_settings or StandinSettings(auth_token=TOKEN, step_delay=0.01)
-    standins = Standins(store, settings)
-    with open_record(address, Registry([*EVENTS, *ROWS_EVENTS, *LETTER_EVENTS])) as record:
-        async with standins:
-            house = House(database, record, clock, None, standins)  # type: ignore[arg-type]
-            door = HttpStandin(receipts_app(house), "127.0.0.1", 0)
-            await door.start()
-            callbacks = CallbackUrls(f"http://127.0.0.1:{door.port}", SECRET)
-            real = channels or real_channels(
-                standins, clock, callbacks if with_callbacks else None, sms_timeout=sms_timeout, voice=voice
-            )
-            house.notifier = build_notifier(
-                database,
-                record,
-                clock,
-                keys=KEYS,
-                channels={**real, **(more_channels or {})},
-                drill_channels=real_channels(standins, clock, None, voice=voice),
-                channel_order=channel_order,
-                worker=worker,
-                rng=random.Random(7),
-                callbacks=callbacks,
-                twilio_tokens=[TOKEN],
-                public_url=PUBLIC_URL,
-                timing=timing,
-                extra_numbers=(*SIMULATED, *more_numbers),
-                batch=batch,
-                batch_size=batch_size,
-                hints=hints,
-                partition_from=partition_from,
-                **wiring,
-            )
-            try:
-                yield house
-            finally:
-                await house.notifier.engine.close(grace=1)
-                await door.stop()
-    store.close()
-    database.dispose()
+    standin_settings = standin_settings or StandinSettings(auth_token=TOKEN, step_delay=0.01)
+    async with _empty_house(folder, url, standin_settings, most_messages) as (house, callbacks):
+        real = channels or real_channels(
+            house.standins, house.clock, callbacks if with_callbacks else None, sms_timeout=sms_timeout, voice=voice
+        )
+        house.notifier = build_notifier(
+            house.database,
+            house.record,
+            house.clock,
+            keys=KEYS,
+            channels={**real, **(more_channels or {})},
+            drill_channels=real_channels(house.standins, house.clock, None, voice=voice),
+            channel_order=channel_order,
+            worker=worker,
+            rng=random.Random(7),
+            callbacks=callbacks,
+            twilio_tokens=[TOKEN],
+            public_url=PUBLIC_URL,
+            timing=timing,
+            extra_numbers=(*SIMULATED, *more_numbers),
+            batch=batch,
+            batch_size=batch_size,
+            hints=hints,
+            partition_from=partition_from,
+            **wiring,
+        )
+        try:
+            yield house
+        finally:
+            await house.notifier.engine.close(grace=1)
 
 
 def real_channels(

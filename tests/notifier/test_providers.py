@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from incidents.record.database import reading, writing
 from notifier.channels.channel import AboutToWrite, Found, Outgoing, ProviderUnavailable
@@ -145,6 +146,31 @@ def test_what_one_provider_surely_did_not_take_another_does(tmp_path: Path) -> N
 
     rests = FAST.model_copy(update={"first_rest": timedelta(minutes=5), "most_rest": timedelta(minutes=5)})
     run(tmp_path, story, channels={"email": (Provider("first", first), Provider("second", second))}, timing=rests)
+
+
+def test_a_rest_that_a_repeat_began_is_shown_as_any_other(tmp_path: Path) -> None:
+    """Repeats are single deliveries; the first tries of a batch went another way."""
+    first, second = Answers(answer=Outcome(Verdict.TEMPORARY, code="450")), Answers()
+
+    async def story(house: House) -> None:
+        view = house.started(mails(1))
+        await house.until(lambda: len(first.sent) > 0)
+        first.answer = Outcome(Verdict.CAMPAIGN_FAULT, code="20003")
+        done = await house.finish(view.campaign_id)
+        assert done.outcomes["accepted"] == len(second.sent) == 1
+
+        def shown() -> list[tuple[str, str | None]]:
+            with reading(house.database) as connection:
+                return [(row.name, row.code) for row in connection.execute(select(provider_states))]
+
+        await house.until(lambda: shown() == [("first", "20003")])
+
+    rest = timedelta(hours=1)
+    timing = FAST.model_copy(update={"max_tries": 500, "first_rest": rest, "most_rest": rest})
+    providers = (Provider("first", first), Provider("second", second, standby=True))
+    with capture_logs() as logs:
+        run(tmp_path, story, channels={"email": providers}, timing=timing)
+    assert [(one["provider"], one["code"]) for one in logs if one["event"] == "provider.rests"] == [("first", "20003")]
 
 
 def test_what_a_provider_refused_for_good_is_not_tried_elsewhere(tmp_path: Path) -> None:

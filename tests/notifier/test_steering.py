@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from incidents.errors import Forbidden, IllegalTransition, InvalidInput
 from incidents.record import Context
@@ -83,6 +85,35 @@ def test_pausing_and_resuming_ten_times_tells_nobody_twice(tmp_path: Path) -> No
         assert Counter(channel.sent) == {f"m{i}@example.com": 1 for i in range(150)}
 
     run(tmp_path, story, channels={"email": channel})
+
+
+def test_a_batch_whose_last_outcomes_are_being_entered_is_not_taken_for_lost(tmp_path: Path) -> None:
+    """The worker is told to end at the moment in which the batch is done in the database and nobody here knows it."""
+    channel = Quiet(concurrency=3)
+
+    async def story(house: House) -> None:
+        engine, batches = house.notifier.engine, house.notifier.engine._batches
+        commit, entered, go_on = batches.commit, threading.Event(), threading.Event()
+
+        def slow(changes: Any, *, again: bool = False) -> Any:
+            answers = commit(changes, again=again)
+            if row(house, delivery_batches).state == "done":
+                entered.set()
+                go_on.wait(PATIENCE)
+            return answers
+
+        batches.commit = slow  # type: ignore[method-assign]
+        house.started(mails(3))
+        await house.until(entered.is_set)
+        closing = asyncio.create_task(engine.close(grace=PATIENCE))
+        while not all(lane.closed for lane in engine._lanes):  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0)
+        go_on.set()
+        await closing
+
+    with capture_logs() as logs:
+        run(tmp_path, story, channels={"email": channel})
+    assert "batch.lost" not in {one["event"] for one in logs}
 
 
 def test_cancelling_counts_off_whoever_was_not_written_to(tmp_path: Path) -> None:

@@ -46,6 +46,20 @@ def test_a_step_that_is_there_for_a_duty_is_called_by_its_name() -> None:
     assert entry("run.step-completed", step="recover", outcome="done").duty is None
 
 
+def test_a_step_is_called_by_its_title() -> None:
+    run = {UUID(int=2): {"recover": {"en": "Confirm recovery", "zh-Hans": "确认已恢复"}, "file": {"en": "File it"}}}
+    done = entry("run.step-completed", step="recover", outcome="done")
+    assert done.words("en", steps=run) == "Step “Confirm recovery”: done."
+    assert "步骤 “确认已恢复”" in done.words("zh", steps=run)
+    reminded = entry("run.timer-fired", step="recover")
+    assert "“Confirm recovery”" in reminded.words("en", steps=run)
+    filed = entry("run.step-completed", step=f"file:{DUTY}", outcome="filed")
+    assert filed.words("en", steps=run) == f"Step “File it” ({DUTY}): filed."
+    assert "Step the Attorney General" in filed.words("en", duties={DUTY: "the Attorney General"}, steps=run)
+    for unknown in ({}, {UUID(int=3): run[UUID(int=2)]}, {UUID(int=2): {}}):
+        assert "Step recover: done." in done.words("en", steps=unknown), "without a title the id is all there is"
+
+
 def test_a_revision_names_recipient_and_fields_in_chinese() -> None:
     revised = entry(
         "duty.revised",

@@ -11,8 +11,9 @@ from incidents.errors import NotFound
 from projections.deadlines.deadlines import Deadline, deadline, deadlines
 from projections.severity_board.board import BoardEntry, board
 from projections.tasks.tasks import Task, tasks
-from projections.timeline.timeline import TimelineEntry, timeline
+from projections.timeline.timeline import StepTitles, TimelineEntry, timeline
 from tocsin.services import Services
+from tocsin.steps_named import steps_named
 
 ROWS = 40
 SIDE_ROWS = 8
@@ -58,6 +59,8 @@ class BoardPage:
     """Names of recipients, by duty."""
     named: tuple[Deadline, ...]
     """Duties, open and settled, whose names stand in the sentences of `lately`."""
+    steps: StepTitles
+    """Titles of the steps that `lately` speaks of."""
     behind: int
 
 
@@ -86,6 +89,7 @@ def gather(services: Services, now: datetime, *, search: str | None, cursor: str
         references={entry.incident_id: entry.reference for entry in page.items},
         recipients={duty.duty_id: duty.recipient_names for duty in due},
         named=_named(services, lately, due, now),
+        steps=steps_named(services, lately),
         behind=max((lag.behind for lag in services.projections.lag()), default=0),
     )
 

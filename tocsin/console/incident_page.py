@@ -23,11 +23,12 @@ from projections.coverage.coverage import CampaignCoverage, campaigns_of
 from projections.deadlines.deadlines import Deadline, deadlines
 from projections.recovery.recovery import PHASES, RecoveryStatus, recovery_of
 from projections.tasks.tasks import Task, tasks
-from projections.timeline.timeline import TimelineEntry, timeline
+from projections.timeline.timeline import StepTitles, TimelineEntry, timeline
 from tocsin.console.board_page import pressing
 from tocsin.owners import Owners, with_owners
 from tocsin.parts_filed import with_parts
 from tocsin.services import Services
+from tocsin.steps_named import steps_named
 
 TIMELINE_ROWS = 40
 _SETTLED = frozenset({"settled", "late"})
@@ -97,6 +98,8 @@ class IncidentPage:
     public_notices: tuple[PublicNoticeEntry, ...]
     """Suggested, drafted and published."""
     entries: tuple[TimelineEntry, ...]
+    steps: StepTitles
+    """Titles of the steps that the entries speak of."""
     more_entries: str | None
 
 
@@ -139,6 +142,7 @@ def gather(services: Services, incident_id: UUID, now: datetime, *, cursor: str 
         if services.notifier.to_public is not None
         else (),
         entries=story.items,
+        steps=steps_named(services, story.items),
         more_entries=story.next_cursor,
     )
 

@@ -13,6 +13,7 @@ from playbooks.definitions.definition import SCHEMA_VERSION, load_library
 from playbooks.definitions.stored import UPCASTS, UnreadablePlan, read_stored
 from playbooks.runs.events import RunStarted
 from playbooks.runs.run import Run
+from playbooks.runs.service import RunService
 from tests.conftest import ContextMaker
 
 OLD: dict[str, Any] = {
@@ -44,18 +45,9 @@ def test_an_old_stored_plan_is_read_with_defaults_and_without_what_is_gone() -> 
 
 
 def test_a_run_of_an_old_plan_loads_from_the_record(record: Record, analyst: ContextMaker) -> None:
-    run = Run(Run.id_for(UUID(int=7), "lost-laptop"))
-    run.emit(
-        RunStarted,
-        analyst(),
-        incident_id=UUID(int=7),
-        playbook="lost-laptop",
-        definition=OLD,
-        definition_digest="0" * 64,
-    )
-    record.commit(run)
+    run_id = _stored(record, 7, OLD, analyst)
 
-    loaded = record.load(Run, run.id)
+    loaded = record.load(Run, run_id)
 
     assert loaded.playbook is not None
     assert [step.id for step in loaded.playbook.steps] == ["find", "wipe", "told"]
@@ -100,3 +92,36 @@ def test_a_plan_of_a_later_schema_is_read_as_far_as_it_is_known() -> None:
 def test_what_is_no_plan_at_all_is_named(broken: dict[str, Any]) -> None:
     with pytest.raises(UnreadablePlan):
         read_stored(broken)
+
+
+def _stored(record: Record, incident: int, definition: dict[str, Any], analyst: ContextMaker) -> UUID:
+    run = Run(Run.id_for(UUID(int=incident), "lost-laptop"))
+    run.emit(
+        RunStarted,
+        analyst(),
+        incident_id=UUID(int=incident),
+        playbook="lost-laptop",
+        definition=definition,
+        definition_digest="0" * 64,
+    )
+    record.commit(run)
+    return run.id
+
+
+def test_steps_are_called_as_in_the_plan_that_the_run_froze(record: Record, analyst: ContextMaker) -> None:
+    service = RunService(record, load_library())
+
+    titles = service.step_titles(_stored(record, 7, OLD, analyst))
+
+    assert titles == {"find": {"en": "Look for it"}, "wipe": {"en": "Wipe it"}, "told": {"en": "Report it"}}
+    assert service.step_titles(UUID(int=9)) == {}, "there is no such run"
+
+
+def test_steps_of_a_plan_that_cannot_be_read_have_no_titles(
+    record: Record, analyst: ContextMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as unchecked:  # a Tocsin that could still read it stored it
+        unchecked.setattr("playbooks.runs.run.read_stored", lambda _definition: None)
+        run_id = _stored(record, 7, {**OLD, "steps": "none"}, analyst)
+
+    assert RunService(record, load_library()).step_titles(run_id) == {}

@@ -128,6 +128,16 @@ def test_the_board_names_a_duty_that_is_over(demo: Door, breach: dict[str, Any])
     assert duty not in lately
 
 
+@pytest.mark.parametrize(("lang", "title"), [("en", "“Confirm that it is real”"), ("zh", "“核实事件是否属实”")])
+def test_steps_are_called_by_their_titles(demo: Door, breach: dict[str, Any], lang: str, title: str) -> None:
+    story = demo.get(f"/v1/incidents/{breach['id']}/timeline", params={"language": lang}).json()["items"]
+    done = [entry for entry in story if entry["kind"] == "run.step-completed"]
+    assert title in next(entry["sentence"] for entry in done if entry["parameters"]["step"] == "triage")
+    for address in ("/", f"/incidents/{breach['reference']}"):
+        # The title stands in quotation marks only where a step is spoken of.
+        assert title in look(demo, address, params={"lang": lang}).text, address
+
+
 def test_the_incident_page_explains_its_duties(demo: Door, breach: dict[str, Any]) -> None:
     page = look(demo, f"/incidents/{breach['reference']}")
 

@@ -20,6 +20,7 @@ from tocsin.api.paths import Cursor, IncidentId, Limit
 from tocsin.api.responses import READING_ONE
 from tocsin.api.scopes import Parts
 from tocsin.api.values import ResponseModel
+from tocsin.steps_named import steps_named
 
 router = APIRouter(prefix="/v1/incidents", tags=["incidents"], dependencies=[READS])
 
@@ -53,9 +54,10 @@ def read_timeline(
     """Every event of the incident, its duties, runs and campaigns, in the order they were recorded."""
     zone = ZoneInfo(services.profile.time_zone)
     found = timeline(services.engine, incident, newest_first=newest_first, minor=minor, limit=limit, cursor=cursor)
+    steps = steps_named(services, found.items)
     return Page(
         items=tuple(
-            TimelineItem(sentence=entry.words(language, zone), **entry.model_dump(exclude={"incident_id"}))
+            TimelineItem(sentence=entry.words(language, zone, steps=steps), **entry.model_dump(exclude={"incident_id"}))
             for entry in found.items
         ),
         next_cursor=found.next_cursor,
