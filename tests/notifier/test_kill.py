@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import random
-import sys
+import subprocess
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
@@ -18,8 +18,7 @@ import pytest
 from notifier.deliveries import counters
 from notifier.standins.outcomes import ordinary_numbers, simulated_number
 from tests.notifier.house import FAST, PATIENCE, House, open_house
-
-ROOT = Path(__file__).parents[2]
+from tests.nursery import Child, start
 
 
 def people(count: int) -> list[tuple[str, str, str, str, str]]:
@@ -47,26 +46,24 @@ class Worker:
             "door": door,
             "worker": name,
         }
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Child | None = None
 
     async def start(self, die_at: str = "") -> None:
         settings = json.dumps({**self._settings, "die_at": die_at})
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.notifier.sending_worker", settings, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL
-        )
+        self._process = await asyncio.to_thread(start, "tests.notifier.sending_worker", settings)
 
     async def died(self, seconds: float) -> bool:
         """Whether it ended by itself within the time."""
         assert self._process is not None
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._process.wait(), seconds)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            await asyncio.to_thread(self._process.wait, seconds)
         return self._process.returncode is not None
 
     async def kill(self) -> None:
         assert self._process is not None
         if self._process.returncode is None:
             self._process.kill()
-            await self._process.wait()
+            await asyncio.to_thread(self._process.wait)
 
 
 def check_everything(house: House, campaign_id: UUID, total: int) -> None:

@@ -5,25 +5,21 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from projections.catalogue import all_projections
 from projections.runner import Runner
+from tests.nursery import start
 from tests.projections.conftest import Installation
 from tests.projections.notes import rows_of
 from tests.projections.stories import Teller, many_stories
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def fold_and_kill(url: str, chance: random.Random, what: str) -> bool:
     """Start a folding process and kill it at a random moment after some steps. Returns whether it was killed."""
-    command = [sys.executable, "-m", "tests.projections.folding_process", url, "11", what]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = start("tests.projections.folding_process", url, "11", what, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
