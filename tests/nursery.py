@@ -1,8 +1,9 @@
 """Processes of ours for tests that start and kill many: forked from one that has loaded everything once.
 
 What runs is what `python -m MODULE ARGUMENT...` runs, in a process of its own, with an environment, a standard output
-and an end of its own; only the two seconds that a machine of two cores takes to load it are not spent each time. Where
-loading is part of what is tested, or a library is to be put before it, a test starts a process in the ordinary way.
+and an end of its own, in the folder of the repository; only the two seconds that a machine of two cores takes to load
+it are not spent each time. (All share the seed of Python's hashes.) Where loading is part of what is tested, or a
+library is to be put before it, a test starts a process in the ordinary way.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -60,7 +62,7 @@ class Child:
 
     def send_signal(self, number: int) -> None:
         with self._changed:
-            if self.returncode is None:
+            if self.returncode is None and self.pid > 0:
                 with suppress(ProcessLookupError):  # it ended, and nobody has said so yet
                     os.kill(self.pid, number)
 
@@ -80,6 +82,7 @@ class Child:
     def wait_until_started(self) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: self.pid, PATIENCE), "the nursery does not answer"
+            assert self.pid > 0, "the nursery has ended"
 
 
 class Nursery:
@@ -100,7 +103,10 @@ class Nursery:
         number, child = next(self._numbers), Child([module, *arguments])
         self._children[number] = child
         request = {"number": number, "module": module, "arguments": list(arguments), "environment": environment}
-        socket.send_fds(self._socket, [json.dumps(request).encode()], list(files))
+        try:
+            socket.send_fds(self._socket, [json.dumps(request).encode()], list(files))
+        except OSError as error:
+            raise AssertionError("the nursery has ended") from error
         child.wait_until_started()
         return child
 
@@ -115,6 +121,10 @@ class Nursery:
             while said := self._socket.recv(_LARGEST):
                 message: dict[str, int] = json.loads(said)
                 self._children[message.pop("number")].note(**message)
+        for child in self._children.values():  # whose end nobody will tell of any more
+            if child.returncode is None:
+                child.kill()
+                child.note(pid=child.pid or -1, ended=-signal.SIGKILL)
 
 
 @cache
@@ -214,6 +224,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(request["environment"])
+    time.tzset()
     sys.argv = [request["module"], *request["arguments"]]
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 

@@ -27,7 +27,7 @@ from pydantic import Field, ValidationError
 
 from incidents.record.event import Model
 from notifier.deliveries import BatchHints, BatchRef
-from tocsin.kafka import Kafka, is_unreadable, place_in_hand
+from tocsin.kafka import Kafka, close_producer, is_unreadable, place_in_hand
 from tocsin.kafka_worker import KafkaWorker
 from tocsin.observability.metrics import Metrics
 from tocsin.settings_kafka import KafkaSettings
@@ -152,13 +152,9 @@ class HintCarrier(KafkaWorker):
         producer, self._producer = self._producer, None
         consumer, self._consumer = self._consumer, None
         if producer is not None:
-            try:
-                producer.close(timeout=LAST_MS / 1_000)
-            except KafkaError as error:
-                # It raises when something is unsent, and leaves its thread running.
-                log.info("hints.unsent", reason=type(error).__name__)
-                producer._sender.force_close()
-                producer._closed = True
+            unsent = close_producer(producer, LAST_MS / 1_000)
+            if unsent is not None:
+                log.info("hints.unsent", reason=type(unsent).__name__)
         if consumer is not None:
             try:
                 consumer.close(timeout_ms=LAST_MS)

@@ -20,7 +20,16 @@ from kafka.net.compat import KafkaNetClient
 from incidents.errors import FieldFault, InvalidInput
 from tocsin.settings_kafka import KafkaSettings
 
-__all__ = ["Headers", "Kafka", "KafkaError", "Topics", "is_unreadable", "place_in_hand", "topic_id_of"]
+__all__ = [
+    "Headers",
+    "Kafka",
+    "KafkaError",
+    "Topics",
+    "close_producer",
+    "is_unreadable",
+    "place_in_hand",
+    "topic_id_of",
+]
 
 Made = TypeVar("Made")
 Headers = list[tuple[str, bytes]]
@@ -191,6 +200,18 @@ def _made(client: Callable[..., Made], arguments: dict[str, Any]) -> Made:
         for one in nets:
             one.close()
         raise
+
+
+def close_producer(producer: KafkaProducer, seconds: float) -> KafkaError | None:
+    """Let go of a producer, also where something is unsent after so many seconds. Returns what it says of that."""
+    try:
+        producer.close(timeout=seconds)
+    except KafkaError as error:
+        # It raises when something is unsent, and leaves its thread running.
+        producer._sender.force_close()
+        producer._closed = True
+        return error
+    return None
 
 
 def place_in_hand(consumer: KafkaConsumer) -> TopicPartition | None:

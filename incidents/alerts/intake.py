@@ -63,7 +63,11 @@ class _Stripe:
         kept = self._kept.pop(incident_id, None)
         if kept is None:
             return self._record.load(Incident, incident_id)
-        news = self._record.stream(incident_id, after=kept.version)
+        news = self._record.stream(incident_id, after=kept.version - 1)
+        last = next(news, None)
+        if last is None or last.originator_version != kept.version:
+            # A database that failed over to a copy lost its last commits: what is remembered did not happen.
+            return self._record.load(Incident, incident_id)
         return Incident.project(kept, news) or kept
 
     def keep(self, incident: Incident) -> None:

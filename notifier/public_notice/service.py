@@ -187,8 +187,6 @@ class NoticesToPublic:
         the version of the notice whose words these come from; Conflict where it has changed since."""
 
         def decide(notice: NoticeToPublic) -> None:
-            if seen is not None and notice.version != seen:
-                raise Conflict("Somebody changed the public notice meanwhile. Look at it again.", field="version")
             words = self._template(notice)
             words.check_values(values)
             for language in correction:
@@ -196,7 +194,7 @@ class NoticesToPublic:
                     raise InvalidInput(f"The template has {', '.join(words.languages)}.", field="correction")
             notice.revise(context, values, correction)
 
-        return self._change(context, notice_id, decide)
+        return self._change(context, notice_id, decide, seen=seen)
 
     def request_approval(self, context: Context, notice_id: UUID) -> PublicNoticeView:
         """Ask a second person to publish it."""
@@ -296,15 +294,27 @@ class NoticesToPublic:
             connection.execute(delete(public_notice_states).where(_s.notice_id == notice.id))
             connection.execute(insert(public_notice_states).values(values))
 
-    def _change(self, context: Context, notice_id: UUID, decide: Callable[[NoticeToPublic], None]) -> PublicNoticeView:
-        def command() -> NoticeToPublic:
+    def _change(
+        self,
+        context: Context,
+        notice_id: UUID,
+        decide: Callable[[NoticeToPublic], None],
+        *,
+        seen: int | None = None,
+    ) -> PublicNoticeView:
+        def command() -> NoticeToPublic | None:
             notice = self._record.load(NoticeToPublic, notice_id)
             if not notice.has_done(context):
+                if seen is not None and notice.version != seen:
+                    return None
                 decide(notice)
                 self._record.commit(notice)
             return notice
 
-        return self._view(retrying(command))
+        changed = retrying(command)
+        if changed is None:  # said out here: another try would load it for nothing
+            raise Conflict("Somebody changed the public notice meanwhile. Look at it again.", field="version")
+        return self._view(changed)
 
     def _template(self, notice: NoticeToPublic) -> Template:
         if not notice.is_drafted:

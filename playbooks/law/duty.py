@@ -160,7 +160,6 @@ class Duty(Frozen):
         return self.strict_due or self.reminder_at
 
 
-# What makes a duty another duty than before, as opposed to another explanation of the same one.
 def in_order(duties: Iterable[Duty]) -> Sequence[Duty]:
     """Possible duties first, then by the moment that alarms use; those without any last."""
     rank = {status: at for at, status in enumerate(DutyStatus)}

@@ -55,11 +55,15 @@ def test_a_service_that_hides_why_is_neither_well_nor_ill() -> None:
     now = [0.0]
     route = Route(Provider("im", Quiet("im")), outcome_table(), None, Rests(2, 5, 60), uptime=lambda: now[0])
     no, lost = Outcome(Verdict.AMBIGUOUS, "not-confirmed"), Outcome(Verdict.AMBIGUOUS, "timeout")
+    said: list[Change] = []
+    route.on_change(said.append)
     for _ in range(10):
-        assert route.heard(no, alone=True) is Change.NOTHING
+        route.heard(no, alone=True)
     assert route.breaker.works
     route.heard(lost, alone=True)
-    assert route.heard(lost, alone=True) is Change.RESTS
+    assert said == []
+    route.heard(lost, alone=True)
+    assert said == [Change.RESTS]
     now[0] = 6.0
     route.breaker.given()
     assert not route.breaker.admits(), "one at a time"

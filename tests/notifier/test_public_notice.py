@@ -123,6 +123,24 @@ def test_a_correction_is_a_new_version_and_the_old_one_stays(desk: Desk) -> None
     assert (found.latest.published_at - found.versions[0].published_at).total_seconds() == 3600
 
 
+def test_words_made_from_an_older_version_are_refused_after_one_look(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notice = desk.draft()
+    seen = desk.notices.view(notice).version
+    once = desk.context()
+    desk.notices.revise(once, notice, {**VALUES, "occurred_on": "2026-11-11"}, {}, seen=seen)
+    again = desk.notices.revise(once, notice, VALUES, {}, seen=seen)
+    assert again.values["occurred_on"] == "2026-11-11", "the same command again has its first effect"
+
+    looks, load = list[UUID](), desk.record.load
+    monkeypatch.setattr(desk.record, "load", lambda kind, of: looks.append(of) or load(kind, of))
+    with pytest.raises(Conflict, match="Somebody changed the public notice meanwhile") as refused:
+        desk.notices.revise(desk.context(), notice, VALUES, {}, seen=seen)
+    assert [fault.field for fault in refused.value.errors] == ["version"]
+    assert looks == [notice], "it would be refused again"
+
+
 def test_an_approval_covers_the_correction_too(desk: Desk) -> None:
     notice = desk.draft()
     desk.publish(notice)

@@ -16,6 +16,7 @@ import pytest
 from notifier.channels.channel import AboutToWrite, Channel, Found, Outgoing
 from notifier.channels.outcome import Outcome, Verdict
 from notifier.deliveries import counters
+from notifier.deliveries.states import RANK
 from notifier.standins.outcomes import ordinary_numbers, simulated_number
 from notifier.wiring import build_notifier
 from tests.notifier.house import KEYS, POLLING, House, open_house
@@ -326,7 +327,7 @@ def test_closing_in_the_middle_gives_back_what_was_not_written_and_the_next_work
     async def first(house: House) -> None:
         numbers = ordinary_numbers("GB")
         view = house.started([(f"P{i}", next(numbers), "", "en", "GB") for i in range(40)])
-        await house.until(lambda: any(row.state == "accepted" for row in house.deliveries()))
+        await house.until(lambda: any(row.rank >= RANK["accepted"] for row in house.deliveries()))
         await house.notifier.engine.close(grace=0)
         assert not [row for row in house.deliveries() if row.phase == "claimed"]
         left.append(view.campaign_id)

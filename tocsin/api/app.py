@@ -62,6 +62,8 @@ _NO_TELEMETRY: Any = {"telemetry": {"tracing": False, "metrics": False, "logs": 
 without it take the argument and leave it unused."""
 _FORM_BYTES = 65_536
 """What a multipart form may add around a file."""
+_WORDS_BYTES = 1_048_576
+"""The words of a public notice in all its languages: a Chinese character is nine bytes of a form."""
 _SHORT_FORM_BYTES = 4_096
 
 
@@ -154,5 +156,6 @@ def _body_limits(settings: Settings) -> tuple[BodyLimit, ...]:
         limit(r"^/v1/campaigns/[^/]+/audience$", settings.audience.max_bytes + _FORM_BYTES),
         limit(r"^/v1/receipts/", _FORM_BYTES),
         limit(r"^/(login|logout|outbox|suppressions|u/)", _FORM_BYTES),
+        limit(r"^/public-notices/", _WORDS_BYTES),
         limit(r"^/n(/|$)", _SHORT_FORM_BYTES),
     )

@@ -60,6 +60,9 @@ def dead_letters(
 @one_line_errors
 def replay(
     dialect: Annotated[str | None, typer.Option("--dialect", help="Read them as this dialect.")] = None,
+    leave_out_gone: Annotated[
+        bool, typer.Option("--leave-out-gone", help="Pass over those whose topic is gone, for good.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Send dead letters that were not replayed yet to the topics they came from, to be tried again.
@@ -74,11 +77,11 @@ def replay(
         raise InvalidInput(f"Known dialects: {', '.join(sorted(DIALECTS))}.", field="dialect")
     settings = _with_kafka()
     with _brokers_answer():
-        number = send_again(Kafka(settings.kafka, "replay"), dialect=dialect)
+        done = send_again(Kafka(settings.kafka, "replay"), dialect=dialect, leave_out_gone=leave_out_gone)
     if as_json:
-        say({"replayed": number})
+        say({"replayed": done.sent, "left_out": done.left_out})
     else:
-        typer.echo(f"{number} replayed.")
+        typer.echo(f"{done.sent} replayed." + (f" {done.left_out} left out." if done.left_out else ""))
 
 
 @one_line_errors

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
-from incidents.errors import Forbidden, InvalidInput, NotFound, TocsinError
+from incidents.errors import Forbidden, IllegalTransition, InvalidInput, NotFound, TocsinError
 from incidents.record import Context
 from incidents.reference import reference_of
 from notifier.public_notice.events import SaidInPublic
@@ -48,7 +48,8 @@ _NEEDED = {
     "dismiss": Permission.DECIDE_DUTIES,
 }
 _CHANGEABLE = frozenset({NoticeStatus.DRAFT, NoticeStatus.REJECTED, NoticeStatus.PUBLISHED})
-"""In which its words may be changed here. One that waits for approval is rejected first."""
+"""In which its words may be changed here. One that waits for approval has to be rejected first, so that nobody changes
+what somebody else is reading to approve it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,11 @@ class PublicNoticePage:
     refused: str | None
     changing: bool
     """Whether the form with the words was refused: it is shown as it was filled in."""
+    version: str
+    """That the words in the form come from. One that was refused keeps its own: under a newer one, sending it again
+    would undo what somebody else wrote."""
+    stale: bool
+    """Whether that is not the version as it stands, or not one that may be changed: nothing can be saved from it."""
     token: str
     """Names the next command, so that a form sent twice has one effect."""
 
@@ -121,7 +127,10 @@ class PublicNoticeConsole:
             if notice is None:
                 raise
             typed = _typed(form) if what == "revise" else {}
-            return self._page(request, notice, viewer, refused=said_of(error), typed=typed, status=status_of(error))
+            version = str(form.get("version", ""))[:20] if typed else None
+            return self._page(
+                request, notice, viewer, refused=said_of(error), typed=typed, version=version, status=status_of(error)
+            )
         return RedirectResponse(f"{PATH}/{found.notice_id}", 303)
 
     def _page(
@@ -132,6 +141,7 @@ class PublicNoticeConsole:
         *,
         refused: str | None = None,
         typed: Mapping[str, str] = {},
+        version: str | None = None,
         status: int = 200,
     ) -> Response:
         services, who = door_of(request.scope).services, viewer.principal
@@ -139,7 +149,9 @@ class PublicNoticeConsole:
         view = notices.view(notice)
         may = frozenset(what for what, needed in _NEEDED.items() if who is not None and who.may(needed))
         changes = "revise" in may and view.status in _CHANGEABLE
-        manifest = services.templates.get(view.template).manifest if changes else None
+        kept = bool(typed and view.template)  # what was typed can be copied from the page, whatever has happened
+        manifest = services.templates.get(view.template).manifest if changes or kept else None
+        current = str(view.version)
         page = PublicNoticePage(
             reference=reference_of(view.incident_id),
             notice=view,
@@ -152,6 +164,8 @@ class PublicNoticeConsole:
             may=may,
             refused=refused,
             changing=bool(typed),
+            version=current if version is None else version,
+            stale=version not in (None, current) or not changes,
             token=str(uuid4()),
         )
         return self._pages.render(request, "public_notice.html", viewer=viewer, status=status, page=page)
@@ -176,9 +190,11 @@ def _do(services: Services, notice: UUID, what: str, context: Context, form: For
             view = notices.view(notice)
             return notices.draft(context, incident_id=view.incident_id, notice_id=notice)
         case "revise":
-            view, typed = notices.view(notice), _typed(form)
+            view, typed, seen = notices.view(notice), _typed(form), _version(form)
+            if view.version == seen and view.status is NoticeStatus.AWAITING_APPROVAL:
+                raise IllegalTransition("It waits for approval as it stands: have it rejected first, then change it.")
             values = values_typed(services.templates.get(view.template).manifest, view.values, typed)
-            return notices.revise(context, notice, values, correction_typed(typed), seen=_version(form))
+            return notices.revise(context, notice, values, correction_typed(typed), seen=seen)
         case "ask":
             return notices.request_approval(context, notice)
         case "publish":

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from incidents.clock import Clock
+from incidents.errors import NotFound
 from tocsin.intake.messages import DIALECT_HEADER, Message, Refusal
-from tocsin.kafka import Headers, Kafka
+from tocsin.kafka import Headers, Kafka, close_producer
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +25,8 @@ KEEP_MS = 30 * 24 * 3600 * 1000
 ROOM_FOR_HEADERS = 65_536
 SEND_SECONDS = 30.0
 ANSWER_MS = 10_000
+LAST_SECONDS = 5.0
+"""For saying goodbye to the brokers."""
 _LONGEST_DETAIL = 1_000
 
 
@@ -50,6 +53,13 @@ class DeadLetters:
         twice, which does no harm."""
         if not refused:
             return
+        try:
+            self._put(refused)
+        except KafkaError:
+            self.close()  # its topic may be gone, which is made again when this is opened again
+            raise
+
+    def _put(self, refused: Sequence[Refused]) -> None:
         sent = [(one, self._send(one)) for one in refused]
         too_large = [one for one, future in sent if not _fits(future)]
         for one in too_large:
@@ -70,9 +80,9 @@ class DeadLetters:
 
     def close(self) -> None:
         """Give the connection back."""
-        if self._producer is not None:
-            self._producer.close(timeout=5)
-            self._producer = None
+        producer, self._producer = self._producer, None
+        if producer is not None and (unsent := close_producer(producer, LAST_SECONDS)) is not None:
+            log.info("dead-letter.unsent", reason=type(unsent).__name__)
 
     def _open(self) -> KafkaProducer:
         if self._producer is None:
@@ -159,22 +169,40 @@ def read_dead_letters(kafka: Kafka, *, after: int = -1, limit: int = 1_000) -> I
         consumer.close()
 
 
-def replay(kafka: Kafka, *, dialect: str | None = None, limit: int = 100_000) -> int:
-    """Send dead letters that were not replayed yet back to the topics they came from, as of this dialect if one is
-    named. Returns how many.
+class Replayed(NamedTuple):
+    """What was replayed."""
 
-    How far replaying has come, Kafka keeps for the group `<prefix>.replay`. A failure in between replays some again,
-    which has no effect: what was taken in is known.
+    sent: int
+    left_out: int
+    """Of topics that are gone."""
+
+
+def replay(kafka: Kafka, *, dialect: str | None = None, leave_out_gone: bool = False, limit: int = 100_000) -> Replayed:
+    """Send dead letters that were not replayed yet back to the topics they came from, as of this dialect if one is
+    named.
+
+    NotFound names topics that are gone, and nothing is sent; with `leave_out_gone` all but theirs are, which are not
+    come back to. How far replaying has come, Kafka keeps for the group `<prefix>.replay`. A failure in between replays
+    some again, which has no effect: what was taken in is known.
     """
     keeper, place = kafka.consumer("replay"), TopicPartition(kafka.topics.dead_letter, 0)
     producer = kafka.producer(compression_type="gzip")
-    sent, last = [], -1
+    sent, last, left_out = [], -1, 0
     try:
         keeper.assign([place])
-        done = keeper.committed(place, timeout_ms=ANSWER_MS) or 0
-        for letter in read_dead_letters(kafka, after=done - 1, limit=limit):
+        after = (keeper.committed(place, timeout_ms=ANSWER_MS) or 0) - 1
+        there = set(keeper.topics())
+        gone = {letter.topic for letter in read_dead_letters(kafka, after=after, limit=limit)} - there - {""}
+        if gone and not leave_out_gone:
+            raise NotFound(
+                f"There is no topic {', '.join(sorted(gone))} any more. Make it, or leave out what came from it "
+                "(--leave-out-gone)."
+            )
+        for letter in read_dead_letters(kafka, after=after, limit=limit):
             last = letter.number
-            if letter.has_content and letter.topic:
+            if letter.topic in gone:
+                left_out += 1
+            elif letter.has_content and letter.topic:
                 headers = [(name, value) for name, value in letter.headers if dialect is None or name != DIALECT_HEADER]
                 headers += [(DIALECT_HEADER, dialect.encode())] if dialect is not None else []
                 sent.append(producer.send(letter.topic, key=letter.key, value=letter.value, headers=headers))
@@ -184,9 +212,9 @@ def replay(kafka: Kafka, *, dialect: str | None = None, limit: int = 100_000) ->
         if last >= 0:
             keeper.commit({place: OffsetAndMetadata(last + 1, "", -1)}, timeout_ms=ANSWER_MS)
     finally:
-        producer.close(timeout=5)
+        close_producer(producer, LAST_SECONDS)
         keeper.close(autocommit=False)
-    return len(sent)
+    return Replayed(len(sent), left_out)
 
 
 def _letter(record: Any) -> DeadLetter:

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from incidents.alerts.correlation import read_correlation_table
 from incidents.alerts.events import AlertRaised, AlertReceived
@@ -415,3 +415,24 @@ def test_what_analysts_do_between_two_alerts_is_seen(
     assert intake.receive("wazuh", alert(2), siem(clock)).outcome == "linked"
     assert incident_of(record, first).phase == "triaged"
     assert kinds(record)["incident.alert-linked"] == 2
+
+
+def test_what_was_remembered_and_lost_is_not_built_upon(
+    database_url: str, record: Record, intake: AlertIntake, clock: ManualClock
+) -> None:
+    """The database failed over to a copy that lacks the last commits of a process that lives on."""
+    intake.receive("wazuh", alert(1), siem(clock))
+    first = intake.receive("wazuh", alert(2), siem(clock))
+    incident = incident_of(record, first)
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        table = record.recorder.events_table_name  # type: ignore[attr-defined]
+        stream = incident.id if engine.dialect.name == "postgresql" else incident.id.hex
+        lost = text(f"DELETE FROM {table} WHERE originator_id = :stream AND originator_version = :version")
+        connection.execute(lost, {"stream": stream, "version": incident.version})
+    engine.dispose()
+
+    third = intake.receive("wazuh", alert(3), siem(clock))
+
+    assert third.incident_id == incident.id
+    assert incident_of(record, third).version == incident.version, "in the place of the one that was lost"

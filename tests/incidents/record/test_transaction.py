@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from incidents.alerts.alert import Alert
 from incidents.clock import ManualClock
@@ -146,3 +147,54 @@ def test_of_many_that_are_known_and_some_that_are_not_nothing_is_missed_or_read_
 
     assert {one.id: one.version for one in found.values()} == {one.id: 2 if one.id in changed else 1 for one in saved}
     assert all(found[each] is one for each, one in known.items())
+
+
+def test_what_is_remembered_and_was_lost_is_rebuilt_from_what_there_is(both: tuple[Record, Engine]) -> None:
+    """A copy that the database fails over to may lack the last commits, while those who made them live on."""
+    record, engine = both
+    kept, shorter, gone = incident(), incident(), incident()
+    for one in (kept, shorter, gone):
+        one.triage(context())
+    record.commit(kept, shorter, gone)
+    known = {one.id: record.load(Incident, one.id) for one in (kept, shorter, gone)}
+    with engine.begin() as connection:
+        table = record.recorder.events_table_name  # type: ignore[attr-defined]
+        for one, least in ((shorter, 2), (gone, 1)):
+            stream = one.id if engine.dialect.name == "postgresql" else one.id.hex
+            connection.execute(
+                text(f"DELETE FROM {table} WHERE originator_id = :stream AND originator_version >= :least"),
+                {"stream": stream, "least": least},
+            )
+    with transaction(record, engine) as work:
+        found = work.find_many(Incident, list(known), known=known)
+
+    assert {one.id: one.version for one in found.values()} == {kept.id: 2, shorter.id: 1}
+    assert found[kept.id] is known[kept.id]
+
+
+def test_statistics_do_not_make_what_is_known_slow_to_find(tmp_path: Path, registry: Registry) -> None:
+    """With them SQLite's planner prefers to make an index of the whole record for one statement."""
+    with fresh_database("sqlite", tmp_path) as url, open_record(url, registry) as record:
+        engine = open_engine(url)
+        saved = [incident() for _ in range(600)]
+        record.commit(*saved)
+        with engine.begin() as connection:
+            connection.execute(text("ANALYZE"))
+            # What they would be of two hundred thousand events.
+            connection.execute(text("UPDATE sqlite_stat1 SET stat = '200000 100 1' WHERE idx LIKE 'sqlite_autoindex%'"))
+            connection.execute(text("ANALYZE sqlite_schema"))
+        engine.dispose()
+        known = {one.id: record.load(Incident, one.id) for one in saved}
+        asked: list[tuple[str, Any]] = []
+        with transaction(record, engine) as work:
+            event.listen(engine, "before_cursor_execute", lambda *said: asked.append((said[2], said[3])))
+            found = work.find_many(Incident, list(known), known=known)
+            plans = [
+                step[-1]
+                for statement, values in list(asked)
+                for step in work.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            ]
+        engine.dispose()
+
+    assert len(found) == 600
+    assert not [step for step in plans if "AUTOMATIC" in step or step.startswith("SCAN stored")], plans

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
@@ -17,6 +18,7 @@ from tests.tocsin.conftest import Door
 from tests.tocsin.console.test_console_pages import Page
 from tests.tocsin.console.test_filing_page import hidden, logged_in
 from tests.tocsin.public_pages.test_public_notice_pages import drafted, get, path_of, publish
+from tocsin.api.middleware.limits import DEFAULT_BYTES
 from tocsin.console.notice_words import corrections_shown, values_shown, values_typed
 
 __all__ = ["incident"]
@@ -123,6 +125,56 @@ def test_a_form_sent_twice_or_made_from_older_words_changes_nothing_more(door: D
     assert now(door, notice)["correction"] == {"en": "It was another day."}
 
 
+def test_a_form_made_from_older_words_stays_refused_until_the_page_is_loaded_anew(
+    door: Door, notice: dict[str, Any]
+) -> None:
+    mine = fields(look(door, notice)) | {"correction.en": "Mine.", "value.cause.en": "My cause."}
+    assert send(door, notice, mine | {"token": str(uuid4()), "correction.en": "Theirs."}).status_code == 303
+    theirs = now(door, notice)
+    for _ in range(2):
+        refused = send(door, notice, mine)
+        assert refused.status_code == 409
+        assert "cannot be saved from here" in refused.text
+        assert f'<a href="/public-notices/{notice["notice_id"]}">load the page anew</a>' in refused.text
+        assert "Save as the next version" not in refused.text
+        mine = fields(refused.text)
+        assert mine["version"] != str(theirs["version"])
+        assert (mine["correction.en"], mine["value.cause.en"]) == ("Mine.", "My cause."), "to be copied"
+    assert now(door, notice) == theirs
+
+    anew = look(door, notice)
+    assert "cannot be saved from here" not in anew
+    assert send(door, notice, fields(anew) | {"value.cause.en": "My cause."}).status_code == 303
+    assert (now(door, notice)["correction"], now(door, notice)["values"]["cause"]["en"]) == (
+        {"en": "Theirs."},
+        "My cause.",
+    )
+
+
+def test_what_is_refused_for_its_words_keeps_its_version_too(door: Door, notice: dict[str, Any]) -> None:
+    mine = fields(look(door, notice)) | {"correction.en": "Mine."}
+    assert send(door, notice, mine | {"token": str(uuid4()), "correction.en": "Theirs."}).status_code == 303
+    version = now(door, notice)["version"]
+    refused = send(door, notice, mine | {"version": "7" + "x" * 40})
+    assert refused.status_code == 422
+    kept = fields(refused.text)
+    assert kept["version"] != str(version)
+    assert len(kept["version"]) <= 20
+    assert send(door, notice, kept).status_code == 422
+
+
+def test_a_form_as_long_as_the_template_allows_is_taken(door: Door, incident: str) -> None:
+    first = drafted(door, incident)
+    typed = fields(look(door, first))
+    for name in ("measures_taken", "measures_planned", "advice"):
+        for language in ("en", "zh-Hans", "vi"):
+            typed[f"value.{name}.{language}"] = "\r\n".join(["措" * 200] * 20)
+    assert len(urlencode(typed)) > DEFAULT_BYTES
+    answer = send(door, first, typed)
+    assert answer.status_code == 303, answer.text
+    assert now(door, first)["values"]["advice"]["vi"] == ["措" * 200] * 20
+
+
 def test_a_draft_is_changed_too_but_not_what_waits_for_approval(door: Door, incident: str) -> None:
     first = drafted(door, incident)
     shown = look(door, first)
@@ -130,8 +182,19 @@ def test_a_draft_is_changed_too_but_not_what_waits_for_approval(door: Door, inci
     assert 'name="correction.' not in shown, "there is nothing to correct yet"
     assert send(door, first, fields(shown) | {"value.contact_email": ""}).status_code == 303
     assert "contact_email" not in now(door, first)["values"]
+    older = fields(look(door, first)) | {"value.cause.en": "Typed before."}
     door.post(f"/v1/public-notices/{first['notice_id']}/approval-request")
     assert 'value="revise"' not in look(door, first)
+    asked = now(door, first)
+    for version, said in (
+        (str(asked["version"]), "have it rejected first"),
+        (older["version"], "Somebody changed the public notice meanwhile"),
+    ):
+        answer = send(door, first, older | {"token": str(uuid4()), "version": version})
+        assert (answer.status_code, said in answer.text) == (409, True), answer.text
+        assert "The notice waits for approval by now" in answer.text
+        assert fields(answer.text)["value.cause.en"] == "Typed before.", "what was typed is not lost"
+    assert now(door, first) == asked
 
 
 def test_what_is_shown_and_sent_back_untouched_is_what_it_was() -> None:

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError
 from typer.testing import CliRunner
 
 from incidents.alerts.batch import BatchIntake
 from incidents.alerts.decision import Decider, MergedTooOften
-from incidents.errors import Conflict
+from incidents.errors import Conflict, NotFound
 from tests.tocsin.intake.installation import Installation, alert, titles, turn_until
+from tests.world import wait_for
 from tocsin.cli.main import app
+from tocsin.intake import dead_letters
 from tocsin.intake.consumer import GIVE_UP_AFTER
 from tocsin.intake.dead_letters import DeadLetter, DeadLetters, read_dead_letters, replay
 from tocsin.intake.messages import Reason
@@ -189,12 +191,12 @@ def test_dead_letters_are_replayed_once_to_where_they_came_from(here: Installati
         turn_until([consumer], lambda: here.offsets() == {("edge", 0): 2}, "both")
         assert [one.reason for one in letters(here)] == ["no-dialect", "no-dialect"]
 
-        assert replay(here.kafka) == 2
-        assert replay(here.kafka) == 0
+        assert replay(here.kafka) == (2, 0)
+        assert replay(here.kafka) == (0, 0)
         turn_until([consumer], lambda: here.offsets() == {("edge", 0): 4}, "both again")
 
     assert len(letters(here)) == 4  # neither was mended
-    assert replay(here.kafka, dialect="wazuh") == 2
+    assert replay(here.kafka, dialect="wazuh") == (2, 0)
     with closing(here.consumer()) as consumer:
         turn_until([consumer], lambda: here.offsets() == {("edge", 0): 6}, "both once more")
     assert here.check_sums().received == titles({1})
@@ -233,8 +235,8 @@ def test_people_see_and_replay_them_from_the_command_line(
     assert (tmp_path / "letter").read_bytes() == b"<" + PHONE.encode()
     assert (tmp_path / "letter").stat().st_mode & 0o077 == 0
     assert {one["next_offset"] for one in run("offsets")} == {1}
-    assert run("replay", "--dialect", "wazuh") == {"replayed": 2}
-    assert run("replay") == {"replayed": 0}
+    assert run("replay", "--dialect", "wazuh") == {"replayed": 2, "left_out": 0}
+    assert run("replay") == {"replayed": 0, "left_out": 0}
 
     with closing(here.consumer()) as consumer:
         turn_until([consumer], lambda: here.offsets() == {("wazuh", 0): 2, ("edge", 0): 2}, "both again")
@@ -247,3 +249,38 @@ def test_without_kafka_the_command_line_says_so(monkeypatch: pytest.MonkeyPatch,
 
     assert done.exit_code == 2
     assert "kafka.bootstrap_servers" in done.output
+
+
+def test_letters_of_a_topic_that_is_gone_hold_up_no_others(here: Installation) -> None:
+    here.send([b"hopeless"], topic="edge")
+    here.send([b"too"], topic="wazuh")
+    with closing(here.consumer()) as consumer:
+        turn_until([consumer], lambda: here.offsets() == {("edge", 0): 1, ("wazuh", 0): 1}, "both")
+    gone = here.kafka.topics.alerts("edge")
+    with closing(here.kafka.admin()) as admin:
+        admin.delete_topics([gone])
+        wait_for(lambda: True if gone not in admin.list_topics() else None, "the topic to be gone")
+
+    with pytest.raises(NotFound, match=gone):
+        replay(here.kafka)
+    assert replay(here.kafka, leave_out_gone=True) == (1, 1)
+    assert replay(here.kafka) == (0, 0)
+
+
+def test_a_topic_of_dead_letters_that_was_deleted_is_made_again(
+    here: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "SEND_SECONDS", 3.0)
+    topic = here.kafka.topics.dead_letter
+    with closing(here.consumer()) as consumer:
+        here.send([b"first"])
+        turn_until([consumer], lambda: here.offsets() == {("wazuh", 0): 1}, "the first")
+        with closing(here.kafka.admin()) as admin:
+            admin.delete_topics([topic])
+            wait_for(lambda: True if topic not in admin.list_topics() else None, "the topic to be gone")
+        here.send([b"second"])
+        with pytest.raises(KafkaError):
+            turn_until([consumer], lambda: False, "the failure")
+        turn_until([consumer], lambda: here.offsets() == {("wazuh", 0): 2}, "the second")
+
+    assert [one.value for one in letters(here)] == [b"second"]
