@@ -220,9 +220,12 @@ class Night:
             "phase": incident.phase,
             "facts": sorted(incident.facts),
             "grades": {scheme: grade.level for scheme, grade in incident.grades.items()},
+            # Without those that were lifted: whether one stood for a moment, until the next facts were stated, depends on
+            # when automation looked.
             "duties": sorted(
-                (state.duty.rule, str(state.duty.status), state.is_open, state.missed, state.lifted)
+                (state.duty.rule, str(state.duty.status), state.is_open, state.missed)
                 for state in register.duties.values()
+                if not state.lifted
             ),
             "steps": {step: (state.open, state.outcome) for step, state in run.steps.items()},
             "campaign": campaign.status,
