@@ -220,8 +220,8 @@ class Night:
             "phase": incident.phase,
             "facts": sorted(incident.facts),
             "grades": {scheme: grade.level for scheme, grade in incident.grades.items()},
-            # Without those that were lifted: whether one stood for a moment, until the next facts were stated, depends on
-            # when automation looked.
+            # Without those that were lifted: whether one stood for a moment, until the next facts were stated, is a
+            # question of when automation looked.
             "duties": sorted(
                 (state.duty.rule, str(state.duty.status), state.is_open, state.missed)
                 for state in register.duties.values()
