@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from incidents.clock import ManualClock
 from incidents.record import Context, Record, Registry, open_record
 from incidents.record.database import open_engine
-from tests.servers import BACKENDS, fresh_database
+from tests.servers import BACKENDS, emptied_database
 from tocsin.services import registry as every_event
 
 # How long an example may take is a question to the machine, and what else it does.
@@ -97,7 +97,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A database that has all tables already: making them each time would take most of the time."""
-    with fresh_database(getattr(request, "param", "sqlite"), tmp_path, migrated=True) as url:
+    with emptied_database(getattr(request, "param", "sqlite"), tmp_path) as url:
         yield url
 
 

@@ -19,6 +19,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import URL, create_engine, make_url, text
 
+from tests.emptied import EmptiedDatabases
 from tests.kafka.broker import KafkaBroker, NoKafka, Security
 from tests.kafka.shared import shared_broker
 from tests.postgres import NoPostgres, PostgresServer
@@ -28,6 +29,7 @@ __all__ = [
     "KafkaBroker",
     "PostgresServer",
     "Security",
+    "emptied_database",
     "fresh_database",
     "kafka",
     "own_kafka",
@@ -60,6 +62,36 @@ def fresh_database(backend: str, folder: Path, *, migrated: bool = False) -> Ite
         with admin.connect() as connection:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
         admin.dispose()
+
+
+@contextmanager
+def emptied_database(backend: str, folder: Path) -> Iterator[str]:
+    """The address of a database of that kind with all tables and no rows."""
+    if backend == "sqlite":
+        with fresh_database(backend, folder, migrated=True) as address:
+            yield address
+        return
+    server = make_url(postgres()).set(drivername="postgresql+psycopg")
+    with _emptied(server).one() as name:
+        yield server.set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+
+
+@cache
+def _emptied(server: URL) -> EmptiedDatabases:
+    def run(statement: str) -> None:
+        admin = create_engine(server, isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.execute(text(statement))
+        admin.dispose()
+
+    def make() -> str:
+        name = f"tocsin_{uuid4().hex}"
+        run(f"CREATE DATABASE {name} TEMPLATE {_migrated(server)}")
+        return name
+
+    databases = EmptiedDatabases(server, make, lambda name: run(f"DROP DATABASE {name} WITH (FORCE)"))
+    atexit.register(databases.close)
+    return databases
 
 
 @cache

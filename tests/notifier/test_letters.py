@@ -24,7 +24,7 @@ from notifier.letters.tables import letter_batches, letter_items
 from notifier.letters.typeset import Letter, printable, typeset
 from notifier.standins.outcomes import simulated_number
 from tests.notifier.house import APPROVER, House, open_house
-from tests.servers import fresh_database
+from tests.servers import emptied_database
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 VIETNAMESE, CHINESE = "Nguyễn Thị Ánh Ữ", "张晓明"
@@ -148,7 +148,7 @@ def test_letters_go_to_those_whom_nothing_else_reached_and_count_when_handed_ove
         told = "".join(recorded.event.model_dump_json() for recorded in house.record.read(0, 1000))
         assert not any(word in told for word in (VIETNAMESE, CHINESE, "Lê Lợi", "朝阳", "Harbour Road"))
 
-    with fresh_database(backend, tmp_path) as url:
+    with emptied_database(backend, tmp_path) as url:
         run(tmp_path, story, url=url)
 
 

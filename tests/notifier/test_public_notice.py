@@ -24,7 +24,7 @@ from notifier.public_notice.substitute import SubstituteRule, rules_that_hold
 from notifier.public_notice.tables import public_notice_states, public_notice_versions
 from notifier.templates import Templates
 from tests.notifier.house import APPROVER, AUTHOR, VALUES, database_address
-from tests.servers import fresh_database
+from tests.servers import emptied_database
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 INCIDENT = UUID(int=77)
@@ -73,7 +73,7 @@ class Desk:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def desk(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
-    with fresh_database(request.param, tmp_path) as address:
+    with emptied_database(request.param, tmp_path) as address:
         desk = Desk(tmp_path, address=address)
         yield desk
         desk.close()

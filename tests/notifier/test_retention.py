@@ -37,7 +37,7 @@ from notifier.deliveries.tables import (
 from notifier.letters.tables import letter_items
 from tests.notifier.batch_desk import Desk, people, send_all
 from tests.notifier.house import create_tables
-from tests.servers import BACKENDS, fresh_database
+from tests.servers import BACKENDS, emptied_database
 
 MONTH = timedelta(days=30)
 WORKING = (deliveries, campaign_recipients, delivery_batches)
@@ -88,7 +88,7 @@ class House:
 
 @pytest.fixture(params=BACKENDS)
 def house(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[House]:
-    with fresh_database(request.param, tmp_path) as url:
+    with emptied_database(request.param, tmp_path) as url:
         engine = open_engine(url)
         create_tables(engine)
         with open_record(url, Registry([*EVENTS, *ROWS_EVENTS])) as record:

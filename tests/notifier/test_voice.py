@@ -29,7 +29,7 @@ from notifier.standins.callback_sender import sign
 from notifier.standins.outcomes import CALL_ENDS, simulated_number
 from notifier.templates import RenderedVoice, Templates
 from tests.notifier.house import FAST, TOKEN, VALUES, House, open_house, real_channels
-from tests.servers import fresh_database
+from tests.servers import emptied_database
 
 VOICE_FIRST = ChannelOrder.plain(["voice", "email"])
 PRESS = {"en": "Press 1", "zh-Hans": "按 1", "zh-Hant": "按 1", "vi": "nhấn phím 1"}
@@ -127,7 +127,7 @@ def test_each_end_of_a_call_and_what_follows(tmp_path: Path, backend: str) -> No
         assert len(calls) == 7
         assert all("Harbour Clinic" in call.body and "Person" not in call.body for call in calls)
 
-    with fresh_database(backend, tmp_path) as url:
+    with emptied_database(backend, tmp_path) as url:
         run(tmp_path, story, url=url)
 
 

@@ -13,8 +13,7 @@ from incidents.clock import ManualClock
 from incidents.record import Record, Registry, open_record
 from incidents.record.database import open_engine
 from tests.projections.notes import Notes, notes_metadata
-from tests.servers import BACKENDS, fresh_database
-from tocsin.migrations.all_tables import all_tables
+from tests.servers import BACKENDS, emptied_database, fresh_database
 
 
 @dataclass
@@ -46,11 +45,17 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(params=BACKENDS)
+def full_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database with all tables."""
+    with emptied_database(request.param, tmp_path) as url:
+        yield url
+
+
 @pytest.fixture
-def installation(empty_url: str, clock: ManualClock, registry: Registry) -> Iterator[Installation]:
-    engine = open_engine(empty_url)
-    all_tables().create_all(engine)
-    made = Installation(empty_url, open_record(empty_url, registry), engine, clock, registry)
+def installation(full_url: str, clock: ManualClock, registry: Registry) -> Iterator[Installation]:
+    engine = open_engine(full_url)
+    made = Installation(full_url, open_record(full_url, registry), engine, clock, registry)
     yield made
     made.close()
 

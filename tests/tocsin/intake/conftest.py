@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import BACKENDS, fresh_database, kafka
+from tests.servers import BACKENDS, emptied_database, kafka
 from tests.tocsin.intake.installation import Installation, installation
 
 
 @pytest.fixture(params=BACKENDS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with fresh_database(request.param, tmp_path) as address:
+    with emptied_database(request.param, tmp_path) as address:
         yield address
 
 

@@ -15,7 +15,7 @@ from kafka.errors import KafkaError
 from tests.end_to_end.test_nothing_personal import assert_clean
 from tests.faults.test_kill_the_story import all_settled, ended
 from tests.relayed import assert_relayed_completely, read_topic
-from tests.servers import BACKENDS, fresh_database, kafka
+from tests.servers import BACKENDS, emptied_database, kafka
 from tests.tocsin.relay.installation import Installation, Process, installation, running
 from tests.tocsin.relay.test_schemas import assert_valid
 from tests.world import wait_for, world_and_tocsin
@@ -32,7 +32,7 @@ def prefix() -> str:
 
 @pytest.fixture(params=BACKENDS)
 def opened(request: pytest.FixtureRequest, tmp_path: Path, prefix: str) -> Iterator[Installation]:
-    with fresh_database(request.param, tmp_path) as url, installation(url, kafka(), prefix) as found:
+    with emptied_database(request.param, tmp_path) as url, installation(url, kafka(), prefix) as found:
         yield found
 
 

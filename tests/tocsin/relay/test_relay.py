@@ -10,7 +10,7 @@ import pytest
 from kafka.errors import KafkaConnectionError
 
 from incidents.errors import InvalidInput
-from tests.servers import BACKENDS, fresh_database
+from tests.servers import BACKENDS, emptied_database
 from tests.tocsin.relay.installation import Installation, installation, running
 from tests.world import wait_for
 from tocsin.event_relay import RelayWorker, measure_relay, relay_lag
@@ -21,7 +21,7 @@ from tocsin.relay.topic import TopicState
 
 @pytest.fixture(params=BACKENDS)
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
-    with fresh_database(request.param, tmp_path) as url, installation(url, "127.0.0.1:9", "test") as found:
+    with emptied_database(request.param, tmp_path) as url, installation(url, "127.0.0.1:9", "test") as found:
         yield found
 
 
