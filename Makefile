@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 FAST   := -m "not slow"
 # A file stays whole, because its tests may share a server. More files at once than there are cores, because many wait for
-# servers most of the time; in the order of their names, so that the longest (tests/faults) do not come last.
+# servers most of the time; in the order that tests/conftest.py gives them.
 SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run serve test lint check fmt bench lock docs clean

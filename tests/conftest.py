@@ -44,6 +44,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(here).as_posix().startswith(THROUGH_SERVERS):
             item.add_marker(pytest.mark.slow)
+    _spread(items)
+
+
+def _spread(items: list[pytest.Item]) -> None:
+    """Spread the files that start many processes over the others: several of them at once hold each other up, and one
+    at the end is waited for alone."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    heavy = [file for file in files if file.parent.name == "faults"]
+    order = [file for file in files if file not in heavy]
+    apart = max(len(order) * 2 // 3 // max(len(heavy), 1), 1)
+    for number, file in enumerate(heavy):
+        order.insert(number * (apart + 1), file)
+    items[:] = [item for file in order for item in files[file]]
 
 
 NIGHT = datetime(2026, 11, 20, 1, 0, tzinfo=UTC)
