@@ -112,7 +112,8 @@ class Nursery:
 
     def close(self) -> None:
         """End it and whatever of its children still runs."""
-        self._socket.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # it is closed already, or the nursery is dead
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._process.wait(20)
         self._socket.close()
 

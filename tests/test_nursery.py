@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from tests import nursery
-from tests.nursery import start
+from tests.nursery import Nursery, start
 
 pytestmark = pytest.mark.slow
 
@@ -23,12 +23,22 @@ raise SystemError
 """
 
 
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """A nursery of these tests, which finds a program that nobody else knows."""
+    folder = tmp_path_factory.mktemp("programs")
+    (folder / "forked_program.py").write_text(PROGRAM)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        made = Nursery()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A program of its own, found by its children beside everything else."""
-    (tmp_path / "forked_program.py").write_text(PROGRAM)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(nursery, "_nursery", lambda one=nursery.Nursery(): one)
+def module(one: Nursery, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of the program."""
+    monkeypatch.setattr(nursery, "_nursery", lambda: one)
     return "forked_program"
 
 
@@ -58,9 +68,10 @@ def test_a_signal_ends_them_and_is_told(module: str) -> None:
         assert child.wait(30) == -signal.SIGKILL
 
 
-def test_when_the_nursery_dies_its_children_do(module: str) -> None:
+def test_when_the_nursery_dies_its_children_do(module: str, one: Nursery) -> None:
+    """The last one here: nothing can be started after it."""
     child = start(module, stdin=subprocess.PIPE, variables={"SAID": ""})
-    os.kill(nursery._nursery()._process.pid, signal.SIGKILL)
+    os.kill(one._process.pid, signal.SIGKILL)
     assert child.wait(30) == -signal.SIGKILL
     with pytest.raises(AssertionError, match="nursery"):
         start(module)

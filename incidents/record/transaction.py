@@ -92,10 +92,10 @@ class Transaction:
             found |= self.find_many(kind, cast(set[UUID], lost))
         return found
 
-    def _stored(self, after: Mapping[UUID, int]) -> Iterator[StoredEvent]:
+    def _stored(self, since: Mapping[UUID, int]) -> Iterator[StoredEvent]:
         """Events of these streams from these versions on, each stream's in order."""
-        fresh = [stream for stream, version in after.items() if version == 0]
-        older = [stream for stream, version in after.items() if version > 0]
+        fresh = [stream for stream, version in since.items() if version == 0]
+        older = [stream for stream, version in since.items() if version > 0]
         on_server = self.connection.dialect.name == "postgresql"
         if on_server:
             condition = (
@@ -103,7 +103,7 @@ class Transaction:
                 "ON originator_id = stream AND originator_version >= version"
             )
             streams = [*fresh, *older]
-            yield from self._select(condition, (streams, [after[stream] for stream in streams]))
+            yield from self._select(condition, (streams, [since[stream] for stream in streams]))
             return
         for start in range(0, len(fresh), _AT_ONCE):
             part = [stream.hex for stream in fresh[start : start + _AT_ONCE]]
@@ -115,7 +115,7 @@ class Transaction:
             yield from self._select(
                 f"INDEXED BY sqlite_autoindex_{self._table}_1 "
                 f"JOIN {wanted} ON originator_id = column1 AND originator_version >= column2",
-                tuple(value for stream in known for value in (stream.hex, after[stream])),
+                tuple(value for stream in known for value in (stream.hex, since[stream])),
             )
 
     @property

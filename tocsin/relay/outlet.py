@@ -15,10 +15,10 @@ from functools import lru_cache
 
 import structlog
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaTimeoutError
 from kafka.partitioner.default import murmur2
 
-from tocsin.kafka import Kafka
+from tocsin.kafka import Kafka, close_producer
 from tocsin.relay.cloud_events import Message
 
 log = structlog.get_logger(__name__)
@@ -92,14 +92,9 @@ class Outlet:
 
     def close(self) -> None:
         """Let go at once; what is not committed is dropped by the brokers."""
-        producer = self._producer
-        try:
-            producer.close(timeout=0)
-        except KafkaError as error:
-            # It raises when something is unsent, and leaves its thread running.
-            log.info("relay.gave-up-batch", reason=type(error).__name__)
-            producer._sender.force_close()
-            producer._closed = True
+        unsent = close_producer(self._producer, 0)
+        if unsent is not None:
+            log.info("relay.gave-up-batch", reason=type(unsent).__name__)
 
 
 def _partitioner(partitions: int) -> Callable[[bytes], int]:
