@@ -16,6 +16,8 @@ from sqlalchemy import Connection, DateTime, Engine, MetaData, create_engine, ev
 from sqlalchemy.engine import URL, Dialect, ExceptionContext, make_url
 from sqlalchemy.types import TypeDecorator
 
+from incidents.record.standstill import end_standstill, waited_in_vain
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -166,10 +168,16 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that means to write.
 
     On SQLite it takes the write lock at once (`BEGIN IMMEDIATE`): a read that later turns into a write would
-    fail with "database is locked" as soon as another connection has written in between, without waiting.
+    fail with "database is locked" as soon as another connection has written in between, without waiting. Where a
+    wait on PostgreSQL was in vain, a process that stands still in its way is ended, so that the next try may succeed.
     """
-    with engine.connect().execution_options(sqlite_begin="IMMEDIATE") as connection, connection.begin():
-        yield connection
+    try:
+        with engine.connect().execution_options(sqlite_begin="IMMEDIATE") as connection, connection.begin():
+            yield connection
+    except Exception as error:
+        if waited_in_vain(error):
+            end_standstill(engine)
+        raise
 
 
 @contextmanager

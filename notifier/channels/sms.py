@@ -89,10 +89,15 @@ class SmsChannel:
         if not isinstance(message.content, RenderedSms):
             raise TypeError("the SMS channel takes text messages")
         form = self._form(message, message.content.text)
-        await about_to_write()
         try:
+            # Asked when the connection stands: a process may stand still for long while it is being made.
             answer = await self._http.request(
-                "POST", self._messages_url, data=form, headers=dict(_FORM), auth=self._account
+                "POST",
+                self._messages_url,
+                data=form,
+                headers=dict(_FORM),
+                auth=self._account,
+                about_to_write=about_to_write,
             )
         except TwilioTransportError as error:
             ambiguous = error.phase is SendPhase.AMBIGUOUS

@@ -19,6 +19,8 @@ from twilio.base.exceptions import TwilioException
 from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 
+from notifier.channels.channel import AboutToWrite
+
 TWILIO_URL = "https://api.twilio.com"
 _MAX_ANSWER = 16 * 1024 * 1024
 
@@ -78,8 +80,12 @@ class PooledTwilioHttpClient(AsyncHttpClient):
         auth: tuple[str, str] | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - the SDK's signature
         allow_redirects: bool = False,
+        about_to_write: AboutToWrite | None = None,
     ) -> Response:
         """Make one request and return its answer, whatever its HTTP status.
+
+        `about_to_write` is awaited when the connection stands, just before the first byte leaves; where it raises,
+        none does, and the error is the caller's.
 
         Raises:
             TwilioTransportError: no complete answer came.
@@ -91,7 +97,7 @@ class PooledTwilioHttpClient(AsyncHttpClient):
         sent_headers = dict(headers or {})
         if auth is not None:
             sent_headers["Authorization"] = aiohttp.encode_basic_auth(*auth)
-        progress = SimpleNamespace(written=False)
+        progress = SimpleNamespace(written=False, about_to_write=about_to_write)
         try:
             async with self._open_session().request(
                 method.upper(),
@@ -123,7 +129,7 @@ class PooledTwilioHttpClient(AsyncHttpClient):
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             watch = aiohttp.TraceConfig()
-            watch.on_request_headers_sent.append(_mark_written)
+            watch.on_request_headers_sent.append(_before_first_byte)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=self._idle_timeout),
                 trace_configs=[watch],
@@ -139,11 +145,14 @@ class PooledTwilioHttpClient(AsyncHttpClient):
         return uri
 
 
-async def _mark_written(
+async def _before_first_byte(
     _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
 ) -> None:
     # aiohttp calls this just before the first byte leaves, so a failure in between counts as ambiguous.
-    context.trace_request_ctx.written = True
+    progress = context.trace_request_ctx
+    if progress.about_to_write is not None:
+        await progress.about_to_write()
+    progress.written = True
 
 
 def _query(params: dict[str, object] | None) -> list[tuple[str, str]]:

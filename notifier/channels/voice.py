@@ -87,13 +87,19 @@ class VoiceChannel:
             asked = self._asked(message, message.content)
         except ValueError:
             return Outcome(Verdict.CAMPAIGN_FAULT, code="too-long")
-        await about_to_write()
-        return await self._called(asked)
+        return await self._called(asked, about_to_write)
 
-    async def _called(self, asked: list[tuple[str, str]]) -> Outcome:
+    async def _called(self, asked: list[tuple[str, str]], about_to_write: AboutToWrite) -> Outcome:
         form, account = urlencode(asked).encode(), (str(self._client.username), str(self._client.auth[1]))
         try:
-            answer = await self._http.request("POST", self._calls_url, data=form, headers=dict(_FORM), auth=account)
+            answer = await self._http.request(
+                "POST",
+                self._calls_url,
+                data=form,
+                headers=dict(_FORM),
+                auth=account,
+                about_to_write=about_to_write,
+            )
         except TwilioTransportError as error:
             ambiguous = error.phase is SendPhase.AMBIGUOUS
             return Outcome(Verdict.AMBIGUOUS if ambiguous else Verdict.TEMPORARY, code=error.reason[:40])

@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 
 import httpx
 import yaml
+from sqlalchemy import func, select
 
 from incidents.clock import SystemClock
 from incidents.incident.incident import Incident
@@ -26,6 +27,8 @@ from incidents.record.database import open_engine
 from incidents.record.partitioned import Divisions
 from notifier.campaigns.campaign import Campaign, CampaignStatus
 from notifier.campaigns.events import DeliveriesRecorded
+from notifier.deliveries.states import Phase
+from notifier.deliveries.tables import deliveries, delivery_batches, sendings
 from notifier.standins.outcomes import ordinary_numbers
 from playbooks.automation import MOVES_BY
 from playbooks.automation import NAME as AUTOMATION
@@ -147,7 +150,9 @@ class Night:
         try:
             over: dict[str, Any] = self.eventually(path, is_over, "the campaign to finish")
         except AssertionError as error:
-            raise AssertionError(f"{error}: {last.get('state')} {last.get('outcomes')}") from error
+            stands = what_is_open(self.installation.database_url)
+            logs = self.installation.logs()
+            raise AssertionError(f"{error}: {last.get('state')} {last.get('outcomes')}\n{stands}\n{logs}") from None
         return over
 
     def ask(self, path: str) -> Any:
@@ -277,6 +282,24 @@ class Night:
             assert by, f"a person who reads {person.language} was not told"
             repeats += len(by) - 1 + sum(each.messages - 1 + each.repeats for each in by)
         assert repeats <= marked, f"{repeats} repeats, {marked} marked"
+
+
+def what_is_open(database_url: str) -> str:
+    """The batches and the single deliveries that are not done, as a text without anybody's name."""
+    single, batch = deliveries.c, delivery_batches.c
+    stand = (single.channel, single.repeat, single.state, single.phase, single.code)
+    lease = (single.lease_owner, single.lease_until, single.due_at)
+    wanted = (
+        select(sendings),
+        select(delivery_batches).where(batch.state != "done"),
+        select(*stand, *lease, func.count()).where(single.phase != Phase.DONE.value).group_by(*stand, *lease),
+    )
+    engine = open_engine(database_url)
+    try:
+        with engine.connect() as connection:
+            return "\n".join(str(dict(row._mapping)) for query in wanted for row in connection.execute(query))
+    finally:
+        engine.dispose()
 
 
 def automation_is_done(database_url: str, record: Record) -> bool:

@@ -13,7 +13,8 @@ class Proxy:
     """Passes bytes on between `port` and a server, in a thread of its own.
 
     `silent()` passes nothing on any more and closes nothing: packets are confirmed, no answer comes. Connections that
-    are made meanwhile are silent too. `cut()` breaks all connections. `delay` holds up each answer so many seconds.
+    are made meanwhile are silent too; `silent_after()` chooses the moment. `cut()` breaks all connections. `delay`
+    holds up each answer so many seconds.
     """
 
     def __init__(self, host: str, port: int, *, delay: float = 0.0) -> None:
@@ -24,6 +25,7 @@ class Proxy:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self._passes = asyncio.Event()
+        self._silent_after = b""
         self._writers: set[asyncio.StreamWriter] = set()
         self.connections = 0
         """How many were made so far."""
@@ -44,6 +46,15 @@ class Proxy:
     def silent(self) -> None:
         """Pass nothing on until `speak`."""
         self._loop.call_soon_threadsafe(self._passes.clear)
+
+    def silent_after(self, words: bytes) -> None:
+        """Fall silent as soon as a client has said this, which is the last that is passed on."""
+        self._loop.call_soon_threadsafe(setattr, self, "_silent_after", words)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is passed on now."""
+        return not self._passes.is_set()
 
     def speak(self) -> None:
         """Pass on again, what was held back too."""
@@ -87,6 +98,9 @@ class Proxy:
                 if delay and self.delay:
                     await asyncio.sleep(self.delay)
                 await self._passes.wait()
+                if not delay and self._silent_after and self._silent_after in data:
+                    self._passes.clear()
+                    self._silent_after = b""
                 writer.write(data)
                 await writer.drain()
         writer.close()

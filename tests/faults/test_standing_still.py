@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.engine import make_url
 
 from incidents.clock import SystemClock
 from incidents.record.database import open_engine
@@ -18,6 +19,7 @@ from notifier.deliveries.tables import campaign_recipients, delivery_batches
 from playbooks.automation import NAME as AUTOMATION
 from tests.faults.installation import LEASE_SECONDS, Installation, Process, installation
 from tests.faults.night import Night, crowd
+from tests.faults.proxy import Proxy
 from tests.servers import fresh_database, kafka
 from tests.world import wait_for
 
@@ -141,6 +143,31 @@ def test_what_a_notifier_writes_late_is_refused(tmp_path: Path) -> None:
         night.check()
         assert house.world.told() == told, "it sent nothing more"
         assert deliveries_of(house) == rows, "it changed nothing"
+
+
+def test_a_notifier_that_stands_still_in_the_middle_of_a_copy_holds_up_nobody(tmp_path: Path) -> None:
+    """The server waits for its rows without end, and keeps locked what it has locked: its batch among it."""
+    with (
+        fresh_database("postgresql", tmp_path) as url,
+        installation(tmp_path / "house", url, slow_by=0.1, bootstrap=kafka()) as house,
+    ):
+        address = make_url(url)
+        assert address.port is not None
+        with Proxy(address.host or "", address.port) as proxy:
+            through = address.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
+            house.add("api", "api").start()
+            house.add("rest", "playbooks", "projections", "relay").start()
+            first, second = house.add("first", "notifier", database_url=through), house.add("second", "notifier")
+            first.start()
+            house.ready("api", "rest", "first")
+            night = Night(house)
+            night.declare()
+            proxy.silent_after(b"COPY campaign_recipients")
+            night.approve()
+            wait_for(lambda: proxy.is_silent or None, "the first to enter what became of a batch")
+            second.start()
+            night.check()
+            assert "database.standstill-ended" in second.log()
 
 
 def texts_are_on_the_wire(house: Installation) -> bool:

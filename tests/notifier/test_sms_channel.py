@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -18,11 +19,12 @@ from notifier.channels.outcome import Outcome, Verdict, outcome_table
 from notifier.channels.sms import SmsChannel, SmsSettings
 from notifier.channels.twilio_asking import unavailable
 from notifier.channels.twilio_http import PooledTwilioHttpClient, SendPhase, TwilioTransportError
+from notifier.channels.voice import VoiceChannel, VoiceSettings
 from notifier.receipts.callback_url import CallbackUrls
 from notifier.standins.outbox_store import OutboxStore
 from notifier.standins.outcomes import ordinary_numbers, simulated_number
 from notifier.standins.runner import Standins, StandinSettings
-from notifier.templates import RenderedSms
+from notifier.templates import RenderedSms, RenderedVoice
 from tests.notifier.house import PATIENCE, SECRET, TOKEN
 
 MARKER = "AAAAA-BBBBB"
@@ -132,6 +134,51 @@ def test_the_mark_comes_before_the_request(tmp_path: Path) -> None:
         store.close()
 
     asyncio.run(live())
+
+
+@pytest.mark.parametrize("kind", ["sms", "voice"])
+def test_the_right_to_write_is_asked_for_when_the_connection_stands(kind: str) -> None:
+    """What was right before may be wrong when it stands at last: the process was stopped meanwhile, or the provider
+    took its time. Where there is no connection nothing is marked."""
+
+    async def live() -> None:
+        arrived, said = asyncio.Event(), bytearray()
+
+        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            arrived.set()
+            said.extend(await reader.read())
+            writer.close()
+
+        server = await asyncio.start_server(listen, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+
+        async def lost() -> None:
+            await asyncio.wait_for(arrived.wait(), PATIENCE)
+            raise LookupError
+
+        channel, message = channel_of(kind, f"http://127.0.0.1:{port}")
+        with pytest.raises(LookupError):
+            await channel.send(message, lost)
+        await channel.close()
+        server.close()
+        await server.wait_closed()
+        assert not said
+
+        channel, message = channel_of(kind, f"http://127.0.0.1:{port}")
+        assert (await channel.send(message, lost)).verdict is Verdict.TEMPORARY
+        await channel.close()
+
+    asyncio.run(live())
+
+
+def channel_of(kind: str, url: str) -> tuple[SmsChannel | VoiceChannel, Outgoing]:
+    """A channel that reaches its provider there, and a message for it."""
+    http = PooledTwilioHttpClient(url)
+    if kind == "sms":
+        return SmsChannel(SmsSettings("AC1", TOKEN, "+15005550006"), http, None), outgoing("+447700900000")
+    content = RenderedVoice(text="Your data was stolen.", language="en")
+    message = replace(outgoing("+447700900000"), content=content)
+    return VoiceChannel(VoiceSettings("AC1", TOKEN, "+15005550006"), http, None), message
 
 
 @pytest.mark.parametrize(("status", "lasting"), [(401, True), (403, True), (404, True), (429, False), (503, False)])
