@@ -4,10 +4,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
-FAST   := -m "not slow"
 # A file stays whole, because its tests may share a server. More files at once than there are cores, because many wait for
 # servers most of the time; in the order that tests/conftest.py gives them.
 SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
+# These wait for nobody, and each further worker reads all tests once more.
+FAST   := -m "not slow" -n 2 --dist loadfile
+
+# Compiled files are kept: without them each process that the tests start compiles all of it anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run serve test lint check fmt bench lock docs clean
 
@@ -40,7 +44,7 @@ lint: $(VENV)/.dev ## Lint, types, imports
 	$(BIN)/lint-imports
 
 check: lint ## Lint, types, imports, fast tests
-	$(BIN)/python -m pytest $(FAST) $(SPREAD)
+	$(BIN)/python -m pytest $(FAST)
 
 fmt: $(VENV)/.dev ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .

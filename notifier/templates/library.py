@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,7 @@ class Templates:
     """Template sets by name. A folder of one's own may stand in for the built-in one."""
 
     def __init__(self, root: Path | None = None) -> None:
-        self._root = root or Path(__file__).parent
-        environment = _environment(self._root)
-        self._sets = {path.parent.name: _read(path, environment) for path in sorted(self._root.glob("*/manifest.yaml"))}
+        self._sets = _built_in() if root is None else _sets(root)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -41,6 +40,17 @@ class Templates:
             raise NotFound(
                 f"There is no template of that name; there are: {', '.join(self.names)}.", field="template"
             ) from None
+
+
+@cache
+def _built_in() -> Mapping[str, Template]:
+    """Read and compiled once in a process: they do not change while it runs."""
+    return _sets(Path(__file__).parent)
+
+
+def _sets(root: Path) -> Mapping[str, Template]:
+    environment = _environment(root)
+    return {path.parent.name: _read(path, environment) for path in sorted(root.glob("*/manifest.yaml"))}
 
 
 def _read(path: Path, environment: SandboxedEnvironment) -> Template:

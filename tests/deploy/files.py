@@ -35,12 +35,12 @@ def documents(path: Path) -> list[dict[str, Any]]:
 @cache
 def schema(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((SCHEMAS / f"{name}.json").read_text("utf-8"))
+    Draft202012Validator.check_schema(found)
     return found
 
 
 def faults(document: Any, against: dict[str, Any]) -> list[str]:
     """What does not fit a schema, and where."""
-    Draft202012Validator.check_schema(against)
     errors = Draft202012Validator(against).iter_errors(document)
     return [f"{'.'.join(map(str, error.absolute_path))}: {error.message[:200]}" for error in errors]
 

@@ -70,18 +70,18 @@ def test_a_press_of_the_button_is_a_receipt_and_the_second_changes_nothing(tmp_p
     run(tmp_path, story)
 
 
-@pytest.mark.parametrize(
-    "token", ["", "00000-00000", "x" * 39, "x" * 5_000, "客户", "\x00", "%00", "' OR 1=1 --", "../../etc/passwd"]
-)
-def test_a_link_that_is_not_ours_changes_nothing(tmp_path: Path, token: str) -> None:
+NOT_OURS = ("", "00000-00000", "x" * 39, "x" * 5_000, "客户", "\x00", "%00", "' OR 1=1 --", "../../etc/passwd")
+
+
+def test_a_link_that_is_not_ours_changes_nothing(tmp_path: Path) -> None:
     async def story(house: House) -> None:
         view = house.started(PEOPLE)
         await house.finish(view.campaign_id)
         head = house.record.head()
-
-        assert desk_of(house).acknowledge(code_of(house, view.campaign_id), token) is False
-        assert house.notifier.relay.run_once() == 0
-        assert house.record.head() == head
+        for token in NOT_OURS:
+            assert desk_of(house).acknowledge(code_of(house, view.campaign_id), token) is False
+            assert house.notifier.relay.run_once() == 0
+            assert house.record.head() == head, token
 
     run(tmp_path, story)
 
