@@ -13,7 +13,7 @@ FAST   := -m "not slow" -n 2 --dist loadfile
 # Compiled files are kept: without them each process that the tests start compiles all of it anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run serve test lint check fmt bench lock docs clean
+.PHONY: help run serve test lint check fast fmt bench lock docs clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,7 +43,10 @@ lint: $(VENV)/.dev ## Lint, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint ## Lint, types, imports, fast tests
+check: $(VENV)/.dev ## Lint, types, imports, fast tests
+	$(MAKE) --no-print-directory -j2 lint fast
+
+fast: $(VENV)/.dev
 	$(BIN)/python -m pytest $(FAST)
 
 fmt: $(VENV)/.dev ## Format and fix what can be fixed

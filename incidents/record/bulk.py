@@ -18,7 +18,8 @@ Row = tuple[Any, ...]
 Converter = Callable[[Any], Any]
 
 COPY_MARK = "/* bulk insert */"
-"""Tells these COPYs, which never take long, from others (see `incidents.record.standstill`)."""
+"""Tells these COPYs, which never take long, from others (see `incidents.record.standstill`). In front, because servers
+show only the beginning of a long statement."""
 
 _CHUNKS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 """Rows of one statement on SQLite: few sizes, so that the driver keeps the prepared statements."""
@@ -45,7 +46,7 @@ class BulkInsert:
         cursor = driver.cursor()
         try:
             if connection.dialect.name == "postgresql":
-                with cursor.copy(f"COPY {target} FROM STDIN {COPY_MARK}") as copy:
+                with cursor.copy(f"COPY {COPY_MARK} {target} FROM STDIN") as copy:
                     for row in rows:
                         copy.write_row(row)
             else:

@@ -23,7 +23,7 @@ _WAITED = {"57014", "55P03"}  # query_canceled (by statement_timeout), lock_not_
 _END = text(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
     "WHERE datname = current_database() AND usename = current_user AND state = 'active' AND wait_event = 'ClientRead' "
-    "AND query LIKE :begins AND query LIKE :marked "
+    "AND query LIKE :begins "
     "AND clock_timestamp() - query_start > make_interval(secs => :seconds)"
 )
 
@@ -37,7 +37,7 @@ def waited_in_vain(error: BaseException) -> bool:
 def end_standstill(engine: Engine) -> int:
     """End the connections that stand still in a bulk insert. Returns how many; raises nothing, for it is called while
     another error is on its way."""
-    values = {"begins": "COPY %", "marked": f"%{COPY_MARK}", "seconds": STANDSTILL_SECONDS}
+    values = {"begins": f"COPY {COPY_MARK}%", "seconds": STANDSTILL_SECONDS}
     try:
         with engine.connect() as connection:
             ended = len(connection.execute(_END, values).all())

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.engine import make_url
 
 from incidents.clock import SystemClock
+from incidents.record.bulk import COPY_MARK
 from incidents.record.database import open_engine
 from incidents.record.leases import Leases
 from incidents.record.partitioned import Divisions
@@ -162,7 +163,7 @@ def test_a_notifier_that_stands_still_in_the_middle_of_a_copy_holds_up_nobody(tm
             house.ready("api", "rest", "first")
             night = Night(house)
             night.declare()
-            proxy.silent_after(b"COPY campaign_recipients")
+            proxy.silent_after(f"COPY {COPY_MARK} campaign_recipients".encode())
             night.approve()
             wait_for(lambda: proxy.is_silent or None, "the first to enter what became of a batch")
             second.start()

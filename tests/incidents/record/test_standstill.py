@@ -45,14 +45,14 @@ def stand_still(connection: Connection, mark: str, until: threading.Event) -> No
     connection.execute(LOCK)
     driver = connection.connection.driver_connection
     assert driver is not None
-    with driver.cursor() as cursor, cursor.copy(f"COPY things (id, name) FROM STDIN {mark}"):
+    with driver.cursor() as cursor, cursor.copy(f"COPY {mark} things (id, name) FROM STDIN"):
         until.wait()
 
 
 def copies(engine: Engine, mark: str) -> int | None:
     with engine.connect() as connection:
         asked = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE :copy AND wait_event = 'ClientRead'")
-        count: int = connection.execute(asked, {"copy": f"COPY things%FROM STDIN {mark}"}).scalar_one()
+        count: int = connection.execute(asked, {"copy": f"COPY {mark} things%"}).scalar_one()
     return count or None
 
 
