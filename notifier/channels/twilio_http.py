@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import json
 import logging
+from contextvars import ContextVar
+from dataclasses import dataclass
 from enum import StrEnum
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
+from aiohttp.connector import Connection
 from twilio.base.exceptions import TwilioException
 from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 
+from incidents.clock import uptime
 from notifier.channels.channel import AboutToWrite
 
 TWILIO_URL = "https://api.twilio.com"
 _MAX_ANSWER = 16 * 1024 * 1024
+STALE = 1.0
+"""Seconds for which the right to write is believed in once it was asked for."""
 
 
 class SendPhase(StrEnum):
@@ -84,8 +90,8 @@ class PooledTwilioHttpClient(AsyncHttpClient):
     ) -> Response:
         """Make one request and return its answer, whatever its HTTP status.
 
-        `about_to_write` is awaited when the connection stands, just before the first byte leaves; where it raises,
-        none does, and the error is the caller's.
+        `about_to_write` is awaited when the connection stands; where it raises, no byte leaves. Its error is the
+        caller's, except that one of time or of the system counts as one of the connection.
 
         Raises:
             TwilioTransportError: no complete answer came.
@@ -97,7 +103,8 @@ class PooledTwilioHttpClient(AsyncHttpClient):
         sent_headers = dict(headers or {})
         if auth is not None:
             sent_headers["Authorization"] = aiohttp.encode_basic_auth(*auth)
-        progress = SimpleNamespace(written=False, about_to_write=about_to_write)
+        progress = _Progress(about_to_write, has_body=bool(data))
+        _progress.set(progress)
         try:
             async with self._open_session().request(
                 method.upper(),
@@ -129,10 +136,12 @@ class PooledTwilioHttpClient(AsyncHttpClient):
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             watch = aiohttp.TraceConfig()
-            watch.on_request_headers_sent.append(_before_first_byte)
+            watch.on_request_headers_sent.append(_headers_ready)
+            watch.on_request_chunk_sent.append(_body_ready)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=self._idle_timeout),
                 trace_configs=[watch],
+                request_class=_Request,
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
@@ -145,13 +154,47 @@ class PooledTwilioHttpClient(AsyncHttpClient):
         return uri
 
 
-async def _before_first_byte(
+@dataclass(slots=True)
+class _Progress:
+    """How far one request is."""
+
+    about_to_write: AboutToWrite | None
+    has_body: bool
+    asked_at: float = 0.0
+    written: bool = False
+
+
+_progress: ContextVar[_Progress] = ContextVar("_progress")
+
+
+class _Request(aiohttp.ClientRequest):
+    """Asks whether it may be written when its connection stands."""
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        progress = _progress.get()
+        if progress.about_to_write is not None:
+            await progress.about_to_write()
+            if conn.transport is None or conn.transport.is_closing():  # the other end did not wait for the answer
+                raise aiohttp.ClientConnectionResetError("the connection was closed before anything was written")
+        progress.asked_at = uptime()
+        return await super().send(conn)
+
+
+async def _headers_ready(
     _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
 ) -> None:
-    # aiohttp calls this just before the first byte leaves, so a failure in between counts as ambiguous.
-    progress = context.trace_request_ctx
-    if progress.about_to_write is not None:
-        await progress.about_to_write()
+    progress: _Progress = context.trace_request_ctx
+    progress.written = not progress.has_body  # headers wait for the body
+
+
+async def _body_ready(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestChunkSentParams
+) -> None:
+    # aiohttp calls this just before the first byte leaves, so a failure from now on counts as ambiguous. Up to here the
+    # loop has turned once more, in which this process may have stood still for as long as you like.
+    progress: _Progress = context.trace_request_ctx
+    if progress.about_to_write is not None and uptime() - progress.asked_at > STALE:
+        raise aiohttp.ClientConnectionError("it was asked too long ago whether this may be written")
     progress.written = True
 
 

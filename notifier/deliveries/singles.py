@@ -119,18 +119,19 @@ class Singles:
             return
         self._not_at_night(claim, address)
         route = self._route(routes)
-        writing = False
+        asking = writing = False
 
         async def about_to_write() -> None:
-            nonlocal writing
+            nonlocal asking, writing
             if self.held:
                 route.breaker.untried()
                 raise NotNow(self._clock.now())
+            asking = True
             if self.stopping or not await self._enter(
                 claim, lambda moves: self._book.mark_writing(moves, claim, route.channel.write_timeout, route.name)
             ):
                 raise LeaseLost
-            writing = True
+            asking, writing = False, True
 
         try:
             message = await self._message(claim, contact, address)
@@ -156,6 +157,10 @@ class Singles:
         except Exception as error:  # noqa: BLE001 - logged with its place; see there why not with its text
             log.error("delivery.channel-broke", channel=claim.channel, **place_of(error))
             outcome = Outcome(Verdict.AMBIGUOUS if writing else Verdict.TEMPORARY, code=type(error).__name__[:40])
+        if asking:
+            route.breaker.untried()  # it is our own books that failed
+        else:
+            route.heard(outcome, alone=routes.alone)
         await self._settle(claim, routes, route, outcome)
 
     async def _paced(self, claim: Claim, route: Route, country: str, cost: float) -> None:
@@ -196,7 +201,6 @@ class Singles:
         return message, notice.incident_id
 
     async def _settle(self, claim: Claim, routes: Routes, route: Route, outcome: Outcome) -> None:
-        route.heard(outcome, alone=routes.alone)
         if outcome.verdict is Verdict.CAMPAIGN_FAULT and route.is_at_fault(outcome) and routes.other_than(route):
             # Surely not taken: the next try goes to another provider, and the campaign need not rest for it.
             outcome = Outcome(Verdict.TEMPORARY, code=outcome.code)

@@ -401,6 +401,33 @@ def test_what_became_of_a_repeat_is_entered_though_the_database_was_away_just_th
     run(tmp_path, story, channels={"email": channel})
 
 
+def test_books_that_fail_are_no_fault_of_the_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was never asked: leaving it alone for that would help nobody."""
+    channel = Answers(answer=Outcome(Verdict.TEMPORARY, code="450"))
+    away = [OperationalError("COMMIT", None, ConnectionError()) for _ in range(6)]
+
+    async def story(house: House) -> None:
+        book, mark = house.notifier.book, house.notifier.book.mark_writing
+
+        def failing(*args: Any, **named: Any) -> bool:
+            if away:
+                raise away.pop()
+            return mark(*args, **named)
+
+        monkeypatch.setattr(book, "mark_writing", failing)
+        view = house.started(mails(1))
+        await house.until(lambda: len(channel.sent) == 1)
+        channel.answer = None
+        done = await house.finish(view.campaign_id)
+        assert done.outcomes["accepted"] == 1
+        assert (len(channel.sent), away) == (2, [])
+
+    timing = FAST.model_copy(update={"max_tries": 50, "rest_after": 2})
+    with capture_logs() as logs:
+        run(tmp_path, story, channels={"email": channel}, timing=timing)
+    assert not [one for one in logs if one["event"] == "provider.rests"]
+
+
 def _night_in(country: str) -> QuietHours:
     """Quiet hours of two hours around the present time there."""
     from zoneinfo import ZoneInfo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -14,6 +15,7 @@ import pytest
 from twilio.base.exceptions import TwilioRestException
 
 from incidents.clock import SystemClock
+from notifier.channels import twilio_http
 from notifier.channels.channel import Found, Outgoing, ProviderUnavailable
 from notifier.channels.outcome import Outcome, Verdict, outcome_table
 from notifier.channels.sms import SmsChannel, SmsSettings
@@ -142,12 +144,13 @@ def test_the_right_to_write_is_asked_for_when_the_connection_stands(kind: str) -
     took its time. Where there is no connection nothing is marked."""
 
     async def live() -> None:
-        arrived, said = asyncio.Event(), bytearray()
+        arrived, over, said = asyncio.Event(), asyncio.Event(), bytearray()
 
         async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             arrived.set()
             said.extend(await reader.read())
             writer.close()
+            over.set()
 
         server = await asyncio.start_server(listen, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
@@ -160,15 +163,59 @@ def test_the_right_to_write_is_asked_for_when_the_connection_stands(kind: str) -
         with pytest.raises(LookupError):
             await channel.send(message, lost)
         await channel.close()
+        await asyncio.wait_for(over.wait(), PATIENCE)
+        assert not said
         server.close()
         await server.wait_closed()
-        assert not said
 
         channel, message = channel_of(kind, f"http://127.0.0.1:{port}")
         assert (await channel.send(message, lost)).verdict is Verdict.TEMPORARY
         await channel.close()
 
     asyncio.run(live())
+
+
+def test_what_was_asked_for_too_long_ago_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process stood still between the question and the first byte."""
+    monkeypatch.setattr(twilio_http, "STALE", -1.0)
+    assert _posted(None) == (Verdict.TEMPORARY, b"")
+
+
+def test_a_connection_that_is_closed_while_the_right_is_asked_for_has_carried_nothing() -> None:
+    """The next try is no repeat: the provider did not wait for our books."""
+    assert _posted(lambda writer: writer.close()) == (Verdict.TEMPORARY, b"")
+
+
+def _posted(while_asking: Callable[[asyncio.StreamWriter], None] | None) -> tuple[Verdict, bytes]:
+    """What a server hears that does this while the right to write is asked for, and what comes of it."""
+
+    async def live() -> tuple[Verdict, bytes]:
+        arrived, over, said = asyncio.Event(), asyncio.Event(), bytearray()
+        writers: list[asyncio.StreamWriter] = []
+
+        async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
+            arrived.set()
+            said.extend(await reader.read())
+            writer.close()
+            over.set()
+
+        async def asked() -> None:
+            await asyncio.wait_for(arrived.wait(), PATIENCE)
+            if while_asking is not None:
+                while_asking(writers[0])
+                await asyncio.wait_for(over.wait(), PATIENCE)
+
+        server = await asyncio.start_server(listen, "127.0.0.1", 0)
+        channel, message = channel_of("sms", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        outcome = await channel.send(message, asked)
+        await channel.close()
+        await asyncio.wait_for(over.wait(), PATIENCE)
+        server.close()
+        await server.wait_closed()
+        return outcome.verdict, bytes(said)
+
+    return asyncio.run(live())
 
 
 def channel_of(kind: str, url: str) -> tuple[SmsChannel | VoiceChannel, Outgoing]:

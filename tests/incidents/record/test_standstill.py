@@ -1,16 +1,15 @@
-"""A process that stops in the middle of a COPY keeps nobody waiting for longer than a moment."""
+"""A process that stops while the server waits for it keeps nobody waiting for longer than a moment."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-import psycopg
 import pytest
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, text
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, text
 from sqlalchemy.exc import OperationalError
 
 from incidents.record import standstill
@@ -24,73 +23,104 @@ pytestmark = pytest.mark.slow
 
 THINGS = Table("things", MetaData(), Column("id", Integer, primary_key=True), Column("name", String, nullable=False))
 LOCK = text("UPDATE things SET name = 'mine' WHERE id = 1")
+AGE = 2
+
+Begin = Callable[[Any], None]
 
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """A database with one thing, whose statements may take a second."""
-    monkeypatch.setattr(standstill, "STANDSTILL_SECONDS", 1)
+    monkeypatch.setattr(standstill, "STANDSTILL_SECONDS", AGE)
     with emptied_database("postgresql", tmp_path) as url:
         engine = open_engine(url, patience=1)
         THINGS.create(engine)
         with writing(engine) as connection:
             BulkInsert(THINGS, ("id", "name"))(connection, [(1, "free")])
         yield engine
-        THINGS.drop(engine)
         engine.dispose()
+        with open_engine(url).begin() as connection:
+            THINGS.drop(connection)
 
 
-def stand_still(connection: Connection, mark: str, until: threading.Event) -> None:
-    """Lock the thing, begin a COPY and send nothing of it."""
-    connection.execute(LOCK)
-    driver = connection.connection.driver_connection
-    assert driver is not None
-    with driver.cursor() as cursor, cursor.copy(f"COPY {mark} things (id, name) FROM STDIN"):
-        until.wait()
+def copying(mark: str) -> Begin:
+    """Begin a COPY and send nothing of it."""
+
+    def begin(driver: Any) -> None:
+        driver.pgconn.send_query(f"COPY {mark} things (id, name) FROM STDIN".encode())
+        driver.pgconn.flush()
+
+    return begin
 
 
-def copies(engine: Engine, mark: str) -> int | None:
+def half_said(driver: Any) -> None:
+    """Send a statement and not that it is all."""
+    driver.pgconn.enter_pipeline_mode()
+    driver.pgconn.send_query_params(b"SELECT 1", [])
+    driver.pgconn.send_flush_request()
+    driver.pgconn.flush()
+
+
+def unread(driver: Any) -> None:
+    """Ask for much and read nothing."""
+    driver.pgconn.send_query(b"SELECT repeat('x', 1000) FROM generate_series(1, 1000000)")
+    driver.pgconn.flush()
+
+
+@contextmanager
+def standing_still(engine: Engine, begin: Begin, *, locks: bool = True) -> Iterator[int]:
+    """The server's process of somebody who has locked the thing and went no further."""
+    with ExitStack() as stack:
+        connection = stack.enter_context(engine.connect())
+        process: int = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        if locks:
+            connection.execute(LOCK)
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        stack.callback(connection.invalidate)
+        stack.callback(driver.pgconn.finish)
+        begin(driver)
+        wait_for(lambda: waits_for_client(engine, process) or None, "the server to wait for its client")
+        yield process
+
+
+def waits_for_client(engine: Engine, process: int) -> bool:
     with engine.connect() as connection:
-        asked = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE :copy AND wait_event = 'ClientRead'")
-        count: int = connection.execute(asked, {"copy": f"COPY {mark} things%"}).scalar_one()
-    return count or None
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE pid = :pid AND wait_event IN ('ClientRead', 'ClientWrite')"
+        return bool(connection.execute(text(asked), {"pid": process}).scalar_one())
 
 
-@pytest.mark.parametrize(("mark", "ends"), [(COPY_MARK, True), ("", False)])
-def test_who_waited_in_vain_ends_who_stands_still(engine: Engine, mark: str, *, ends: bool) -> None:
-    """A COPY that is not one of ours may take as long as it likes."""
-    until = threading.Event()
-
-    def stopped() -> None:
-        with suppress(psycopg.Error, OperationalError), engine.connect() as connection:
-            stand_still(connection, mark, until)
-
-    thread = threading.Thread(target=stopped)
-    thread.start()
-    wait_for(lambda: copies(engine, mark), "the COPY to wait for its rows")
-    time.sleep(1.1)  # the age that a standstill has
-    with pytest.raises(OperationalError) as waited, writing(engine) as connection:
-        connection.execute(LOCK)
-    assert waited_in_vain(waited.value)
-    if ends:
+@pytest.mark.parametrize("begin", [copying(COPY_MARK), half_said, unread], ids=["copy", "half said", "unread"])
+def test_who_waited_in_vain_ends_who_stands_still(engine: Engine, begin: Begin) -> None:
+    with standing_still(engine, begin) as process:
+        assert end_standstill(engine) == 0, "too young"
+        time.sleep(AGE)  # the age that a standstill has
+        with pytest.raises(OperationalError) as waited, writing(engine) as connection:
+            connection.execute(LOCK)
+        assert waited_in_vain(waited.value)
+        wait_for(lambda: None if waits_for_client(engine, process) else True, "it to be ended")
         with writing(engine) as connection:
             connection.execute(LOCK)
-    else:
+
+
+def test_nobody_else_is_ended(engine: Engine) -> None:
+    """A COPY that is none of ours may take as long as it likes, and who holds nothing is in nobody's way."""
+    with standing_still(engine, copying("")) as copy, standing_still(engine, half_said, locks=False) as reader:
+        time.sleep(AGE)
+        with pytest.raises(OperationalError), writing(engine) as connection:
+            connection.execute(LOCK)
         assert end_standstill(engine) == 0
-        assert copies(engine, mark) == 1
-    until.set()
-    thread.join(30)
-    assert not thread.is_alive()
+        assert waits_for_client(engine, copy)
+        assert waits_for_client(engine, reader)
 
 
 def test_another_error_ends_nobody(engine: Engine) -> None:
-    with pytest.raises(OperationalError) as slow, engine.begin() as connection:
-        connection.execute(text("SELECT pg_sleep(10)"))
-    assert waited_in_vain(slow.value), "nobody can tell what a statement waited for"
-    assert end_standstill(engine) == 0
-    assert not waited_in_vain(ValueError())
+    with standing_still(engine, copying(COPY_MARK)) as process:
+        time.sleep(AGE)
+        with pytest.raises(ValueError, match="not a matter of waiting"), writing(engine):
+            raise ValueError("not a matter of waiting")
+        assert waits_for_client(engine, process)
 
 
-def test_nothing_is_raised_while_another_error_is_on_its_way(engine: Engine) -> None:
-    away = open_engine("postgresql://nobody@127.0.0.1:1/nothing")
-    assert end_standstill(away) == 0
+def test_nothing_is_raised_while_another_error_is_on_its_way() -> None:
+    assert end_standstill(open_engine("postgresql://nobody@127.0.0.1:1/nothing")) == 0
