@@ -114,7 +114,6 @@ class PooledTwilioHttpClient(AsyncHttpClient):
                 headers=sent_headers,
                 timeout=aiohttp.ClientTimeout(total=limit, sock_connect=self._connect_timeout),
                 allow_redirects=allow_redirects,
-                trace_request_ctx=progress,
             ) as answer:
                 return Response(answer.status, await _text(answer), answer.headers)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -136,7 +135,6 @@ class PooledTwilioHttpClient(AsyncHttpClient):
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             watch = aiohttp.TraceConfig()
-            watch.on_request_headers_sent.append(_headers_ready)
             watch.on_request_chunk_sent.append(_body_ready)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=self._idle_timeout),
@@ -177,22 +175,16 @@ class _Request(aiohttp.ClientRequest):
             if conn.transport is None or conn.transport.is_closing():  # the other end did not wait for the answer
                 raise aiohttp.ClientConnectionResetError("the connection was closed before anything was written")
         progress.asked_at = uptime()
+        progress.written = not progress.has_body  # headers wait for the body
         return await super().send(conn)
 
 
-async def _headers_ready(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
-) -> None:
-    progress: _Progress = context.trace_request_ctx
-    progress.written = not progress.has_body  # headers wait for the body
-
-
 async def _body_ready(
-    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestChunkSentParams
+    _session: aiohttp.ClientSession, _context: SimpleNamespace, _params: aiohttp.TraceRequestChunkSentParams
 ) -> None:
     # aiohttp calls this just before the first byte leaves, so a failure from now on counts as ambiguous. Up to here the
     # loop has turned once more, in which this process may have stood still for as long as you like.
-    progress: _Progress = context.trace_request_ctx
+    progress = _progress.get()
     if progress.about_to_write is not None and uptime() - progress.asked_at > STALE:
         raise aiohttp.ClientConnectionError("it was asked too long ago whether this may be written")
     progress.written = True
