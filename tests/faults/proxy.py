@@ -8,6 +8,8 @@ import socket
 import threading
 from types import TracebackType
 
+from sqlalchemy.engine import make_url
+
 
 class Proxy:
     """Passes bytes on between `port` and a server, in a thread of its own.
@@ -29,6 +31,17 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self.connections = 0
         """How many were made so far."""
+
+    @classmethod
+    def before(cls, database_url: str) -> Proxy:
+        """One that stands before a database server."""
+        address = make_url(database_url)
+        assert address.port is not None
+        return cls(address.host or "", address.port)
+
+    def through(self, database_url: str) -> str:
+        """The address of that database for whoever is to come through here."""
+        return make_url(database_url).set(host="127.0.0.1", port=self.port).render_as_string(hide_password=False)
 
     def __enter__(self) -> Proxy:
         self._thread.start()

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy.engine import make_url
 
 from tests.faults.installation import installation
 from tests.faults.night import Night, crowd
@@ -56,31 +55,28 @@ def test_a_connection_that_hangs_is_given_up(tmp_path: Path) -> None:
     with (
         fresh_database("postgresql", tmp_path) as url,
         installation(tmp_path / "house", url, slow_by=0.3, bootstrap=kafka()) as house,
+        Proxy.before(url) as proxy,
     ):
-        address = make_url(url)
-        assert address.port is not None
-        with Proxy(address.host or "", address.port) as proxy:
-            through = address.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
-            house.add("api", "api").start()
-            near = house.add("near", "playbooks", "projections", "notifier", "relay")
-            far = house.add("far", "playbooks", "projections", "notifier", "relay", database_url=through)
-            far.start()
-            house.ready("api", "far")
-            near.start()
-            house.ready("near")
-            night = Night(house, crowd(60))
-            night.declare()
-            night.approve()
-            night.wait_until_told(0.2)
+        house.add("api", "api").start()
+        near = house.add("near", "playbooks", "projections", "notifier", "relay")
+        far = house.add("far", "playbooks", "projections", "notifier", "relay", database_url=proxy.through(url))
+        far.start()
+        house.ready("api", "far")
+        near.start()
+        house.ready("near")
+        night = Night(house, crowd(60))
+        night.declare()
+        night.approve()
+        night.wait_until_told(0.2)
 
-            proxy.silent()
-            wait_for(
-                lambda: True if "wait timeout expired" in far.log() or "timeout" in far.log() else None,
-                "the hanging connections to be given up",
-            )
-            night.waive_one_duty()
-            night.wait_until_told(0.99)
-            proxy.speak()
+        proxy.silent()
+        wait_for(
+            lambda: True if "wait timeout expired" in far.log() or "timeout" in far.log() else None,
+            "the hanging connections to be given up",
+        )
+        night.waive_one_duty()
+        night.wait_until_told(0.99)
+        proxy.speak()
 
-            house.ready("far")
-            night.check()
+        house.ready("far")
+        night.check()

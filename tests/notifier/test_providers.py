@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
-from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from incidents.record.database import reading, writing
 from notifier.channels.channel import AboutToWrite, Found, Outgoing, ProviderUnavailable
 from notifier.channels.outcome import Outcome, Verdict, outcome_table
-from notifier.deliveries import singles
 from notifier.deliveries.progress import progress_of
 from notifier.deliveries.states import Phase
 from notifier.deliveries.tables import deliveries, delivery_batches, sendings
@@ -372,60 +370,6 @@ def test_a_sending_that_stood_still_goes_on_and_says_when_it_ends(tmp_path: Path
         assert done.outcomes["accepted"] == 6
 
     run(tmp_path, story, channels={"sms": channel}, quiet=_night_in("GB"))
-
-
-def test_what_became_of_a_repeat_is_entered_though_the_database_was_away_just_then(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Forgotten, it would be unclear, and told again."""
-    channel = Answers(answer=Outcome(Verdict.TEMPORARY, code="450"))
-    away = [OperationalError("COMMIT", None, ConnectionError()) for _ in range(2)]
-
-    async def story(house: House) -> None:
-        monkeypatch.setattr(singles, "ENTER_AGAIN", (0.01,) * 5)
-        book, settle = house.notifier.book, house.notifier.book.settle
-
-        def settle_later(*args: Any, **named: Any) -> None:
-            settle(*args, **named)
-            if away:
-                raise away.pop()
-
-        monkeypatch.setattr(book, "settle", settle_later)
-        view = house.started(mails(1))
-        await house.until(lambda: len(channel.sent) == 1)
-        channel.answer = None
-        done = await house.finish(view.campaign_id)
-        assert done.outcomes["accepted"] == 1
-        assert (len(channel.sent), away) == (2, [])
-
-    run(tmp_path, story, channels={"email": channel})
-
-
-def test_books_that_fail_are_no_fault_of_the_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was never asked: leaving it alone for that would help nobody."""
-    channel = Answers(answer=Outcome(Verdict.TEMPORARY, code="450"))
-    away = [OperationalError("COMMIT", None, ConnectionError()) for _ in range(6)]
-
-    async def story(house: House) -> None:
-        book, mark = house.notifier.book, house.notifier.book.mark_writing
-
-        def failing(*args: Any, **named: Any) -> bool:
-            if away:
-                raise away.pop()
-            return mark(*args, **named)
-
-        monkeypatch.setattr(book, "mark_writing", failing)
-        view = house.started(mails(1))
-        await house.until(lambda: len(channel.sent) == 1)
-        channel.answer = None
-        done = await house.finish(view.campaign_id)
-        assert done.outcomes["accepted"] == 1
-        assert (len(channel.sent), away) == (2, [])
-
-    timing = FAST.model_copy(update={"max_tries": 50, "rest_after": 2})
-    with capture_logs() as logs:
-        run(tmp_path, story, channels={"email": channel}, timing=timing)
-    assert not [one for one in logs if one["event"] == "provider.rests"]
 
 
 def _night_in(country: str) -> QuietHours:

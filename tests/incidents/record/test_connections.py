@@ -35,15 +35,13 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def proxy(server: str) -> Iterator[Proxy]:
-    address = make_url(server)
-    assert address.port is not None
-    with Proxy(address.host or "", address.port) as proxy:
+    with Proxy.before(server) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def through(server: str, proxy: Proxy) -> str:
-    return make_url(server).set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
+    return proxy.through(server)
 
 
 @pytest.fixture
